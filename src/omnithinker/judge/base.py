@@ -1,0 +1,36 @@
+"""What a judge is: it compares two answers to one request and knows nothing of rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Verdict(StrEnum):
+    """Outcome of a comparison of answer A with answer B."""
+
+    A = "A"
+    B = "B"
+    TIE = "tie"
+
+
+class Judge(Protocol):
+    """Compares two texts."""
+
+    async def compare(
+        self, *, request: str, answer_a: str, answer_b: str, row: Mapping[str, Any], trial: int = 0
+    ) -> Verdict:
+        """Say which of two answers serves the request better.
+
+        Args:
+            request: what the user asked for.
+            answer_a: the text shown first.
+            answer_b: the text shown second.
+            row: the data row, for judges that use a rubric or reference facts in it.
+            trial: distinguishes repeated judgments of the same pair (part of a cache key).
+
+        Raises:
+            JudgeError: no usable verdict was obtained.
+        """
+        ...

@@ -1,0 +1,397 @@
+"""Recipes: one TOML file in, typed and frozen settings out. Needs no torch.
+
+An unknown key is an error that names the file, the line and the nearest known key. ``--set a.b=c`` edits are
+applied before validation, so they are checked the same way.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from omnithinker.errors import RecipeError
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ModelSettings(Settings):
+    """Which base model to train and how to hold it."""
+
+    path: str = "lab"
+    """``lab`` for the built-in model, or a folder or hub name that transformers can load."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto`` takes the GPU when there is one."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the weights."""
+    trust_remote_code: bool = False
+    """Run model code that comes with the weights. Leave off unless you wrote it."""
+
+
+class SamplingSettings(Settings):
+    """How completions are drawn during training (paper: 1.0, 1.0, 50)."""
+
+    completions: int = Field(8, ge=2)
+    """G, completions per prompt."""
+    temperature: float = Field(1.0, gt=0)
+    """Divides the logits; also the temperature at which entropy and log-probabilities are measured."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Nucleus: the smallest set of tokens with at least this probability mass."""
+    top_k: int = Field(50, ge=0)
+    """Only the k most likely tokens can be drawn; 0 switches the limit off."""
+    max_new_tokens: int = Field(1024, ge=1)
+    """Longest completion, in tokens; one that reaches it is truncated and scored as what it says."""
+    max_prompt_tokens: int = Field(1024, ge=1)
+    """A prompt longer than this is left out, counted and reported."""
+
+
+class TrainingSettings(Settings):
+    """The optimizer and the GRPO loss (Eq. 2-5)."""
+
+    learning_rate: float = Field(1e-6, gt=0)
+    """AdamW, constant after the warm-up."""
+    warmup_steps: int = Field(0, ge=0)
+    """Optimizer updates over which the learning rate rises linearly from zero."""
+    weight_decay: float = Field(0.0, ge=0)
+    """AdamW weight decay."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients are scaled down to this global norm."""
+    prompts_per_step: int = Field(16, ge=1)
+    """P, prompts in a step; a step draws P x G completions."""
+    minibatches: int = Field(1, ge=1)
+    """Updates per rollout batch against fixed old log-probabilities (paper's Table 5: 6)."""
+    epochs: int = Field(1, ge=1)
+    """Passes over each task's prompts."""
+    max_steps: int | None = Field(None, ge=1)
+    """Stop after this many rollout batches; by default the schedule decides."""
+    clip_low: float = Field(0.2, gt=0, lt=1)
+    """Lower clip of the policy ratio, epsilon in Eq. 4."""
+    clip_high: float = Field(0.2, gt=0)
+    """Upper clip of the policy ratio."""
+    microbatch_tokens: int = Field(16384, ge=1)
+    """Most tokens (padding included) in one forward and backward pass; changes memory, not the result."""
+    checkpoint_every: int = Field(10, ge=1)
+    """Steps between checkpoints."""
+    keep: int = Field(2, ge=1)
+    """How many checkpoints stay on disk."""
+
+
+class EvaluationSettings(Settings):
+    """What is measured before, after and during training."""
+
+    items: int = Field(200, ge=1)
+    """Held-out items per task."""
+    every: int = Field(0, ge=0)
+    """Also evaluate every this many steps; 0 for before and after only."""
+    batch_size: int = Field(256, ge=1)
+    """Prompts decoded at once."""
+    probe_every: int = Field(0, ge=0)
+    """In single-task runs, also measure greedy accuracy on every task each this many steps; 0 for never."""
+
+
+class SandboxSettings(Settings):
+    """Where model-written code runs."""
+
+    level: Literal["strong", "weak"] = "strong"
+    """Confinement that must be there; ``weak`` allows process limits alone."""
+    slots: int | None = Field(None, ge=1)
+    """Programs run at once; by default one per core."""
+    cpu_seconds: float = Field(2.0, gt=0)
+    """CPU time for one program with all its tests."""
+    memory_mb: int = Field(512, ge=64)
+    """Address space of one program, MiB."""
+    preload: tuple[str, ...] = ()
+    """Modules imported once before programs are run, such as ``numpy``."""
+
+
+class RubricJudgeSettings(Settings):
+    """The offline judge of the lab: compares texts by the rubric that each row carries."""
+
+    kind: Literal["rubric"] = "rubric"
+
+
+class ChatJudgeSettings(Settings):
+    """An LLM judge behind any OpenAI-compatible endpoint."""
+
+    kind: Literal["chat"] = "chat"
+    model: str
+    """Model name sent to the endpoint (paper: gpt-4.1-mini)."""
+    base_url: str | None = None
+    """Endpoint; by default the ``openai`` package's own."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key. The key itself never enters a recipe or a log."""
+    temperature: float | None = 0.4
+    """Sent with each request; leave out where the model refuses it."""
+    max_tokens: int = Field(1024, ge=1)
+    """Longest verdict, reasoning included."""
+    concurrency: int = Field(16, ge=1)
+    """Requests in flight at once."""
+    timeout_s: float = Field(60.0, gt=0)
+    """Deadline of one request, seconds."""
+    retries: int = Field(4, ge=0)
+    """Further tries after 429, 5xx or a lost connection."""
+
+
+JudgeSettings = Annotated[RubricJudgeSettings | ChatJudgeSettings, Field(discriminator="kind")]
+
+
+class RewardSettings(Settings):
+    """One reward component of a task."""
+
+    weight: float = Field(1.0, ge=0, le=1)
+    """w_r of A.1, used as written."""
+    kind: str | None = None
+    """Mechanism; by default the component's name. ``python:package.module:function`` names your own."""
+    primary: bool | None = None
+    """Whether it decides correctness; by default yes, except for ``format`` and ``tags``."""
+    judge: str = "default"
+    """For ``pairwise_judge``: which of the recipe's judges."""
+    order: Literal["random", "both", "fixed"] = "random"
+    """For ``pairwise_judge``: which text is shown first."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weight_alone(cls, value: Any) -> Any:
+        return {"weight": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class TaskSettings(Settings):
+    """One task: data, prompt, rewards and KL coefficient."""
+
+    data: str | None = None
+    """``lab:math`` (or code, qa, writing) for built-in data; otherwise give ``train`` and ``test``."""
+    train: str | None = None
+    """JSON-lines file of training rows, relative to the recipe."""
+    test: str | None = None
+    """JSON-lines file of held-out rows, relative to the recipe."""
+    train_items: int | None = Field(None, ge=1)
+    """Use only this many training rows; for ``lab:`` data, how many to generate."""
+    prompt: str = "{prompt}"
+    """Template of the user message; ``{field}`` stands for a field of the row."""
+    system: str | None = None
+    """System message, for models that have one."""
+    beta: float = Field(0.0, ge=0)
+    """beta_k of Eq. 4, the KL coefficient of this task; 0 needs no reference policy."""
+    rewards: dict[str, RewardSettings]
+    """Components by name."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TaskSettings:
+        if self.data is None and (self.train is None or self.test is None):
+            raise ValueError("give either 'data' (such as \"lab:math\") or both 'train' and 'test'")
+        if self.data is not None and (self.train is not None or self.test is not None):
+            raise ValueError("'data' and 'train'/'test' exclude each other")
+        if not self.rewards:
+            raise ValueError("has no reward; add one, such as rewards.math_answer = 1.0")
+        return self
+
+
+class StudySettings(Settings):
+    """What ``omnithinker study`` runs beyond the base evaluation and the single-task runs."""
+
+    orders: tuple[str, ...] = ("best",)
+    """Curricula to train: ``best``, ``worst``, or task names joined by ``>``."""
+    joint: bool = True
+    """Train all tasks mixed, on the same number of samples."""
+    seeds: tuple[int, ...] = (0,)
+    """Each seed repeats every training run."""
+
+    @field_validator("orders", "seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("has the same entry twice")
+        return value
+
+
+class Recipe(Settings):
+    """A whole experiment."""
+
+    seed: int = Field(0, ge=0)
+    """Fixes data order, samples and everything else that is random."""
+    output: str = "runs/{name}"
+    """Folder for results; ``{name}`` is the recipe file's name."""
+    model: ModelSettings = ModelSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    judges: dict[str, JudgeSettings] = {"default": RubricJudgeSettings()}
+    study: StudySettings = StudySettings()
+    tasks: dict[str, TaskSettings] = Field(min_length=1)
+
+    @field_validator("tasks")
+    @classmethod
+    def _names(cls, value: dict[str, TaskSettings]) -> dict[str, TaskSettings]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+                raise ValueError(f"task name {name!r}: use letters, digits, - and _, a letter first")
+        return value
+
+    @model_validator(mode="after")
+    def _references(self) -> Recipe:
+        for name, task in self.tasks.items():
+            for component, reward in task.rewards.items():
+                if (reward.kind or component) == "pairwise_judge" and reward.judge not in self.judges:
+                    raise ValueError(
+                        f"tasks.{name}.rewards.{component}: no judge named {reward.judge!r}; "
+                        f"known: {', '.join(self.judges)}"
+                    )
+        for order in self.study.orders:
+            if order not in ("best", "worst"):
+                parse_order(order.replace(">", ","), list(self.tasks))
+        return self
+
+    def digest(self) -> str:
+        """SHA-256 over all settings, hexadecimal: the same settings give the same digest."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def to_toml(self) -> str:
+        """Every setting, defaults included, as TOML that loads to an equal recipe."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def parse_order(text: str, tasks: Sequence[str]) -> list[str]:
+    """Turn ``code,math,qa`` into a permutation of ``tasks``.
+
+    Raises:
+        RecipeError: a name is unknown, missing or given twice.
+    """
+    order = [name.strip() for name in text.split(",") if name.strip()]
+    for name in order:
+        if name not in tasks:
+            raise RecipeError(f"order {text!r}: no task {name!r}{_nearest(name, tasks)}")
+    missing = [name for name in tasks if name not in order]
+    if missing or len(order) != len(tasks):
+        problem = f"lacks {', '.join(missing)}" if missing else "names a task twice"
+        raise RecipeError(f"order {text!r} {problem}; every task must occur exactly once")
+    return order
+
+
+def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read, override and validate a recipe.
+
+    Args:
+        path: TOML file.
+        overrides: ``a.b=c`` edits; the value is read as TOML, or as a string when it is not TOML.
+
+    Raises:
+        RecipeError: with file, line, key and what to do.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot read the recipe: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: not valid TOML: {error}") from error
+    for override in overrides:
+        _apply(raw, override)
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeError(_explain(path, text, error)) from error
+    base = path.resolve().parent
+    tasks = {name: _absolute(task, base) for name, task in recipe.tasks.items()}
+    output = recipe.output.replace("{name}", path.stem)
+    return recipe.model_copy(update={"tasks": tasks, "output": output})
+
+
+def _absolute(task: TaskSettings, base: Path) -> TaskSettings:
+    files = {key: str(base / file) for key in ("train", "test") if (file := getattr(task, key)) is not None}
+    return task.model_copy(update=files)
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, sep, value = override.partition("=")
+    if not sep or not key.strip():
+        raise RecipeError(f"--set {override!r}: write it as key=value, such as training.epochs=2")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    *parents, last = key.strip().split(".")
+    node = raw
+    for parent in parents:
+        child = node.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise RecipeError(f"--set {override!r}: {parent!r} is a value, not a group of settings")
+        node = child
+    node[last] = parsed
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def _explain(path: Path, text: str, error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        # Discriminator values and class names that pydantic adds to the path are not keys of the file.
+        location = [str(part) for part in item["loc"] if str(part) not in ("rubric", "chat")]
+        where = ".".join(location)
+        number = _line_of(text, location)
+        place = f"{path}:{number}" if number else str(path)
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{place}: unknown key '{where}'{_nearest(location[-1], _known_keys(location[:-1]))}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{place}: {where + ': ' if where else ''}{message[0].lower() + message[1:]}")
+    return "\n".join(lines)
+
+
+def _known_keys(location: Sequence[str]) -> list[str]:
+    """Keys that are allowed in the group of settings at ``location``."""
+    model: type[Settings] = Recipe
+    parts = list(location)
+    while parts:
+        field = model.model_fields.get(parts.pop(0))
+        if field is None:
+            return []
+        annotation: Any = field.annotation
+        if getattr(annotation, "__origin__", None) is dict:
+            annotation = get_args(annotation)[1]
+            if parts:
+                parts.pop(0)
+        union = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        union += [kind for arg in get_args(annotation) for kind in get_args(arg) if isinstance(kind, type)]
+        models = [kind for kind in union if issubclass(kind, Settings)]
+        if not models:
+            return []
+        model = models[-1]
+    return list(model.model_fields)
+
+
+def _line_of(text: str, location: Sequence[str]) -> int | None:
+    """Line (from 1) where the key at ``location`` is written, or where its nearest parent is."""
+    best: tuple[int, int] | None = None
+    group: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[+([^\]]+)\]+", line):
+            group = [part.strip().strip('"') for part in header[1].split(".")]
+            found = group
+        elif pair := re.match(r"\s*([\w.\-\"]+)\s*=", line):
+            found = group + [part.strip('"') for part in pair[1].split(".")]
+        else:
+            continue
+        depth = len(found) if list(location[: len(found)]) == found else 0
+        if depth and (best is None or depth > best[0]):
+            best = (depth, number)
+    return best[1] if best else None
