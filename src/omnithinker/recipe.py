@@ -81,8 +81,8 @@ class TrainingSettings(Settings):
     """Upper clip of the policy ratio."""
     microbatch_tokens: int = Field(16384, ge=1)
     """Most tokens (padding included) in one forward and backward pass; changes memory, not the result."""
-    checkpoint_every: int = Field(10, ge=1)
-    """Steps between checkpoints."""
+    checkpoint_every: int = Field(1, ge=1)
+    """Steps between checkpoints. A killed run loses what came after the last; raise it for large models."""
     keep: int = Field(2, ge=1)
     """How many checkpoints stay on disk."""
 
@@ -93,11 +93,10 @@ class EvaluationSettings(Settings):
     items: int = Field(200, ge=1)
     """Held-out items per task."""
     every: int = Field(0, ge=0)
-    """Also evaluate every this many steps; 0 for before and after only."""
+    """Also evaluate during training, every this many steps; 0 for before and after only. In a study these
+    measurements tell how early the order was settled."""
     batch_size: int = Field(256, ge=1)
     """Prompts decoded at once."""
-    probe_every: int = Field(0, ge=0)
-    """In single-task runs, also measure greedy accuracy on every task each this many steps; 0 for never."""
 
 
 class SandboxSettings(Settings):

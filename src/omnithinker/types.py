@@ -82,3 +82,35 @@ class RolloutGroup:
     """[G]"""
     scores: tuple[Score, ...] = ()
     """[G], empty until scored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalResult:
+    """How a model does on the held-out items of one task."""
+
+    task: str
+    """Name of the task."""
+    n: int
+    """Items with a defined greedy outcome."""
+    accuracy: float
+    """Mean greedy outcome, in [0, 1]."""
+    standard_error: float
+    """Standard error of ``accuracy`` over items."""
+    outcomes: tuple[float | None, ...]
+    """Greedy outcome per item, None where undefined; pairs with another model's for the same items."""
+    sampled_accuracy: float
+    """Mean outcome of one sample per item at the training temperature."""
+    sampled_standard_error: float
+    """Its standard error."""
+    entropy: float
+    """Eq. 11: mean over sampled completions of the mean over tokens of the full-vocabulary entropy (nats)."""
+    components: Mapping[str, float | None]
+    """Mean of every reward component over the sampled completions; None when nowhere defined."""
+    length: float
+    """Mean sampled completion length, tokens."""
+    truncated: float
+    """Share of sampled completions that reached the token limit."""
+    undefined: int
+    """Greedy and sampled completions without a defined outcome."""
+    examples: tuple[Mapping[str, Any], ...] = ()
+    """A few greedy completions: prompt, completion, components."""

@@ -1,1 +1,1 @@
-"""TBD."""
+"""Reading data: rows of a task from files."""

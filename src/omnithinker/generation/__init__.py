@@ -1,1 +1,1 @@
-"""TBD."""
+"""Generators: from prompts to groups of completions."""

@@ -1,1 +1,1 @@
-"""TBD."""
+"""Tasks: what is trained and measured."""

@@ -1,0 +1,126 @@
+"""The GRPO loss, Eq. 4-5: pure functions of tensors.
+
+B rows (completions) of T tokens, padded on the right; the objective J of the paper is maximised, the loss is -J.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+KlEstimator = Literal["k1", "k2", "k3"]
+Aggregation = Literal["sequence", "token", "constant"]
+
+
+class LossParts(NamedTuple):
+    """The loss and what it consists of. All are sums over the rows given, already weighted."""
+
+    loss: Tensor
+    """Scalar to differentiate: policy + kl, weighted."""
+    kl_B: Tensor
+    """[B] mean over tokens of the KL estimate of each row (nats); 0 without a reference."""
+    clipped_B: Tensor
+    """[B] fraction of tokens at which the clip of Eq. 4 is active."""
+
+
+def kl_to_reference(logprob_BT: Tensor, ref_logprob_BT: Tensor, estimator: KlEstimator = "k3") -> Tensor:
+    """Per-token estimate of KL(policy || reference); k3 is Eq. 5.
+
+    Names follow Schulman's note "Approximating KL divergence": with ``d = log ref - log policy``,
+    k1 = -d, k2 = d^2 / 2, k3 = exp(d) - d - 1.
+
+    Args:
+        logprob_BT: [B, T] log-probabilities under the policy (nats).
+        ref_logprob_BT: [B, T] under the reference policy.
+        estimator: which of the three.
+    """
+    delta_BT = ref_logprob_BT - logprob_BT
+    if estimator == "k1":
+        return -delta_BT
+    if estimator == "k2":
+        return delta_BT.square() / 2
+    return delta_BT.exp() - delta_BT - 1
+
+
+def row_weights(
+    prompt_B: Tensor,
+    length_B: Tensor,
+    *,
+    aggregation: Aggregation = "sequence",
+    max_tokens: int | None = None,
+) -> Tensor:
+    """Weight of each row's *mean over tokens* in the loss of one minibatch.
+
+    ``sequence`` (the paper): mean over prompts of mean over their completions. ``token`` (DAPO): every token of the
+    minibatch counts the same. ``constant`` (Dr. GRPO): sum of tokens over rows x ``max_tokens``.
+
+    Args:
+        prompt_B: [B] which prompt a row belongs to; all rows of the minibatch that have an advantage, those that
+            need no gradient included, so that the denominator does not depend on which are skipped.
+        length_B: [B] completion tokens per row.
+        aggregation: see above.
+        max_tokens: completion limit, for ``constant``.
+
+    Returns:
+        [B] float weights.
+
+    Raises:
+        ValueError: ``constant`` without ``max_tokens``.
+    """
+    if aggregation == "sequence":
+        _, group_B, count_P = prompt_B.unique(return_inverse=True, return_counts=True)
+        return 1.0 / (count_P[group_B] * len(count_P))
+    if aggregation == "token":
+        return length_B / length_B.sum()
+    if max_tokens is None:
+        raise ValueError("constant aggregation needs max_tokens")
+    return length_B / (len(length_B) * max_tokens)
+
+
+def grpo_loss(
+    logprob_BT: Tensor,
+    mask_BT: Tensor,
+    *,
+    old_logprob_BT: Tensor | None,
+    ref_logprob_BT: Tensor | None,
+    advantage_B: Tensor,
+    weight_B: Tensor,
+    beta_B: Tensor,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    kl: KlEstimator = "k3",
+) -> LossParts:
+    """Eq. 4 as a loss: ``sum_B weight (1/|o|) sum_t [-min(rho A, clip(rho) A) + beta KL_t]``.
+
+    Args:
+        logprob_BT: [B, T] log-probabilities of the sampled tokens under the policy being trained.
+        mask_BT: [B, T] True at completion tokens.
+        old_logprob_BT: [B, T] under the policy that sampled; None when it is the policy itself, then rho = 1 with
+            the gradient of log pi.
+        ref_logprob_BT: [B, T] under the reference policy; may be None when every beta is 0.
+        advantage_B: [B] from Eq. 3.
+        weight_B: [B] from :func:`row_weights`.
+        beta_B: [B] KL coefficient of each row's task.
+        clip_low: epsilon below 1.
+        clip_high: epsilon above 1.
+        kl: estimator of the KL term.
+    """
+    old_BT = logprob_BT.detach() if old_logprob_BT is None else old_logprob_BT
+    ratio_BT = torch.where(mask_BT, logprob_BT - old_BT, 0.0).exp()
+    clipped_BT = ratio_BT.clamp(1 - clip_low, 1 + clip_high)
+    advantage_B1 = advantage_B[:, None]
+    surrogate_BT = torch.minimum(ratio_BT * advantage_B1, clipped_BT * advantage_B1)
+    token_loss_BT = -surrogate_BT
+    length_B = mask_BT.sum(dim=1).clamp(min=1)
+    kl_BT = torch.zeros_like(logprob_BT)
+    if ref_logprob_BT is not None:
+        kl_BT = torch.where(mask_BT, kl_to_reference(logprob_BT, ref_logprob_BT, kl), 0.0)
+        token_loss_BT = token_loss_BT + beta_B[:, None] * kl_BT
+    row_loss_B = torch.where(mask_BT, token_loss_BT, 0.0).sum(dim=1) / length_B
+    with torch.no_grad():
+        outside_BT = mask_BT & (surrogate_BT < ratio_BT * advantage_B1)
+        clipped_B = outside_BT.sum(dim=1) / length_B
+        kl_B = kl_BT.sum(dim=1) / length_B
+    return LossParts(loss=(weight_B * row_loss_B).sum(), kl_B=kl_B, clipped_B=clipped_B)
