@@ -218,7 +218,9 @@ def _hidden_repeated(model: Any, batch: TokenBatch) -> Tensor:
     ids = torch.cat([batch.prompt_ids_PT[batch.prompt_B], batch.ids_BT], dim=1)
     mask = torch.cat([batch.prompt_mask_PT[batch.prompt_B], batch.mask_BT], dim=1)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    output = model.base_model(input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False)
+    output = model.base_model(
+        input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False
+    )
     start = batch.prompt_ids_PT.shape[1] - 1
     return output.last_hidden_state[:, start:-1]  # type: ignore[no-any-return]
 

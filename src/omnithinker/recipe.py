@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -75,16 +76,41 @@ class TrainingSettings(Settings):
     """Passes over each task's prompts."""
     max_steps: int | None = Field(None, ge=1)
     """Stop after this many rollout batches; by default the schedule decides."""
+    preset: Literal["paper", "dapo", "dr_grpo"] = "paper"
+    """Sets the defaults of the settings below it: ``paper`` (Eq. 2-5), ``dapo`` (token mean, clip-higher 0.28),
+    ``dr_grpo`` (no std, constant length)."""
     clip_low: float = Field(0.2, gt=0, lt=1)
     """Lower clip of the policy ratio, epsilon in Eq. 4."""
     clip_high: float = Field(0.2, gt=0)
     """Upper clip of the policy ratio."""
+    scale_advantages: bool = True
+    """Divide advantages by the group's standard deviation (Eq. 3)."""
+    aggregation: Literal["sequence", "token", "constant"] = "sequence"
+    """How token losses are averaged: per completion then over completions (Eq. 4), over all tokens, or over
+    ``max_new_tokens`` per completion."""
+    kl: Literal["k1", "k2", "k3"] = "k3"
+    """Estimator of the KL term (k3: Eq. 5)."""
+    truncated: Literal["keep", "mask"] = "keep"
+    """Whether completions that reached the token limit are trained on."""
     microbatch_tokens: int = Field(16384, ge=1)
     """Most tokens (padding included) in one forward and backward pass; changes memory, not the result."""
     checkpoint_every: int = Field(1, ge=1)
     """Steps between checkpoints. A killed run loses what came after the last; raise it for large models."""
     keep: int = Field(2, ge=1)
     """How many checkpoints stay on disk."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, value: Any) -> Any:
+        return PRESETS.get(value.get("preset", "paper"), {}) | value if isinstance(value, dict) else value
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "dapo": {"aggregation": "token", "clip_high": 0.28},
+    "dr_grpo": {"aggregation": "constant", "scale_advantages": False},
+}
+"""What each loss preset sets; a recipe may still override single settings."""
 
 
 class EvaluationSettings(Settings):
@@ -261,6 +287,22 @@ class Recipe(Settings):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
+def changed_settings(before: Recipe, now: Recipe) -> list[str]:
+    """One line per setting that differs, such as ``training.epochs was 1, is now 2``."""
+
+    def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return {prefix.rstrip("."): value}
+        return {k: v for key, child in value.items() for k, v in flat(child, f"{prefix}{key}.").items()}
+
+    old, new = flat(before.model_dump(mode="json")), flat(now.model_dump(mode="json"))
+    return [
+        f"{key} was {json.dumps(old.get(key))}, is now {json.dumps(new.get(key))}"
+        for key in old | new
+        if old.get(key) != new.get(key)
+    ]
+
+
 def parse_order(text: str, tasks: Sequence[str]) -> list[str]:
     """Turn ``code,math,qa`` into a permutation of ``tasks``.
 
@@ -349,7 +391,9 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
         number = _line_of(text, location)
         place = f"{path}:{number}" if number else str(path)
         if item["type"] == "extra_forbidden":
-            lines.append(f"{place}: unknown key '{where}'{_nearest(location[-1], _known_keys(location[:-1]))}")
+            lines.append(
+                f"{place}: unknown key '{where}'{_nearest(location[-1], _known_keys(location[:-1]))}"
+            )
         else:
             message = item["msg"].removeprefix("Value error, ")
             lines.append(f"{place}: {where + ': ' if where else ''}{message[0].lower() + message[1:]}")

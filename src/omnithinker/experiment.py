@@ -1,0 +1,210 @@
+"""One recipe made ready to run: tasks, prompts, rewards; and the runs that use them.
+
+A *run* trains one policy along one schedule into one folder; everything it learns is written there, and a run that
+was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from omnithinker.evaluate import evaluate
+from omnithinker.files import make_folder, read_json, write_json, write_text
+from omnithinker.metrics import StepMetrics
+from omnithinker.policy import Policy, load_policy
+from omnithinker.recipe import Recipe
+from omnithinker.rewards import Resources
+from omnithinker.runlog import versions
+from omnithinker.schedule import Batch, curriculum_schedule, joint_schedule
+from omnithinker.scoring import Scorer
+from omnithinker.tasks.base import encode_prompts, load_tasks
+from omnithinker.train import train
+from omnithinker.types import EvalResult, Prompt
+from omnithinker.view import View
+
+RESULT = "result.json"
+"""Written last: a run folder that has it is finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a training run trains."""
+
+    name: str
+    """Shown to the user."""
+    schedule: Literal["curriculum", "joint"]
+    """Kind of schedule; single-task training is a curriculum of one."""
+    order: tuple[str, ...]
+    """Tasks, in training order."""
+    seed: int
+    """Fixes data order and samples."""
+
+
+class Experiment:
+    """A recipe with everything that its runs share. Close it, or use it in a ``with`` block.
+
+    Raises:
+        BadInput: a file, row, model or confinement layer that the recipe needs is not there.
+    """
+
+    def __init__(self, recipe: Recipe, view: View) -> None:
+        self.recipe = recipe
+        self.view = view
+        self.base = load_policy(recipe.model, recipe.sampling.temperature)
+        self.resources = Resources(recipe)
+        try:
+            self.tasks = load_tasks(recipe, self.resources)
+        except BaseException:
+            self.resources.close()
+            raise
+        self.scorer = Scorer({name: task.components for name, task in self.tasks.items()})
+
+    def close(self) -> None:
+        """Stop verifiers, sandboxes and scoring threads."""
+        self.scorer.close()
+        self.resources.close()
+
+    def __enter__(self) -> Experiment:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def train_prompts(self) -> dict[str, list[Prompt]]:
+        """Per task, the training prompts that are short enough."""
+        return self._prompts("train")
+
+    @cached_property
+    def test_prompts(self) -> dict[str, list[Prompt]]:
+        """Per task, the held-out prompts that are short enough."""
+        return self._prompts("test")
+
+    def schedule(self, plan: RunPlan) -> list[Batch]:
+        """The batches of a run."""
+        training = self.recipe.training
+        sizes = {task: len(self.train_prompts[task]) for task in plan.order}
+        if plan.schedule == "joint":
+            batches = joint_schedule(
+                sizes, prompts_per_step=training.prompts_per_step, epochs=training.epochs, seed=plan.seed
+            )
+        else:
+            batches = curriculum_schedule(
+                sizes,
+                plan.order,
+                prompts_per_step=training.prompts_per_step,
+                epochs=training.epochs,
+                seed=plan.seed,
+            )
+        return batches[: training.max_steps]
+
+    def evaluate(self, policy: Policy, seed: int) -> dict[str, EvalResult]:
+        """Measure a policy on every task."""
+        return evaluate(policy, self.test_prompts, self.scorer, self.recipe, seed=seed)
+
+    def run(self, plan: RunPlan, folder: Path) -> dict[str, EvalResult]:
+        """Train, evaluate, and write the result; a finished run is only read.
+
+        Returns:
+            Evaluation of the trained policy on every task of the recipe.
+        """
+        if (folder / RESULT).exists():
+            return read_results(folder / RESULT)
+        make_folder(folder)
+        write_text(folder / "recipe.toml", self.recipe.to_toml())
+        schedule = self.schedule(plan)
+        started = time.monotonic()
+        self.view.start_run(plan.name, len(schedule))
+        policy = train(
+            self.recipe,
+            self.train_prompts,
+            schedule,
+            self.scorer,
+            folder,
+            _RunObserver(self, folder, plan.seed),
+            seed=plan.seed,
+        )
+        self.view.note("measuring on held-out items")
+        results = self.evaluate(policy, plan.seed)
+        write_evaluation(folder / "eval" / f"step-{len(schedule)}.json", len(schedule), results)
+        write_json(
+            folder / RESULT,
+            self.manifest(plan.name, results, time.monotonic() - started)
+            | {
+                "schedule": plan.schedule,
+                "order": list(plan.order),
+                "seed": plan.seed,
+                "steps": len(schedule),
+            }
+            | {"completions": sum(map(len, schedule)) * self.recipe.sampling.completions},
+        )
+        return results
+
+    def manifest(self, name: str, results: Mapping[str, EvalResult], seconds: float) -> dict[str, Any]:
+        """What every result file holds. ``seconds`` counts the last start only, when a run was interrupted."""
+        return {
+            "name": name,
+            "seconds": round(seconds, 2),
+            "versions": versions(),
+            "sandbox": self.resources.sandbox_level(),
+            "recipe": self.recipe.digest(),
+            "tasks": {task: dataclasses.asdict(result) for task, result in results.items()},
+        }
+
+    def _prompts(self, split: Literal["train", "test"]) -> dict[str, list[Prompt]]:
+        limit = self.recipe.sampling.max_prompt_tokens
+        found = {}
+        for name, task in self.tasks.items():
+            found[name], skipped = encode_prompts(task, getattr(task, split), self.base.encode, limit)
+            if skipped:
+                self.view.note(
+                    f"task {name}: left out {skipped} of {skipped + len(found[name])} {split} prompts longer than "
+                    f"{limit} tokens (sampling.max_prompt_tokens)"
+                )
+        return found
+
+
+class _RunObserver:
+    """Shows steps and evaluates during training."""
+
+    def __init__(self, experiment: Experiment, folder: Path, seed: int) -> None:
+        self.experiment, self.folder, self.seed = experiment, folder, seed
+
+    def on_step(self, metrics: StepMetrics, total: int) -> None:
+        self.experiment.view.step(metrics, total)
+
+    def on_evaluate(self, policy: Policy, step: int) -> None:
+        results = self.experiment.evaluate(policy, self.seed)
+        write_evaluation(self.folder / "eval" / f"step-{step}.json", step, results)
+
+
+def write_evaluation(path: Path, step: int, results: Mapping[str, EvalResult]) -> None:
+    """Write ``eval/step-N.json`` of a run folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"step": step, "tasks": {task: dataclasses.asdict(r) for task, r in results.items()}})
+
+
+def read_results(path: Path) -> dict[str, EvalResult]:
+    """Read the evaluations in a result or evaluation file."""
+    return {task: EvalResult(**fields) for task, fields in read_json(path)["tasks"].items()}
+
+
+def single(task: str, seed: int) -> RunPlan:
+    """Single-task training."""
+    return RunPlan(f"single-task {task}", "curriculum", (task,), seed)
+
+
+def curriculum(order: Sequence[str], seed: int) -> RunPlan:
+    """Curriculum training in an order."""
+    return RunPlan("curriculum " + " > ".join(order), "curriculum", tuple(order), seed)
+
+
+def joint(tasks: Sequence[str], seed: int) -> RunPlan:
+    """Joint training of all tasks."""
+    return RunPlan("joint", "joint", tuple(tasks), seed)

@@ -1,0 +1,121 @@
+"""What a training step is measured by, per task."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from omnithinker.types import Completion, RolloutGroup, Score
+
+
+@dataclass(frozen=True, slots=True)
+class StepMetrics:
+    """Metrics of one step."""
+
+    step: int
+    """Steps finished, this one included."""
+    tokens: int
+    """Completion tokens drawn."""
+    generate_s: float
+    """Seconds until all groups were drawn and scored."""
+    train_s: float
+    """Seconds for the updates."""
+    values: dict[str, float | None]
+    """Everything else by name, such as ``task/math/reward``."""
+
+    def record(self) -> dict[str, Any]:
+        """One line of metrics.jsonl."""
+        return {
+            "step": self.step,
+            "tokens": self.tokens,
+            "seconds/generate": round(self.generate_s, 4),
+            "seconds/train": round(self.train_s, 4),
+            **self.values,
+        }
+
+    def task(self, measure: str) -> dict[str, float]:
+        """A measure of every task of this step, by task name."""
+        suffix = f"/{measure}"
+        return {
+            name.removeprefix("task/").removesuffix(suffix): value
+            for name, value in self.values.items()
+            if name.startswith("task/")
+            and name.count("/") == 2
+            and name.endswith(suffix)
+            and value is not None
+        }
+
+
+def step_metrics(
+    step: int,
+    groups: Sequence[RolloutGroup],
+    advantages_PG: Tensor,
+    updates: Sequence[dict[str, Any]],
+    seconds: tuple[float, float],
+) -> StepMetrics:
+    """Metrics of a step.
+
+    Args:
+        step: steps finished.
+        groups: [P] scored groups.
+        advantages_PG: [P, G] with NaN where a completion is not trained on.
+        updates: what each optimizer update returned.
+        seconds: of generation (scoring included) and of training.
+    """
+    values: dict[str, float | None] = {
+        "loss": _mean([part["loss"] for part in updates]),
+        "grad_norm": _mean([part["grad_norm"] for part in updates]),
+        "updates": len(updates),
+    }
+    by_task: dict[str, list[int]] = defaultdict(list)
+    for p, group in enumerate(groups):
+        by_task[group.prompt.task].append(p)
+    for task, members in sorted(by_task.items()):
+        values |= {
+            f"task/{task}/{name}": value
+            for name, value in _task_metrics([groups[p] for p in members], advantages_PG[members]).items()
+        }
+        for name in ("kl", "clipped"):
+            values[f"task/{task}/{name}"] = _mean([x for part in updates for x in part[name].get(task, [])])
+    tokens = sum(len(completion.token_ids) for group in groups for completion in group.completions)
+    return StepMetrics(step, tokens, *seconds, values)
+
+
+def _task_metrics(groups: Sequence[RolloutGroup], advantages_PG: Tensor) -> dict[str, float | None]:
+    """Metrics of one task's groups; undefined completions count in ``undefined`` and nowhere else."""
+    pairs = [pair for group in groups for pair in zip(group.completions, group.scores, strict=True)]
+    defined = [(completion, score) for completion, score in pairs if score.reward is not None]
+    zero_variance = [bool((row_G.nan_to_num() == 0).all()) for row_G in advantages_PG]
+    metrics: dict[str, float | None] = {
+        "reward": _mean([score.reward for _, score in defined]),
+        "accuracy": _mean([score.correct for _, score in defined]),
+        "entropy": _mean([completion_entropy(completion) for completion, _ in defined]),
+        "length": _mean([len(completion.token_ids) for completion, _ in defined]),
+        "truncated": _mean([completion.truncated for completion, _ in defined]),
+        "undefined": len(pairs) - len(defined),
+        "zero_variance": _mean(zero_variance),
+        "groups_left_out": sum(bool(row_G.isnan().all()) for row_G in advantages_PG),
+    }
+    metrics |= {f"component/{name}": value for name, value in component_means([s for _, s in pairs]).items()}
+    causes = Counter(f"{name}/{cause}" for _, score in pairs for name, cause in score.causes.items())
+    return metrics | {f"undefined/{name}": count for name, count in sorted(causes.items())}
+
+
+def completion_entropy(completion: Completion) -> float:
+    """Eq. 11's inner mean: entropy per token of one completion (nats); 0 for an empty one."""
+    return sum(completion.entropies) / max(len(completion.entropies), 1)
+
+
+def component_means(scores: Sequence[Score]) -> dict[str, float | None]:
+    """Mean of every component over the completions where it is defined; None when nowhere."""
+    names = list(dict.fromkeys(name for score in scores for name in score.components))
+    return {name: _mean([score.components.get(name) for score in scores]) for name in names}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,332 @@
+"""The whole experiment as stages; each stage's result is a file, and a stage that is done is not run again.
+
+Folder of a study: ``recipe.toml``; one folder per stage with a ``result.json`` (``base``, ``single-math``,
+``curriculum-best``, ``joint`` ...); ``accuracies.json`` and ``plan.json`` once the single-task runs are done;
+``report.html``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from omnithinker import experiment as runs
+from omnithinker.errors import BadInput, Interrupted
+from omnithinker.experiment import RESULT, Experiment, RunPlan, read_results
+from omnithinker.files import make_folder, read_json, write_json, write_text
+from omnithinker.planning import Plan, make_plan, plan_to_json, read_accuracies
+from omnithinker.recipe import Recipe, changed_settings, load_recipe, parse_order
+from omnithinker.types import EvalResult
+
+LOCK = "running.json"
+STALE_AFTER_S = 600.0
+"""A stage of another machine whose lock is older than this is taken over."""
+
+Kind = Literal["base", "single", "plan", "curriculum", "joint", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a study."""
+
+    name: str
+    """As given to ``--stage``: ``base``, ``single:math``, ``plan``, ``curriculum:best``, ``joint``, ``report``;
+    with several seeds the training stages end in ``#seed``."""
+    kind: Kind
+    """What it does."""
+    subject: str = ""
+    """Task of a single-task run; order of a curriculum (``best``, ``worst`` or task names joined by ``>``)."""
+    seed: int = 0
+    """Seed of a training run."""
+    needs: tuple[str, ...] = ()
+    """Stages whose results it reads."""
+
+    def folder(self, study: Path) -> Path:
+        """Where its results lie."""
+        return study / self.name.replace(":", "-").replace("#", "-seed").replace(">", "-")
+
+    def result(self, study: Path) -> Path:
+        """The file that exists exactly when the stage is done."""
+        files = {"plan": study / "plan.json", "report": study / "report.html"}
+        return files.get(self.kind, self.folder(study) / RESULT)
+
+
+def stages(recipe: Recipe) -> list[Stage]:
+    """All stages of a recipe's study, in an order in which they can run."""
+    many = len(recipe.study.seeds) > 1
+
+    def training(kind: Kind, subject: str, needs: tuple[str, ...]) -> list[Stage]:
+        base = f"{kind}:{subject}" if subject else kind
+        return [Stage(f"{base}#{s}" if many else base, kind, subject, s, needs) for s in recipe.study.seeds]
+
+    found = [Stage("base", "base")]
+    for task in recipe.tasks:
+        found += training("single", task, ())
+    measured = tuple(stage.name for stage in found)
+    found.append(Stage("plan", "plan", needs=measured))
+    for order in recipe.study.orders:
+        found += training("curriculum", order, ("plan",) if order in ("best", "worst") else ())
+    if recipe.study.joint:
+        found += training("joint", "", ())
+    return [*found, Stage("report", "report", needs=tuple(stage.name for stage in found))]
+
+
+def study_folder(recipe: Recipe) -> Path:
+    """The folder of a recipe's study, made if need be.
+
+    Raises:
+        BadInput: it cannot be written, or holds a study under other settings.
+    """
+    folder = make_folder(Path(recipe.output))
+    file = folder / "recipe.toml"
+    if file.exists():
+        changes = changed_settings(load_recipe(file), recipe)
+        if changes:
+            raise BadInput(
+                f"{folder} holds a study under other settings ({'; '.join(changes[:3])}"
+                f"{' …' if len(changes) > 3 else ''}); remove the folder, or choose another with --set output=FOLDER"
+            )
+    else:
+        write_text(file, recipe.to_toml())
+    return folder
+
+
+def run_study(experiment: Experiment, folder: Path, only: str | None = None) -> None:
+    """Run every stage that is not done, or one stage alone.
+
+    Args:
+        experiment: the recipe, ready to run.
+        folder: from :func:`study_folder`.
+        only: name of a stage.
+
+    Raises:
+        BadInput: there is no such stage, or a stage it needs is not done.
+        Interrupted: another machine is at work on a stage that the rest needs.
+    """
+    todo = pending(experiment.recipe, folder, only)
+    experiment.view.total_steps = sum(len(_schedule(experiment, stage)) for stage in todo)
+    for stage in todo:
+        with _lock(stage, folder):
+            _run(stage, experiment, folder)
+
+
+def pending(recipe: Recipe, folder: Path, only: str | None = None) -> list[Stage]:
+    """Stages to run now, in order.
+
+    Raises:
+        BadInput: ``only`` names no stage, or one that still waits for others.
+    """
+    every = stages(recipe)
+    done = {stage.name for stage in every if stage.result(folder).exists()}
+    if only is None:
+        # The report is cheap and shows whatever else was just run.
+        return [stage for stage in every if stage.name not in done or stage.kind == "report"]
+    chosen = [stage for stage in every if stage.name == only]
+    if not chosen:
+        raise BadInput(f"no stage {only!r}; stages: {', '.join(stage.name for stage in every)}")
+    waiting_for = [name for name in chosen[0].needs if name not in done and chosen[0].kind != "report"]
+    if waiting_for:
+        raise BadInput(f"stage {only} needs the results of: {', '.join(waiting_for)}")
+    return [stage for stage in chosen if stage.name not in done or stage.kind == "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """Where a stage is."""
+
+    stage: Stage
+    """Which."""
+    state: Literal["done", "running", "waiting"]
+    """``running``: a process holds it now."""
+    step: int
+    """Training steps finished."""
+    accuracies: Mapping[str, float]
+    """Greedy accuracy per task, once done."""
+
+
+def status(recipe: Recipe, folder: Path) -> list[StageStatus]:
+    """Where every stage is, read from files."""
+    found = []
+    for stage in stages(recipe):
+        accuracies: dict[str, float] = {}
+        if stage.result(folder).exists():
+            state: Literal["done", "running", "waiting"] = "done"
+            if stage.kind not in ("plan", "report"):
+                accuracies = {t: r.accuracy for t, r in read_results(stage.result(folder)).items()}
+        else:
+            state = "running" if _holder(stage, folder) else "waiting"
+        metrics = stage.folder(folder) / "metrics.jsonl"
+        step = metrics.read_text(encoding="utf-8").count("\n") if metrics.exists() else 0
+        found.append(StageStatus(stage, state, step, accuracies))
+    return found
+
+
+def _schedule(experiment: Experiment, stage: Stage) -> Sequence[Any]:
+    """Batches of a training stage; the length does not depend on the order of a curriculum."""
+    if stage.kind not in ("single", "curriculum", "joint"):
+        return ()
+    tasks = [stage.subject] if stage.kind == "single" else list(experiment.recipe.tasks)
+    plan = RunPlan(stage.name, "joint" if stage.kind == "joint" else "curriculum", tuple(tasks), stage.seed)
+    return experiment.schedule(plan)
+
+
+def dry_run(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
+    """What every stage would cost: training prompts, steps, most completion tokens, and whether it is done."""
+    recipe = experiment.recipe
+    held_out = sum(map(len, experiment.test_prompts.values()))
+    rows = []
+    for stage in stages(recipe):
+        schedule = _schedule(experiment, stage)
+        prompts = sum(map(len, schedule))
+        completions = prompts * recipe.sampling.completions
+        if stage.kind not in ("plan", "report"):
+            checks = 1 + (max(len(schedule) - 1, 0) // recipe.evaluation.every if recipe.evaluation.every else 0)
+            completions += 2 * held_out * checks
+        rows.append(
+            {
+                "stage": stage.name,
+                "done": stage.result(folder).exists(),
+                "prompts": prompts,
+                "steps": len(schedule),
+                "completions": completions,
+                "most_tokens": completions * recipe.sampling.max_new_tokens,
+            }
+        )
+    return rows
+
+
+def _run(stage: Stage, experiment: Experiment, folder: Path) -> None:
+    recipe = experiment.recipe
+    seed = recipe.seed + stage.seed
+    match stage.kind:
+        case "base":
+            started = time.monotonic()
+            experiment.view.note("measuring the base model on held-out items")
+            results = experiment.evaluate(experiment.base, recipe.seed)
+            make_folder(stage.folder(folder))
+            manifest = experiment.manifest("base", results, time.monotonic() - started)
+            write_json(stage.result(folder), manifest)
+        case "single":
+            experiment.run(runs.single(stage.subject, seed), stage.folder(folder))
+        case "joint":
+            experiment.run(runs.joint(list(recipe.tasks), seed), stage.folder(folder))
+        case "curriculum":
+            experiment.run(runs.curriculum(resolve_order(stage.subject, recipe, folder), seed), stage.folder(folder))
+        case "plan":
+            write_json(folder / "accuracies.json", accuracy_table(recipe, folder))
+            write_json(stage.result(folder), plan_to_json(plan_of(folder)))
+        case "report":
+            from omnithinker.report import write_report
+
+            experiment.view.note("writing the report")
+            write_report(folder)
+
+
+def plan_of(folder: Path) -> Plan:
+    """The plan from a study's accuracies."""
+    return make_plan(read_accuracies(folder / "accuracies.json"))
+
+
+def resolve_order(order: str, recipe: Recipe, folder: Path) -> list[str]:
+    """Turn ``best``, ``worst`` or ``a>b>c`` into task names."""
+    if order in ("best", "worst"):
+        plan = read_json(folder / "plan.json")
+        return list(plan["order"] if order == "best" else plan["worst"])
+    return parse_order(order.replace(">", ","), list(recipe.tasks))
+
+
+def accuracy_table(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """What ``omnithinker plan`` reads: greedy accuracies of the base and after each single-task run.
+
+    With several seeds, accuracies and per-item outcomes are means over seeds. ``probes`` hold the accuracies that
+    were measured during the single-task runs, by fraction of the run.
+    """
+    tasks = list(recipe.tasks)
+    base = read_results(folder / "base" / RESULT)
+    after: dict[str, dict[str, float]] = {}
+    items = {"base": {task: list(base[task].outcomes) for task in tasks}}
+    probes: dict[float, dict[str, dict[str, float]]] = {}
+    for trained in tasks:
+        group = [stage for stage in stages(recipe) if stage.kind == "single" and stage.subject == trained]
+        results = [read_results(stage.result(folder)) for stage in group]
+        after[trained] = {task: _mean([result[task].accuracy for result in results]) for task in tasks}
+        items[trained] = {task: _mean_items([result[task].outcomes for result in results]) for task in tasks}
+        steps = read_json(group[0].result(folder))["steps"]
+        for file in sorted((group[0].folder(folder) / "eval").glob("step-*.json")):
+            step = read_json(file)["step"]
+            if step < steps:
+                probe = {task: result.accuracy for task, result in read_results(file).items()}
+                probes.setdefault(round(step / steps, 3), {})[trained] = probe
+    return {
+        "tasks": tasks,
+        "base": {task: base[task].accuracy for task in tasks},
+        "after": after,
+        "n": {task: base[task].n for task in tasks},
+        "items": items,
+        "probes": [{"fraction": f, "after": probes[f]} for f in sorted(probes) if len(probes[f]) == len(tasks)],
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _mean_items(outcomes: Sequence[Sequence[float | None]]) -> list[float | None]:
+    """Per item, the mean over seeds of the outcomes that are defined."""
+    columns = [[value for value in column if value is not None] for column in zip(*outcomes, strict=True)]
+    return [_mean(column) if column else None for column in columns]
+
+
+def _holder(stage: Stage, folder: Path) -> dict[str, Any] | None:
+    """Who is at work on a stage, if anyone is."""
+    file = stage.folder(folder) / LOCK
+    try:
+        holder: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        # Logs are touched at every step, so their age tells whether a process elsewhere is alive.
+        newest = max(path.stat().st_mtime for path in stage.folder(folder).iterdir())
+    except (OSError, ValueError):
+        return None
+    if holder.get("host") != socket.gethostname():
+        return holder if time.time() - newest < STALE_AFTER_S else None
+    try:
+        os.kill(holder["pid"], 0)
+    except (ProcessLookupError, KeyError, TypeError):
+        return None
+    except PermissionError:
+        pass
+    return holder
+
+
+@contextlib.contextmanager
+def _lock(stage: Stage, folder: Path) -> Iterator[None]:
+    """Hold a stage while it runs, so that a second process leaves it alone."""
+    holder = _holder(stage, folder)
+    if holder is not None and holder["pid"] != os.getpid():
+        raise Interrupted(
+            f"stage {stage.name} is running on {holder['host']} (process {holder['pid']}); "
+            "start this command again when it is done"
+        )
+    file = make_folder(stage.folder(folder)) / LOCK if stage.kind not in ("plan", "report") else None
+    if file:
+        write_json(file, {"host": socket.gethostname(), "pid": os.getpid()})
+    try:
+        yield
+    finally:
+        if file:
+            file.unlink(missing_ok=True)
+
+
+def results_of(recipe: Recipe, folder: Path) -> dict[str, dict[str, EvalResult]]:
+    """Evaluations of every finished stage, by stage name."""
+    return {
+        stage.name: read_results(stage.result(folder))
+        for stage in stages(recipe)
+        if stage.kind not in ("plan", "report") and stage.result(folder).exists()
+    }

@@ -1,0 +1,329 @@
+"""Multi-task GRPO, prompt to gradient: read this file from top to bottom.
+
+P prompts per step, G completions per prompt, T tokens, B rows of a micro-batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from omnithinker import checkpoint
+from omnithinker.advantages import group_advantages
+from omnithinker.checkpoint import TrainerState
+from omnithinker.errors import CheckpointError, Interrupted
+from omnithinker.generation.native import Sampling, generate, sample_seed
+from omnithinker.interrupt import StopFlag
+from omnithinker.losses import LossParts, grpo_loss, row_weights
+from omnithinker.metrics import StepMetrics, step_metrics
+from omnithinker.policy import Policy, completion_logprobs, load_policy, token_batch
+from omnithinker.recipe import Recipe
+from omnithinker.runlog import RunLog
+from omnithinker.schedule import Batch
+from omnithinker.scoring import Scorer
+from omnithinker.types import Completion, Prompt, RolloutGroup
+
+
+class Observer(Protocol):
+    """Watches a run: the live view and the evaluation during training."""
+
+    def on_step(self, metrics: StepMetrics, total: int) -> None:
+        """A step is finished and logged."""
+        ...
+
+    def on_evaluate(self, policy: Policy, step: int) -> None:
+        """It is time for an evaluation during training."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One completion that has an advantage, with what the loss needs to know of it."""
+
+    prompt: Prompt
+    completion: Completion
+    advantage: float
+    weight: float
+    beta: float
+
+
+def train(
+    recipe: Recipe,
+    prompts: Mapping[str, Sequence[Prompt]],
+    schedule: Sequence[Batch],
+    scorer: Scorer,
+    folder: Path,
+    observer: Observer,
+    *,
+    seed: int,
+) -> Policy:
+    """Train a policy along a schedule; goes on from the newest checkpoint in ``folder`` if there is one.
+
+    Args:
+        recipe: all settings.
+        prompts: per task, the prompts that schedule items index.
+        schedule: the batches.
+        scorer: rewards of every task.
+        folder: the run folder.
+        observer: told of every step.
+        seed: fixes the samples.
+
+    Returns:
+        The trained policy.
+
+    Raises:
+        Interrupted: the user stopped the run; a checkpoint of the last finished step is on disk.
+    """
+    policy, reference, optimizer, state = _start(recipe, folder)
+    log = RunLog(folder, state.step)
+    with StopFlag() as stop:
+        while state.step < len(schedule):
+            started = time.perf_counter()
+            batch = schedule[state.step]
+            batch_prompts = [prompts[item.task][item.index] for item in batch]
+            seeds_PG = [
+                [
+                    sample_seed(seed, state.step, item.task, item.index, g)
+                    for g in range(recipe.sampling.completions)
+                ]
+                for item in batch
+            ]
+            groups = rollout(policy, batch_prompts, seeds_PG, recipe, scorer)
+            generated = time.perf_counter()
+
+            advantages_PG = group_advantages(rewards(groups), scale=recipe.training.scale_advantages)
+            parts = []
+            for minibatch in split(len(groups), recipe.training.minibatches):
+                rows = weighted_rows([groups[p] for p in minibatch], advantages_PG[minibatch], recipe)
+                if rows:
+                    set_learning_rate(optimizer, recipe, state.updates)
+                    parts.append(update(policy, reference, optimizer, rows, recipe))
+                    state = replace(state, updates=state.updates + 1)
+
+            state = replace(state, step=state.step + 1)
+            seconds = (generated - started, time.perf_counter() - generated)
+            metrics = step_metrics(state.step, groups, advantages_PG, parts, seconds)
+            log.step(metrics.record())
+            log.rollouts(state.step, groups)
+            last = state.step == len(schedule)
+            if not last and recipe.evaluation.every and state.step % recipe.evaluation.every == 0:
+                observer.on_evaluate(policy, state.step)
+            if stop.requested or last or state.step % recipe.training.checkpoint_every == 0:
+                checkpoint.save_checkpoint(
+                    folder / "checkpoints", state, policy, optimizer, keep=recipe.training.keep
+                )
+            observer.on_step(metrics, len(schedule))
+            if stop.requested and not last:
+                raise Interrupted(f"stopped after step {state.step}; the same command goes on from there")
+    return policy
+
+
+def rollout(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    seeds_PG: Sequence[Sequence[int]],
+    recipe: Recipe,
+    scorer: Scorer,
+) -> list[RolloutGroup]:
+    """Sample G completions for each prompt; a group is scored while others are still being generated.
+
+    Returns:
+        [P] scored groups, in the order of the prompts.
+    """
+    settings = recipe.sampling
+    sampling = Sampling(
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        top_k=settings.top_k,
+        max_new_tokens=settings.max_new_tokens,
+    )
+    futures = {p: scorer.submit(group) for p, group in generate(policy, prompts, seeds_PG, sampling)}
+    return [futures[p].result() for p in range(len(prompts))]
+
+
+def rewards(groups: Sequence[RolloutGroup]) -> Tensor:
+    """[P, G] total rewards in float64; NaN where a completion is undefined."""
+    return torch.tensor(
+        [[torch.nan if score.reward is None else score.reward for score in group.scores] for group in groups],
+        dtype=torch.float64,
+    )
+
+
+def split(count: int, minibatches: int) -> list[list[int]]:
+    """Indices of P prompts in at most ``minibatches`` consecutive parts of equal size (the last may be smaller)."""
+    size = -(-count // minibatches)
+    return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
+
+
+def weighted_rows(groups: Sequence[RolloutGroup], advantages_PG: Tensor, recipe: Recipe) -> list[Row]:
+    """The completions of a minibatch that have an advantage, with their weight in the loss.
+
+    Undefined completions, and groups with fewer than two defined ones, are not there at all.
+    """
+    training = recipe.training
+    members = [
+        (p, g)
+        for p in range(len(groups))
+        for g in range(len(groups[p].completions))
+        if not torch.isnan(advantages_PG[p, g])
+        and (training.truncated == "keep" or not groups[p].completions[g].truncated)
+    ]
+    if not members:
+        return []
+    weights = row_weights(
+        torch.tensor([p for p, _ in members]),
+        torch.tensor([len(groups[p].completions[g].token_ids) for p, g in members]),
+        aggregation=training.aggregation,
+        max_tokens=recipe.sampling.max_new_tokens,
+    ).tolist()
+    return [
+        Row(
+            prompt=groups[p].prompt,
+            completion=groups[p].completions[g],
+            advantage=float(advantages_PG[p, g]),
+            weight=weight,
+            beta=recipe.tasks[groups[p].prompt.task].beta,
+        )
+        for (p, g), weight in zip(members, weights, strict=True)
+    ]
+
+
+def update(
+    policy: Policy,
+    reference: Policy | None,
+    optimizer: torch.optim.Optimizer,
+    rows: Sequence[Row],
+    recipe: Recipe,
+) -> dict[str, Any]:
+    """One optimizer update on one minibatch: Eq. 4-5, summed over micro-batches.
+
+    Returns:
+        The loss, the gradient norm before clipping, and per task the mean KL and clipped share of its rows.
+    """
+    training = recipe.training
+    for parameter in policy.model.parameters():
+        # Zero and not None: an update without active rows still lets AdamW's averages decay, as a plain loop would.
+        parameter.grad = torch.zeros_like(parameter)
+    loss = 0.0
+    kl: dict[str, list[float]] = {}
+    clipped: dict[str, list[float]] = {}
+    # A row with advantage 0 and beta 0 adds nothing to the gradient; its weight is already in the denominator.
+    active = [row for row in rows if row.advantage != 0 or row.beta != 0]
+    for microbatch in microbatches(active, training.microbatch_tokens):
+        parts = _loss(policy, reference, microbatch, recipe)
+        parts.loss.backward()
+        loss += float(parts.loss.detach())
+        for row, row_kl, row_clipped in zip(
+            microbatch, parts.kl_B.tolist(), parts.clipped_B.tolist(), strict=True
+        ):
+            kl.setdefault(row.prompt.task, []).append(row_kl)
+            clipped.setdefault(row.prompt.task, []).append(row_clipped)
+    norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), training.max_grad_norm)
+    optimizer.step()
+    return {"loss": loss, "grad_norm": float(norm), "kl": kl, "clipped": clipped}
+
+
+def _loss(policy: Policy, reference: Policy | None, rows: Sequence[Row], recipe: Recipe) -> LossParts:
+    """A micro-batch's share of the loss (Eq. 4-5)."""
+    training, device = recipe.training, policy.device
+    prompts, index = unique_prompts(rows)
+    batch = token_batch(prompts, [(index[b], row.completion) for b, row in enumerate(rows)], device)
+    logprob_BT = completion_logprobs(policy, batch)
+    ref_logprob_BT = None
+    if reference is not None:
+        with torch.no_grad():
+            ref_logprob_BT = completion_logprobs(reference, batch)
+    old_logprob_BT = None
+    if training.minibatches > 1:
+        # With one update per rollout batch rho = 1 by construction; else pi_old is what the generator recorded.
+        old_logprob_BT = torch.zeros_like(logprob_BT).masked_scatter(
+            batch.mask_BT,
+            torch.tensor([x for row in rows for x in row.completion.logprobs], device=device),
+        )
+    return grpo_loss(
+        logprob_BT,
+        batch.mask_BT,
+        old_logprob_BT=old_logprob_BT,
+        ref_logprob_BT=ref_logprob_BT,
+        advantage_B=torch.tensor([row.advantage for row in rows], device=device),
+        weight_B=torch.tensor([row.weight for row in rows], device=device),
+        beta_B=torch.tensor([row.beta for row in rows], device=device),
+        clip_low=training.clip_low,
+        clip_high=training.clip_high,
+        kl=training.kl,
+    )
+
+
+def unique_prompts(rows: Sequence[Row]) -> tuple[list[Prompt], list[int]]:
+    """The distinct prompts of some rows, and for each row the index of its prompt."""
+    prompts: list[Prompt] = []
+    known: dict[int, int] = {}
+    index = []
+    for row in rows:
+        if id(row.prompt) not in known:
+            known[id(row.prompt)] = len(prompts)
+            prompts.append(row.prompt)
+        index.append(known[id(row.prompt)])
+    return prompts, index
+
+
+def microbatches(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
+    """Cut rows into batches of similar completion length with at most ``budget`` tokens, padding included.
+
+    Changes memory and speed, not the result: the loss is a sum over rows.
+    """
+    chunk: list[Row] = []
+    for row in sorted(rows, key=lambda row: len(row.completion.token_ids)):
+        longest = len(row.completion.token_ids)  # rows are sorted, so this one is the longest
+        prompts, _ = unique_prompts([*chunk, row])
+        cost = (len(chunk) + 1) * longest + len(prompts) * max(len(prompt.token_ids) for prompt in prompts)
+        if chunk and cost > budget:
+            yield chunk
+            chunk = []
+        chunk.append(row)
+    if chunk:
+        yield chunk
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, updates: int) -> None:
+    """Constant learning rate after a linear warm-up over the first updates."""
+    training = recipe.training
+    share = min(1.0, (updates + 1) / training.warmup_steps) if training.warmup_steps else 1.0
+    for group in optimizer.param_groups:
+        group["lr"] = training.learning_rate * share
+
+
+def _start(recipe: Recipe, folder: Path) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
+    """Policy, reference, optimizer and state: fresh from the base model, or from the newest checkpoint."""
+    temperature = recipe.sampling.temperature
+    found = checkpoint.list_checkpoints(folder / "checkpoints")
+    newest = found[-1] if found else None
+    policy = load_policy(recipe.model, temperature, newest)
+    reference = None
+    if any(task.beta > 0 for task in recipe.tasks.values()):
+        # The reference is the policy that training started from, also after a restart.
+        reference = (
+            policy.frozen_copy() if newest is None else load_policy(recipe.model, temperature).frozen_copy()
+        )
+    optimizer = torch.optim.AdamW(
+        policy.model.parameters(),
+        lr=recipe.training.learning_rate,
+        weight_decay=recipe.training.weight_decay,
+        fused=True,
+    )
+    if newest is None:
+        return policy, reference, optimizer, TrainerState(step=0, updates=0, recipe=recipe.digest())
+    state = checkpoint.read_state(newest)
+    if state.recipe != recipe.digest():
+        raise CheckpointError(
+            f"{folder} was started under other settings (see its recipe.toml); "
+            "use another output folder, or remove it"
+        )
+    checkpoint.restore_optimizer(newest, policy, optimizer)
+    return policy, reference, optimizer, state
