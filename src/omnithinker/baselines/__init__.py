@@ -1,1 +1,1 @@
-"""TBD."""
+"""Baselines: other ways to get one model for all tasks."""

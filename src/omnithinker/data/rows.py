@@ -37,7 +37,7 @@ def read_rows(path: str | Path) -> list[tuple[str, Row]]:
         except ValueError as error:
             raise DataError(f"{path}:{number}: not valid JSON: {error}") from error
         if not isinstance(row, dict):
-            raise DataError(f"{path}:{number}: expected an object like {{\"prompt\": ...}}, got {line.strip()[:40]}")
+            raise DataError(f'{path}:{number}: expected an object like {{"prompt": ...}}, got {line.strip()[:40]}')
         rows.append((f"{path}:{number}", row))
     if not rows:
         raise DataError(f"{path}: has no rows")

@@ -140,7 +140,12 @@ class _Rows:
             if remaining < COMPACT_BELOW * len(rows):
                 keep = alive.nonzero().squeeze(1)
                 cache.batch_select_indices(keep)
-                rows, token_B, mask_BT, position_B = rows[keep], token_B[keep], mask_BT[keep], position_B[keep]
+                rows, token_B, mask_BT, position_B = (
+                    rows[keep],
+                    token_B[keep],
+                    mask_BT[keep],
+                    position_B[keep],
+                )
                 alive = alive[keep]
             mask_BT = torch.cat([mask_BT, torch.ones_like(mask_BT[:, :1])], dim=1)
             output = policy.model(

@@ -60,9 +60,7 @@ def _load(name: str, settings: TaskSettings, recipe: Recipe, resources: Resource
             fill(settings.prompt, row, place)
             check_row(settings.rewards, row, place)
         splits[split] = [row for _, row in placed_rows]
-    return Task(
-        name, splits["train"], splits["test"], settings.prompt, settings.system, components, settings.beta
-    )
+    return Task(name, splits["train"], splits["test"], settings.prompt, settings.system, components, settings.beta)
 
 
 def _rows(name: str, source: str, split: str, limit: int | None, seed: int) -> list[tuple[str, Row]]:

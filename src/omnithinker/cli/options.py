@@ -1,0 +1,37 @@
+"""Arguments that several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+
+from omnithinker.errors import BadInput
+from omnithinker.recipe import Recipe, load_recipe
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Add ``RECIPE`` and ``--set``."""
+    parser.add_argument("recipe", metavar="RECIPE", help="TOML file that names model, tasks and settings")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting, such as training.epochs=2; may be given several times",
+    )
+
+
+def read_recipe(args: argparse.Namespace) -> Recipe:
+    """Load the recipe that the arguments name."""
+    return load_recipe(args.recipe, args.overrides)
+
+
+def known_task(recipe: Recipe, name: str) -> str:
+    """Check a task name.
+
+    Raises:
+        BadInput: the recipe has no such task.
+    """
+    if name not in recipe.tasks:
+        raise BadInput(f"no task {name!r} in the recipe; its tasks: {', '.join(recipe.tasks)}")
+    return name
