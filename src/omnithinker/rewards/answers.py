@@ -1,0 +1,36 @@
+"""Taking the answer out of a completion that follows the ``<think>``/``<answer>`` format."""
+
+from __future__ import annotations
+
+import re
+
+# A body holds no further <answer> marker, so the search is linear and nested openings give the innermost body.
+_ANSWER = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL)
+_THINK = re.compile(r"<think>((?:(?!</?think>).)*)</think>", re.DOTALL)
+
+
+def last_answer(text: str) -> str | None:
+    """Body of the last complete ``<answer>...</answer>``, without surrounding space; None if there is none."""
+    bodies: list[str] = _ANSWER.findall(text)
+    return bodies[-1].strip() if bodies else None
+
+
+def strip_think(text: str) -> str:
+    """The text without its reasoning.
+
+    Complete ``<think>...</think>`` blocks go, also nested ones. What precedes a ``</think>`` without an opening
+    goes too (some chat templates write the opening themselves), and so does what follows an opening without end.
+    """
+    while True:
+        shorter = _THINK.sub("", text)
+        if shorter == text:
+            break
+        text = shorter
+    text = text.rpartition("</think>")[2]
+    return text.partition("<think>")[0].strip()
+
+
+def candidate_text(text: str) -> str:
+    """What a completion says to its reader: the last ``<answer>`` body, or else the text without reasoning."""
+    body = last_answer(text)
+    return strip_think(text) if body is None else body

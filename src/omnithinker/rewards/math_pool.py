@@ -1,0 +1,168 @@
+"""Verifier processes for mathematical equality: started when first needed, killed and replaced on overrun."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import selectors
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import StrEnum
+from pathlib import Path
+from typing import IO
+
+from omnithinker.errors import RewardError
+
+WORKER = Path(__file__).with_name("math_worker.py")
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+"""Variables passed on to a worker; keys and tokens stay here."""
+
+
+class Equality(StrEnum):
+    """What a verifier process says of a pair."""
+
+    EQUAL = "equal"
+    DIFFERENT = "different"
+    GOLD_UNPARSEABLE = "gold_unparseable"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+
+
+class _Worker:
+    """One verifier process and its two pipes."""
+
+    def __init__(self, cpu_seconds: float, memory_mb: int, start_seconds: float) -> None:
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        # A fresh interpreter, never a fork: the trainer holds threads, locks and a GPU context.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(WORKER), str(cpu_seconds), str(memory_mb)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
+            bufsize=0,
+        )
+        if self._read(start_seconds) != "ready":
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").strip().splitlines()
+            self.kill()
+            raise RewardError(f"the math verifier did not start: {lines[-1] if lines else 'no message'}")
+
+    def ask(self, gold: str, answer: str, wall_seconds: float) -> str | None:
+        """The worker's reply; None when it died; ``timeout`` when it overran (then it is of no more use)."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write((json.dumps([gold, answer]) + "\n").encode())
+        except OSError:
+            return None
+        return self._read(wall_seconds)
+
+    def kill(self) -> None:
+        """End the process and free its pipes."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            if stream is not None:
+                stream.close()
+
+    def _read(self, wall_seconds: float) -> str | None:
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(wall_seconds):
+                return "timeout"
+        return self._process.stdout.readline().decode().strip() or None
+
+
+class MathPool:
+    """A pool of verifier processes, each with its own deadline for each pair. Safe to call from several threads.
+
+    Args:
+        workers: processes; by default one per core, at most 8. They start one by one as pairs wait for them.
+        cpu_seconds: CPU time for one pair. Wall time is limited to twice this plus a second, so that a worker on a
+            busy machine is not ended for its neighbours' load.
+        memory_mb: address space of a worker, MiB.
+        start_seconds: how long a worker may take to import its libraries.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        cpu_seconds: float = 2.0,
+        memory_mb: int = 2048,
+        start_seconds: float = 120.0,
+    ) -> None:
+        self._count = workers or min(os.cpu_count() or 1, 8)
+        self._limits = (cpu_seconds, memory_mb, start_seconds)
+        self._wall_seconds = 2 * cpu_seconds + 1
+        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="math")
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self.restarts = 0
+        """Workers that were replaced after an overrun or a crash."""
+
+    def submit(self, gold: str, answer: str) -> Future[Equality]:
+        r"""Start comparing two LaTeX expressions (without ``$`` or ``\boxed``).
+
+        Returns:
+            A future of the verdict; raises RewardError when no verifier process can be started.
+        """
+        return self._threads.submit(self._compare, gold, answer)
+
+    def compare(self, gold: str, answer: str) -> Equality:
+        """The verdict on one pair.
+
+        Raises:
+            RewardError: no verifier process can be started.
+        """
+        return self.submit(gold, answer).result()
+
+    def close(self) -> None:
+        """End all processes. Pairs in work finish first; waiting ones are dropped."""
+        self._closed = True
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        while not self._idle.empty():
+            self._idle.get().kill()
+
+    def __enter__(self) -> MathPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _compare(self, gold: str, answer: str) -> Equality:
+        reply = self._attempt(gold, answer)
+        if reply is None:
+            # Died without a word (killed for memory, crashed in C code): once more, in case it was not the pair.
+            reply = self._attempt(gold, answer)
+        return Equality.CRASHED if reply is None else Equality(reply)
+
+    def _attempt(self, gold: str, answer: str) -> str | None:
+        worker = self._take()
+        reply: str | None = None
+        overran = True
+        try:
+            reply = worker.ask(gold, answer, self._wall_seconds)
+            overran = reply is None or reply == "timeout"
+        finally:
+            # After a timer in the middle of anything, caches of the libraries may be half written: start afresh.
+            if overran:
+                worker.kill()
+                with self._lock:
+                    self.restarts += 1
+            else:
+                self._idle.put(worker)
+        return reply
+
+    def _take(self) -> _Worker:
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return _Worker(*self._limits)
