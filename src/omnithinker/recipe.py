@@ -162,10 +162,36 @@ class ChatJudgeSettings(Settings):
     """Longest verdict, reasoning included."""
     concurrency: int = Field(16, ge=1)
     """Requests in flight at once."""
+    requests_per_minute: float | None = Field(None, gt=0)
+    """Rate limit of your account; by default none."""
+    tokens_per_minute: float | None = Field(None, gt=0)
+    """Rate limit of your account, request and reply tokens together; by default none."""
     timeout_s: float = Field(60.0, gt=0)
     """Deadline of one request, seconds."""
+    deadline_s: float = Field(600.0, gt=0)
+    """Deadline of one judgment with all its waiting and tries, seconds."""
     retries: int = Field(4, ge=0)
-    """Further tries after 429, 5xx or a lost connection."""
+    """Further tries after 408, 409, 429, 5xx, a lost connection or a timeout."""
+    breaker: int = Field(20, ge=1)
+    """After this many failed judgments in a row, calls stop for 30 seconds at a time."""
+    cache: str | None = None
+    """SQLite file of replies: a repeated run replays them without a call."""
+    template: str | None = None
+    """File with the judge's messages; by default the built-in rubric."""
+    max_answer_chars: int | None = Field(None, ge=1)
+    """Both texts are cut to this length before they are compared, as a control of length."""
+    price_input: float = Field(0.0, ge=0)
+    """Price of a million request tokens, in any currency."""
+    price_output: float = Field(0.0, ge=0)
+    """Price of a million reply tokens."""
+    budget: float | None = Field(None, gt=0)
+    """Money this judge may spend in one run; then the run stops and can be continued."""
+
+    @model_validator(mode="after")
+    def _priced(self) -> ChatJudgeSettings:
+        if self.budget is not None and self.price_input == 0 and self.price_output == 0:
+            raise ValueError("'budget' needs 'price_input' and 'price_output', per million tokens")
+        return self
 
 
 JudgeSettings = Annotated[RubricJudgeSettings | ChatJudgeSettings, Field(discriminator="kind")]
@@ -391,9 +417,7 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
         number = _line_of(text, location)
         place = f"{path}:{number}" if number else str(path)
         if item["type"] == "extra_forbidden":
-            lines.append(
-                f"{place}: unknown key '{where}'{_nearest(location[-1], _known_keys(location[:-1]))}"
-            )
+            lines.append(f"{place}: unknown key '{where}'{_nearest(location[-1], _known_keys(location[:-1]))}")
         else:
             message = item["msg"].removeprefix("Value error, ")
             lines.append(f"{place}: {where + ': ' if where else ''}{message[0].lower() + message[1:]}")

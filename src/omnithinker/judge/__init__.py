@@ -1,1 +1,1 @@
-"""TBD."""
+"""Judges: who compares two texts. Know nothing of rewards."""

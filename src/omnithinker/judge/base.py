@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Protocol
 
+from omnithinker.errors import JudgeError, OmniThinkerError
+
 
 class Verdict(StrEnum):
     """Outcome of a comparison of answer A with answer B."""
@@ -13,6 +15,23 @@ class Verdict(StrEnum):
     A = "A"
     B = "B"
     TIE = "tie"
+
+
+class JudgeFailed(JudgeError):
+    """No usable verdict, with a cause to count by.
+
+    Args:
+        cause: short stable identifier, such as ``judge_timeout``.
+        message: one line for people; never holds a secret.
+    """
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class BudgetSpent(OmniThinkerError):
+    """The judge's money is used up. Stops the run; replies so far are cached, so that it can go on with more."""
 
 
 class Judge(Protocol):

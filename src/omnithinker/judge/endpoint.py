@@ -1,0 +1,249 @@
+"""One model behind an OpenAI-compatible endpoint: retries, rates, deadlines, cache and cost in one place."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import os
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from omnithinker.errors import BadInput
+from omnithinker.judge.base import BudgetSpent, JudgeFailed
+from omnithinker.judge.cache import Reply, ReplyCache, request_key
+from omnithinker.judge.limits import CircuitBreaker, RateLimit
+from omnithinker.judge.prompts import Message
+from omnithinker.recipe import ChatJudgeSettings
+
+BREAKER_PAUSE_S = 30.0
+CHARS_PER_TOKEN = 4
+"""Rough guess for the rate limit; corrected by the endpoint's own count."""
+_RETRYABLE = (408, 409, 425, 429)
+_MISCONFIGURED = (401, 403, 404)
+
+
+@dataclass
+class Usage:
+    """What a model was asked and what it cost."""
+
+    calls: int = 0
+    """Requests answered by the endpoint."""
+    cached: int = 0
+    """Requests answered from the cache."""
+    retries: int = 0
+    """Tries after the first."""
+    prompt_tokens: int = 0
+    """Request tokens of ``calls``."""
+    completion_tokens: int = 0
+    """Reply tokens of ``calls``."""
+    cost: float = 0.0
+    """Money, by the prices in the settings."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """Requests without a reply, by cause."""
+
+
+class _Failure(Exception):
+    """One try failed in a way that another may not."""
+
+    def __init__(self, cause: str, message: str, wait_s: float | None = None) -> None:
+        super().__init__(message)
+        self.cause, self.wait_s = cause, wait_s
+
+
+class Endpoint:
+    """Sends conversations to one model and returns raw replies.
+
+    May be used from several event loops, one after the other or at once; each has its own connections.
+
+    Args:
+        settings: model, address, limits, prices.
+
+    Raises:
+        BadInput: the environment variable with the key is not set, or the cache cannot be opened.
+    """
+
+    def __init__(self, settings: ChatJudgeSettings) -> None:
+        self.settings = settings
+        self.usage = Usage()
+        self._key = os.environ.get(settings.api_key_env, "")
+        if not self._key and settings.base_url is None and "OPENAI_BASE_URL" not in os.environ:
+            raise BadInput(
+                f"judge {settings.model}: the environment variable {settings.api_key_env} is not set; put the key "
+                "there, or set base_url to an endpoint that needs none"
+            )
+        self._cache = None if settings.cache is None else ReplyCache(settings.cache)
+        self._requests = RateLimit(settings.requests_per_minute)
+        self._tokens = RateLimit(settings.tokens_per_minute)
+        self._breaker = CircuitBreaker(settings.breaker, BREAKER_PAUSE_S)
+        self._sessions: dict[asyncio.AbstractEventLoop, tuple[Any, asyncio.Semaphore]] = {}
+
+    async def complete(self, messages: list[Message], trial: int = 0) -> Reply:
+        """The model's reply to a conversation.
+
+        Args:
+            messages: role and content of each.
+            trial: distinguishes repeated draws for the same conversation.
+
+        Raises:
+            JudgeFailed: no reply within retries and deadline; causes ``judge_timeout``, ``judge_rate_limited``,
+                ``judge_down``, ``judge_bad_response``, ``judge_refused``, ``judge_breaker_open``.
+            BadInput: the endpoint does not know the model or refuses the key.
+            BudgetSpent: the budget is used up.
+        """
+        body = self._body(messages)
+        key = request_key(self.settings.model, self.settings.base_url or "", body, trial)
+        if self._cache is not None and (known := self._cache.get(key)) is not None:
+            self.usage.cached += 1
+            return known
+        reply = await self._complete(body)
+        if self._cache is not None:
+            self._cache.put(key, reply)
+        return reply
+
+    def close(self) -> None:
+        """Close the cache and the connections."""
+        for loop, (client, _) in self._sessions.items():
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(client.close(), loop)
+        self._sessions.clear()
+        if self._cache is not None:
+            self._cache.close()
+
+    def _body(self, messages: list[Message]) -> dict[str, Any]:
+        body: dict[str, Any] = {"messages": messages, "max_completion_tokens": self.settings.max_tokens}
+        if self.settings.temperature is not None:
+            body["temperature"] = self.settings.temperature
+        return body
+
+    async def _complete(self, body: dict[str, Any]) -> Reply:
+        client, slots = self._session()
+        failure = _Failure("judge_timeout", "waited for its turn")
+        try:
+            async with asyncio.timeout(self.settings.deadline_s), slots:
+                self._check_open()
+                for attempt in range(self.settings.retries + 1):
+                    try:
+                        reply = await self._attempt(client, body)
+                    except _Failure as error:
+                        failure = error
+                    else:
+                        self._breaker.record(True)
+                        return reply
+                    if attempt < self.settings.retries:
+                        self.usage.retries += 1
+                        await asyncio.sleep(self._pause(attempt, failure.wait_s))
+        except TimeoutError:
+            failure = _Failure("judge_timeout", f"no reply within {self.settings.deadline_s:g} s; last: {failure}")
+        self._breaker.record(False)
+        raise self._failed(failure.cause, str(failure))
+
+    def _check_open(self) -> None:
+        if self.settings.budget is not None and self.usage.cost >= self.settings.budget:
+            raise BudgetSpent(
+                f"judge {self.settings.model}: the budget of {self.settings.budget:g} is spent "
+                f"({self.usage.calls} calls); raise 'budget' and run the same command again to go on"
+            )
+        if not self._breaker.allows():
+            raise self._failed("judge_breaker_open", f"not called: {self.settings.breaker} failures in a row")
+
+    async def _attempt(self, client: Any, body: dict[str, Any]) -> Reply:
+        guess = sum(len(message["content"]) for message in body["messages"]) / CHARS_PER_TOKEN
+        await self._requests.acquire()
+        await self._tokens.acquire(guess)
+        started = time.monotonic()
+        response = await self._request(client, body)
+        choices = getattr(response, "choices", None)
+        if not choices:
+            raise _Failure("judge_bad_response", "the reply is not a chat completion")
+        usage = response.usage
+        reply = Reply(
+            text=choices[0].message.content or "",
+            prompt_tokens=usage.prompt_tokens if usage else 0,
+            completion_tokens=usage.completion_tokens if usage else 0,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        self._tokens.settle(reply.prompt_tokens + reply.completion_tokens - guess)
+        self._count(reply)
+        return reply
+
+    async def _request(self, client: Any, body: dict[str, Any]) -> Any:
+        """One HTTP request; every way in which it can fail gets its name."""
+        import openai
+
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                return await client.chat.completions.create(model=self.settings.model, **body)
+        except (TimeoutError, openai.APITimeoutError) as error:
+            raise _Failure("judge_timeout", f"no reply within {self.settings.timeout_s:g} s") from error
+        except openai.APIConnectionError as error:
+            raise _Failure("judge_down", f"connection failed: {error.__cause__ or error}") from error
+        except openai.APIStatusError as error:
+            raise self._status_failure(error.status_code, self._hide(str(error)), error.response.headers) from error
+        except (openai.APIResponseValidationError, ValueError) as error:
+            raise _Failure("judge_bad_response", "the reply is not valid JSON") from error
+
+    def _status_failure(self, status: int, message: str, headers: Any) -> Exception:
+        message = message[:300]
+        if status in _RETRYABLE or status >= 500:
+            cause = "judge_rate_limited" if status == 429 else "judge_down"
+            return _Failure(cause, message, retry_after(headers.get("retry-after")))
+        if status in _MISCONFIGURED:
+            return BadInput(
+                f"judge {self.settings.model} at {self.settings.base_url or 'the default endpoint'}: {message}; check "
+                f"model, base_url and the key in {self.settings.api_key_env}"
+            )
+        # The endpoint is well, it declines this text (too long, filtered): no reason to stop calling.
+        self._breaker.record(True)
+        return self._failed("judge_refused", message)
+
+    def _session(self) -> tuple[Any, asyncio.Semaphore]:
+        loop = asyncio.get_running_loop()
+        if loop not in self._sessions:
+            import openai  # takes a second: only those who ask a judge wait for it
+
+            for old in [old for old in self._sessions if old.is_closed()]:
+                del self._sessions[old]
+            client = openai.AsyncOpenAI(
+                api_key=self._key or "none",
+                base_url=self.settings.base_url,
+                timeout=self.settings.timeout_s,
+                max_retries=0,
+            )
+            self._sessions[loop] = (client, asyncio.Semaphore(self.settings.concurrency))
+        return self._sessions[loop]
+
+    def _count(self, reply: Reply) -> None:
+        self.usage.calls += 1
+        self.usage.prompt_tokens += reply.prompt_tokens
+        self.usage.completion_tokens += reply.completion_tokens
+        price_input, price_output = self.settings.price_input, self.settings.price_output
+        self.usage.cost += (reply.prompt_tokens * price_input + reply.completion_tokens * price_output) / 1e6
+
+    def _failed(self, cause: str, message: str) -> JudgeFailed:
+        self.usage.failures[cause] += 1
+        return JudgeFailed(cause, f"judge {self.settings.model}: {self._hide(message)}")
+
+    def _hide(self, message: str) -> str:
+        """Some endpoints repeat the key in their error messages."""
+        return message.replace(self._key, "***") if self._key else message
+
+    @staticmethod
+    def _pause(attempt: int, wait_s: float | None) -> float:
+        """Seconds until the next try: what the endpoint asked for, or exponential; with jitter either way."""
+        if wait_s is not None:
+            return wait_s + random.uniform(0, 0.1 * wait_s)
+        return random.uniform(0.5, 1.0) * min(8.0, 0.5 * 2.0**attempt)
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds a Retry-After header asks to wait, given in seconds or as a date; None if absent or unreadable."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        date = email.utils.parsedate_tz(value)
+        return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
