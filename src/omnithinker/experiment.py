@@ -19,7 +19,7 @@ from omnithinker.files import make_folder, read_json, write_json, write_text
 from omnithinker.metrics import StepMetrics
 from omnithinker.policy import Policy, load_policy
 from omnithinker.recipe import Recipe
-from omnithinker.rewards import Resources
+from omnithinker.rewards.registry import Resources
 from omnithinker.runlog import versions
 from omnithinker.schedule import Batch, curriculum_schedule, joint_schedule
 from omnithinker.scoring import Scorer

@@ -64,19 +64,19 @@ def row_weights(
         max_tokens: completion limit, for ``constant``.
 
     Returns:
-        [B] float weights.
+        [B] float64 weights.
 
     Raises:
         ValueError: ``constant`` without ``max_tokens``.
     """
     if aggregation == "sequence":
         _, group_B, count_P = prompt_B.unique(return_inverse=True, return_counts=True)
-        return 1.0 / (count_P[group_B] * len(count_P))
+        return 1.0 / (count_P[group_B].double() * len(count_P))
     if aggregation == "token":
-        return length_B / length_B.sum()
+        return length_B.double() / length_B.sum()
     if max_tokens is None:
         raise ValueError("constant aggregation needs max_tokens")
-    return length_B / (len(length_B) * max_tokens)
+    return length_B.double() / (len(length_B) * max_tokens)
 
 
 def grpo_loss(

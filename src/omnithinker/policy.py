@@ -125,9 +125,7 @@ class TokenBatch:
     """[B, T] True at completion tokens."""
 
 
-def token_batch(
-    prompts: Sequence[Prompt], rows: Sequence[tuple[int, Completion]], device: torch.device
-) -> TokenBatch:
+def token_batch(prompts: Sequence[Prompt], rows: Sequence[tuple[int, Completion]], device: torch.device) -> TokenBatch:
     """Pad prompts and completions.
 
     Args:
@@ -172,9 +170,7 @@ def completion_logprobs(policy: Policy, batch: TokenBatch, *, shared_prompt: boo
         hidden_BTH = _hidden_shared(policy.model, batch)
     else:
         hidden_BTH = _hidden_repeated(policy.model, batch)
-    logprob_N = score_tokens(
-        hidden_BTH[batch.mask_BT], batch.ids_BT[batch.mask_BT], policy.model, policy.temperature
-    )
+    logprob_N = score_tokens(hidden_BTH[batch.mask_BT], batch.ids_BT[batch.mask_BT], policy.model, policy.temperature)
     # A completion's entries come in row order, so they can be scattered back by the mask.
     logprob_BT = torch.zeros(batch.mask_BT.shape, dtype=logprob_N.dtype, device=logprob_N.device)
     return logprob_BT.masked_scatter(batch.mask_BT, logprob_N)
@@ -218,9 +214,7 @@ def _hidden_repeated(model: Any, batch: TokenBatch) -> Tensor:
     ids = torch.cat([batch.prompt_ids_PT[batch.prompt_B], batch.ids_BT], dim=1)
     mask = torch.cat([batch.prompt_mask_PT[batch.prompt_B], batch.mask_BT], dim=1)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    output = model.base_model(
-        input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False
-    )
+    output = model.base_model(input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False)
     start = batch.prompt_ids_PT.shape[1] - 1
     return output.last_hidden_state[:, start:-1]  # type: ignore[no-any-return]
 
@@ -237,7 +231,9 @@ def score_tokens(hidden_NH: Tensor, target_N: Tensor, model: Any, temperature: f
     head = model.get_output_embeddings()
 
     def chunk_logprobs(hidden: Tensor, target: Tensor) -> Tensor:
-        logits = head(hidden).float() / temperature
+        logits = head(hidden)
+        # Half-precision logits are widened before the log-sum-exp; wider ones stay as they are.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
         chosen = logits.gather(1, target[:, None]).squeeze(1)
         return chosen - logits.logsumexp(dim=1)  # type: ignore[no-any-return]
 

@@ -88,10 +88,7 @@ def train(
             batch = schedule[state.step]
             batch_prompts = [prompts[item.task][item.index] for item in batch]
             seeds_PG = [
-                [
-                    sample_seed(seed, state.step, item.task, item.index, g)
-                    for g in range(recipe.sampling.completions)
-                ]
+                [sample_seed(seed, state.step, item.task, item.index, g) for g in range(recipe.sampling.completions)]
                 for item in batch
             ]
             groups = rollout(policy, batch_prompts, seeds_PG, recipe, scorer)
@@ -115,9 +112,7 @@ def train(
             if not last and recipe.evaluation.every and state.step % recipe.evaluation.every == 0:
                 observer.on_evaluate(policy, state.step)
             if stop.requested or last or state.step % recipe.training.checkpoint_every == 0:
-                checkpoint.save_checkpoint(
-                    folder / "checkpoints", state, policy, optimizer, keep=recipe.training.keep
-                )
+                checkpoint.save_checkpoint(folder / "checkpoints", state, policy, optimizer, keep=recipe.training.keep)
             observer.on_step(metrics, len(schedule))
             if stop.requested and not last:
                 raise Interrupted(f"stopped after step {state.step}; the same command goes on from there")
@@ -219,9 +214,7 @@ def update(
         parts = _loss(policy, reference, microbatch, recipe)
         parts.loss.backward()
         loss += float(parts.loss.detach())
-        for row, row_kl, row_clipped in zip(
-            microbatch, parts.kl_B.tolist(), parts.clipped_B.tolist(), strict=True
-        ):
+        for row, row_kl, row_clipped in zip(microbatch, parts.kl_B.tolist(), parts.clipped_B.tolist(), strict=True):
             kl.setdefault(row.prompt.task, []).append(row_kl)
             clipped.setdefault(row.prompt.task, []).append(row_clipped)
     norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), training.max_grad_norm)
@@ -235,6 +228,7 @@ def _loss(policy: Policy, reference: Policy | None, rows: Sequence[Row], recipe:
     prompts, index = unique_prompts(rows)
     batch = token_batch(prompts, [(index[b], row.completion) for b, row in enumerate(rows)], device)
     logprob_BT = completion_logprobs(policy, batch)
+    dtype = logprob_BT.dtype
     ref_logprob_BT = None
     if reference is not None:
         with torch.no_grad():
@@ -244,16 +238,16 @@ def _loss(policy: Policy, reference: Policy | None, rows: Sequence[Row], recipe:
         # With one update per rollout batch rho = 1 by construction; else pi_old is what the generator recorded.
         old_logprob_BT = torch.zeros_like(logprob_BT).masked_scatter(
             batch.mask_BT,
-            torch.tensor([x for row in rows for x in row.completion.logprobs], device=device),
+            torch.tensor([x for row in rows for x in row.completion.logprobs], dtype=dtype, device=device),
         )
     return grpo_loss(
         logprob_BT,
         batch.mask_BT,
         old_logprob_BT=old_logprob_BT,
         ref_logprob_BT=ref_logprob_BT,
-        advantage_B=torch.tensor([row.advantage for row in rows], device=device),
-        weight_B=torch.tensor([row.weight for row in rows], device=device),
-        beta_B=torch.tensor([row.beta for row in rows], device=device),
+        advantage_B=torch.tensor([row.advantage for row in rows], dtype=dtype, device=device),
+        weight_B=torch.tensor([row.weight for row in rows], dtype=dtype, device=device),
+        beta_B=torch.tensor([row.beta for row in rows], dtype=dtype, device=device),
         clip_low=training.clip_low,
         clip_high=training.clip_high,
         kl=training.kl,
@@ -308,9 +302,7 @@ def _start(recipe: Recipe, folder: Path) -> tuple[Policy, Policy | None, torch.o
     reference = None
     if any(task.beta > 0 for task in recipe.tasks.values()):
         # The reference is the policy that training started from, also after a restart.
-        reference = (
-            policy.frozen_copy() if newest is None else load_policy(recipe.model, temperature).frozen_copy()
-        )
+        reference = policy.frozen_copy() if newest is None else load_policy(recipe.model, temperature).frozen_copy()
     optimizer = torch.optim.AdamW(
         policy.model.parameters(),
         lr=recipe.training.learning_rate,
@@ -322,8 +314,7 @@ def _start(recipe: Recipe, folder: Path) -> tuple[Policy, Policy | None, torch.o
     state = checkpoint.read_state(newest)
     if state.recipe != recipe.digest():
         raise CheckpointError(
-            f"{folder} was started under other settings (see its recipe.toml); "
-            "use another output folder, or remove it"
+            f"{folder} was started under other settings (see its recipe.toml); use another output folder, or remove it"
         )
     checkpoint.restore_optimizer(newest, policy, optimizer)
     return policy, reference, optimizer, state

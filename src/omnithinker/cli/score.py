@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections import deque
@@ -14,7 +15,7 @@ from typing import Any
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
 from omnithinker.errors import DataError
 from omnithinker.recipe import TaskSettings
-from omnithinker.rewards import Resources, build_components, check_row
+from omnithinker.rewards.registry import Resources, build_components, check_row
 from omnithinker.scoring import Scorer
 from omnithinker.types import Completion, Prompt, RolloutGroup, Score
 
@@ -37,15 +38,25 @@ def run(args: argparse.Namespace) -> None:
     recipe = read_recipe(args)
     settings = recipe.tasks[known_task(recipe, args.task)]
     name = args.input or "standard input"
-    try:
-        lines: Iterable[bytes] = Path(args.input).open("rb") if args.input else sys.stdin.buffer
-    except OSError as error:
-        raise DataError(f"{args.input}: cannot be read: {error.strerror}") from error
-    with Resources(recipe) as resources:
+    with open_lines(args.input) as lines, Resources(recipe) as resources:
         components = build_components(args.task, settings.rewards, resources)
         with Scorer({args.task: components}) as scorer:
             for answer in score_lines(lines, name, args.task, settings, scorer, args.keep_going):
                 print(json.dumps(answer, ensure_ascii=False), flush=True)
+
+
+def open_lines(path: str | None) -> contextlib.AbstractContextManager[Iterable[bytes]]:
+    """Lines of a file or, without one, of standard input.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    if path is None:
+        return contextlib.nullcontext(sys.stdin.buffer)
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def score_lines(

@@ -1,0 +1,114 @@
+"""The native generator: exact distribution, recorded numbers, independence of the batch."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from omnithinker.generation.native import Sampling, draw, generate, sample_seed
+from omnithinker.policy import Policy, completion_logprobs, token_batch
+from tests.conftest import make_policy, prompt_of
+
+SAMPLING = Sampling(temperature=1.0, top_k=50, top_p=1.0, max_new_tokens=12)
+
+
+def sample(policy: Policy, texts: list[str], count: int, sampling: Sampling = SAMPLING):
+    prompts = [prompt_of(policy, text, index=i) for i, text in enumerate(texts)]
+    seeds = [[sample_seed(7, text, g) for g in range(count)] for text in texts]
+    found = dict(generate(policy, prompts, seeds, sampling))
+    return [found[p] for p in range(len(prompts))]
+
+
+def test_recorded_logprobs_are_those_of_the_trainer(policy):
+    groups = sample(policy, ["ab", "a much longer prompt"], 4)
+    rows = [(p, c) for p, group in enumerate(groups) for c in group.completions]
+    batch = token_batch([group.prompt for group in groups], rows, policy.device)
+    trained = completion_logprobs(policy, batch)
+    recorded = torch.zeros_like(trained).masked_scatter(
+        batch.mask_BT, torch.tensor([x for _, c in rows for x in c.logprobs])
+    )
+    assert torch.allclose(trained, recorded, atol=2e-5)
+
+
+def test_shared_prompt_equals_repeated_prompt_with_gradients(policy):
+    groups = sample(policy, ["x", "some other prompt"], 3)
+    rows = [(p, c) for p, group in enumerate(groups) for c in group.completions]
+    batch = token_batch([group.prompt for group in groups], rows, policy.device)
+    gradients = []
+    for shared in (True, False):
+        policy.model.zero_grad()
+        logprob_BT = completion_logprobs(policy, batch, shared_prompt=shared)
+        (logprob_BT * torch.arange(logprob_BT.numel()).view_as(logprob_BT).sin()).sum().backward()
+        gradients.append([p.grad.clone() for p in policy.model.parameters()])
+    for one, two in zip(*gradients, strict=True):
+        assert torch.allclose(one, two, atol=1e-4)
+
+
+def test_chunked_scoring_equals_whole(policy, monkeypatch):
+    groups = sample(policy, ["x"], 4)
+    rows = [(0, c) for c in groups[0].completions]
+    batch = token_batch([groups[0].prompt], rows, policy.device)
+    whole = completion_logprobs(policy, batch)
+    monkeypatch.setattr("omnithinker.policy.LOGITS_AT_ONCE", 3 * 300)
+    assert torch.allclose(completion_logprobs(policy, batch), whole, atol=1e-6)
+
+
+def test_a_sample_does_not_depend_on_its_batch(policy):
+    together = sample(policy, ["ab", "a much longer prompt", "third"], 3)
+    alone = sample(policy, ["a much longer prompt"], 3)[0]
+    assert [c.token_ids for c in together[1].completions] == [c.token_ids for c in alone.completions]
+
+
+def test_greedy_equals_transformers(policy):
+    group = sample(policy, ["hello"], 1, Sampling(temperature=0, max_new_tokens=8))[0]
+    ids = torch.tensor([policy.encode("hello")])
+    expected = policy.model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False
+    )[0, ids.shape[1] :]
+    assert list(group.completions[0].token_ids) == expected.tolist()
+
+
+def test_end_token_finishes_a_row_and_is_kept():
+    policy = make_policy()
+    end = policy.end_ids[0]
+    groups = sample(policy, ["q"], 64, dataclasses.replace(SAMPLING, top_k=0, max_new_tokens=200))
+    finished = [c for c in groups[0].completions if not c.truncated]
+    assert finished, "some of 64 x 200 tokens should be the end token"
+    for completion in groups[0].completions:
+        assert (completion.token_ids[-1] == end) == (not completion.truncated)
+        assert end not in completion.token_ids[:-1]
+        assert "<|im_end|>" not in completion.text
+        assert len(completion.logprobs) == len(completion.entropies) == len(completion.token_ids)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"), [(1.0, 0, 1.0), (0.7, 5, 1.0), (1.3, 0, 0.8), (0.9, 6, 0.7)]
+)
+def test_draws_follow_the_exact_distribution(temperature, top_k, top_p):
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(12, generator=generator).double() * 2
+    order = torch.argsort(logits, descending=True)
+    probability = torch.softmax(logits / temperature, 0)
+    kept = order[:top_k] if top_k else order
+    renormalised = probability[kept] / probability[kept].sum()
+    nucleus = kept[(renormalised.cumsum(0) - renormalised) < top_p]
+    expected = torch.zeros(12).double()
+    expected[nucleus] = probability[nucleus] / probability[nucleus].sum()
+
+    n = 20_000
+    uniform = torch.from_numpy(np.random.default_rng(5).random(n))
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, max_new_tokens=1)
+    token, logprob, entropy = draw(logits.float().expand(n, -1), uniform, sampling, temperature)
+    observed = torch.bincount(token, minlength=12)
+    assert observed[expected == 0].sum() == 0
+    support = expected > 0
+    if support.sum() > 1:
+        result = stats.chisquare(observed[support].numpy(), (expected[support] * n).numpy())
+        assert result.pvalue > 1e-3
+    full = torch.log_softmax(logits / temperature, 0)
+    assert torch.allclose(logprob.double(), full[token], atol=1e-5)
+    assert torch.allclose(entropy.double(), -(full.exp() * full).sum().expand(n), atol=1e-5)
