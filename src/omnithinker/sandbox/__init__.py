@@ -1,1 +1,37 @@
-"""TBD."""
+"""Runs programs that must not be trusted, and says which tests they pass. Knows nothing of rewards.
+
+``open_sandbox`` gives a :class:`Sandbox`; ``parse_tests`` reads the tests of a data row. The verdict is never computed
+in the process that runs the program, and expected values never enter it.
+"""
+
+from omnithinker.recipe import SandboxSettings
+from omnithinker.sandbox.base import Sandbox
+from omnithinker.sandbox.cases import AssertTests, Call, CallTests, StdioTests, Tests, parse_tests
+from omnithinker.sandbox.fork_server import ForkServer
+from omnithinker.sandbox.result import Result, Status, TestResult, Trust
+
+__all__ = [
+    "AssertTests",
+    "Call",
+    "CallTests",
+    "Result",
+    "Sandbox",
+    "SandboxSettings",
+    "Status",
+    "StdioTests",
+    "TestResult",
+    "Tests",
+    "Trust",
+    "open_sandbox",
+    "parse_tests",
+]
+
+
+def open_sandbox(settings: SandboxSettings) -> Sandbox:
+    """Start a sandbox.
+
+    Raises:
+        SandboxUnavailable: this machine lacks a layer that ``settings.level`` requires; names it.
+        SandboxError: it could not be started.
+    """
+    return ForkServer(settings)

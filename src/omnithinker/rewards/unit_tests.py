@@ -1,0 +1,92 @@
+"""Reward for programs: 1 if the program in the answer passes every test, else 0 (A.1: product over test cases)."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from omnithinker.errors import DataError, SandboxError
+from omnithinker.rewards.answers import last_answer
+from omnithinker.sandbox import Result, Sandbox, Status, Tests, Trust, parse_tests
+from omnithinker.types import Completion, Prompt, Undefined, Value
+
+_FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_PYTHON = ("", "python", "python3", "py")
+_TOLERATED_FAILURES = 3
+_TOLERATED_SHARE = 0.01
+
+
+def extract_code(text: str) -> str | None:
+    """The program of a completion, or None when there is none.
+
+    It is in the last ``<answer>`` body: all fenced blocks marked as Python, or not marked, one after the other;
+    a fence left open ends with the body. Without fences the whole body is taken as code.
+    """
+    body = last_answer(text)
+    if body is None:
+        return None
+    fences = _FENCE.findall(body)
+    blocks = [block for language, block in fences if language.lower() in _PYTHON]
+    code = "\n\n".join(textwrap.dedent(block) for block in blocks) if fences else body
+    return code.strip("\n") if code.strip() else None
+
+
+class UnitTests:
+    """Runs programs against the tests in row field ``tests``.
+
+    No program, or one that fails any test, is 0. Malformed tests and a sandbox that failed twice are undefined.
+    Equal programs of a group run once.
+
+    Args:
+        sandbox: where they run; the group's programs share its slots with other groups.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self._threads = ThreadPoolExecutor(sandbox.slots, thread_name_prefix="unit-tests")
+        self._lock = threading.Lock()
+        self._runs = 0
+        self._failures = 0
+
+    def score_group(self, prompt: Prompt, completions: Sequence[Completion]) -> Sequence[Value]:
+        """[G] values.
+
+        Raises:
+            SandboxError: more than 1 % of all runs failed for reasons that are not the programs'.
+        """
+        try:
+            tests = parse_tests(prompt.row.get("tests"))
+        except DataError as error:
+            return [Undefined("invalid_tests", str(error))] * len(completions)
+        programs = [extract_code(completion.text) for completion in completions]
+        distinct = [program for program in dict.fromkeys(programs) if program is not None]
+        if len(distinct) == 1:
+            results = [self._run(distinct[0], tests)]
+        else:
+            results = list(self._threads.map(lambda program: self._run(program, tests), distinct))
+        values = dict(zip(distinct, map(reward_of, results), strict=True))
+        return [0.0 if program is None else values[program] for program in programs]
+
+    def _run(self, program: str, tests: Tests) -> Result:
+        result = self.sandbox.run(program, tests, stop_early=True)
+        with self._lock:
+            self._runs += 1
+            self._failures += result.status is Status.SANDBOX_ERROR
+            runs, failures = self._runs, self._failures
+        if failures >= _TOLERATED_FAILURES and failures > _TOLERATED_SHARE * runs:
+            raise SandboxError(f"the sandbox failed in {failures} of {runs} runs, last with: {result.detail}")
+        return result
+
+
+def reward_of(result: Result) -> Value:
+    """Reward of a result: 1 passed, 0 not passed, undefined where the result says nothing of the program."""
+    if result.status is Status.SANDBOX_ERROR:
+        return Undefined("sandbox_error", result.detail)
+    if result.status is Status.INVALID_TASK:
+        return Undefined("invalid_tests", result.detail)
+    if result.trust is Trust.IN_PROCESS:
+        return Undefined("untrusted_verdict", "these tests run in the program's own process and could be forged")
+    return float(result.status is Status.PASSED)

@@ -1,0 +1,84 @@
+"""Whether an answer is the expected one; runs on the trusted side, on plain data of exact built-in types."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+TOLERANCE = 1e-9
+"""Floats agree when they differ by at most this, absolutely or relative to the expected value."""
+
+
+def same_value(got: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
+    """Compare a returned value with the expected one.
+
+    As Python's ``==``, except: tuples equal lists of the same items (JSON has no tuples), floats agree within
+    ``tolerance``, NaN equals NaN, and keys of an expected JSON object also match as JSON would write them.
+    """
+    if isinstance(expected, float) or isinstance(got, float):
+        return _same_number(got, expected, tolerance)
+    if isinstance(expected, list | tuple):
+        return (
+            isinstance(got, list | tuple)
+            and len(got) == len(expected)
+            and all(same_value(a, b, tolerance) for a, b in zip(got, expected, strict=True))
+        )
+    if isinstance(expected, dict):
+        return isinstance(got, dict) and _same_dict(got, expected, tolerance)
+    return bool(got == expected)
+
+
+def _same_number(got: Any, expected: Any, tolerance: float) -> bool:
+    if not isinstance(got, int | float) or not isinstance(expected, int | float):
+        return False
+    if got == expected:
+        return True
+    try:
+        a, b = float(got), float(expected)
+    except OverflowError:
+        return False
+    if math.isnan(a) or math.isnan(b):
+        return math.isnan(a) and math.isnan(b)
+    if math.isinf(a) or math.isinf(b):
+        return False
+    return abs(a - b) <= tolerance * max(1.0, abs(b))
+
+
+def _same_dict(got: dict[Any, Any], expected: dict[Any, Any], tolerance: float) -> bool:
+    if got.keys() != expected.keys() and all(isinstance(key, str) for key in expected):
+        got = {_json_key(key): value for key, value in got.items()}
+    return got.keys() == expected.keys() and all(same_value(got[k], expected[k], tolerance) for k in expected)
+
+
+def _json_key(key: Any) -> Any:
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    return str(key) if isinstance(key, int | float) else key
+
+
+def same_output(got: str, expected: str) -> bool:
+    """Compare printed text by LiveCodeBench's rule.
+
+    Surrounding space of the whole and of each line does not count; the number of lines does. Lines that
+    differ as text agree when all their tokens are numbers of equal value (``1.0`` and ``1``).
+    """
+    got_lines, expected_lines = got.strip().split("\n"), expected.strip().split("\n")
+    return len(got_lines) == len(expected_lines) and all(
+        _same_line(a.strip(), b.strip()) for a, b in zip(got_lines, expected_lines, strict=True)
+    )
+
+
+def _same_line(got: str, expected: str) -> bool:
+    if got == expected:
+        return True
+    numbers = _numbers(expected)
+    return numbers is not None and _numbers(got) == numbers
+
+
+def _numbers(line: str) -> list[Decimal] | None:
+    try:
+        values = [Decimal(token) for token in line.split()]
+    except InvalidOperation:
+        return None
+    return values if all(value.is_finite() for value in values) else None

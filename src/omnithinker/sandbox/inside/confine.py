@@ -1,0 +1,151 @@
+"""Confinement that needs no privilege: resource limits, no_new_privs, no capabilities, Landlock, seccomp.
+
+A :class:`Jail` is prepared once in the template; each child then takes the last steps itself, before it reads
+any text written by a model. Sources: landlock(7), seccomp(2), prctl(2), capabilities(7).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+from collections.abc import Iterable
+
+from . import seccomp
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_FILTER = 1, 22, 38, 2
+_SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446
+_LANDLOCK_VERSION, _RULE_PATH_BENEATH = 1, 1
+_FS_WRITE_FILE, _FS_READ_FILE, _FS_READ_DIR = 1 << 1, 1 << 2, 1 << 3
+_FS_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+"""How many file-system rights each Landlock version knows; all of them are handled, that is, refused."""
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
+
+
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Capabilities(ctypes.Structure):
+    _fields_ = (("sets", ctypes.c_uint32 * 6),)
+
+
+class Jail:
+    """Everything a child needs to lock itself in.
+
+    Args:
+        readable: folders and files that a program may read; everything else is refused.
+        listable: folders whose names, not contents, it may see.
+        memory: address space of a child, bytes.
+        file_size: most that a child may write to one descriptor, bytes.
+    """
+
+    def __init__(self, readable: Iterable[str], listable: Iterable[str], memory: int, file_size: int) -> None:
+        self.memory = memory
+        self.file_size = file_size
+        self.landlock_abi = landlock_abi()
+        self.ruleset = _make_ruleset(self.landlock_abi, readable, listable) if self.landlock_abi else None
+        self.filter = seccomp.build() if seccomp.supported() else None
+
+    def enter(self, cpu_seconds: float, parent: int, keep_descriptors: int) -> None:
+        """Lock the calling process in, for good.
+
+        Args:
+            cpu_seconds: CPU time limit; the kernel counts whole seconds, the supervisor finer.
+            parent: process id of the template; if it is gone already, the child exits.
+            keep_descriptors: descriptors from this number on are closed.
+
+        Raises:
+            OSError: a layer that this machine has could not be applied.
+        """
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        self._limit(cpu_seconds)
+        _drop_capabilities()
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        if self.ruleset is not None:
+            _check(_libc.syscall(_SYS_LANDLOCK_RESTRICT, self.ruleset, 0), "landlock_restrict_self")
+        os.closerange(keep_descriptors, 1024)
+        if self.filter is not None:
+            _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_FILTER, ctypes.byref(self.filter), 0, 0), "seccomp")
+
+    def _limit(self, cpu_seconds: float) -> None:
+        seconds = int(cpu_seconds) + 2
+        for kind, value in (
+            (resource.RLIMIT_CPU, seconds),
+            (resource.RLIMIT_AS, self.memory),
+            (resource.RLIMIT_FSIZE, self.file_size),
+            (resource.RLIMIT_NOFILE, 64),
+            (resource.RLIMIT_CORE, 0),
+            (resource.RLIMIT_MEMLOCK, 0),
+            (resource.RLIMIT_MSGQUEUE, 0),
+        ):
+            resource.setrlimit(kind, (value, value))
+
+
+def landlock_abi() -> int:
+    """Version of Landlock that the kernel offers; 0 when it has none or does not allow it."""
+    return max(0, int(_libc.syscall(_SYS_LANDLOCK_CREATE, None, 0, _LANDLOCK_VERSION)))
+
+
+def _make_ruleset(abi: int, readable: Iterable[str], listable: Iterable[str]) -> int:
+    rights = _FS_RIGHTS_BY_ABI.get(abi, 16)
+    attributes = _Ruleset((1 << rights) - 1, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
+    size = 24 if abi >= 6 else 16 if abi >= 4 else 8
+    ruleset = int(_libc.syscall(_SYS_LANDLOCK_CREATE, ctypes.byref(attributes), size, 0))
+    _check(ruleset, "landlock_create_ruleset")
+    for path in readable:
+        _allow(ruleset, path, _FS_READ_FILE | _FS_READ_DIR)
+    for path in listable:
+        _allow(ruleset, path, _FS_READ_DIR)
+    _allow(ruleset, os.devnull, _FS_READ_FILE | _FS_WRITE_FILE)
+    _allow(ruleset, "/dev/urandom", _FS_READ_FILE)
+    # Out of the way of the low numbers, which a child gives new meanings before it uses the ruleset.
+    high = fcntl.fcntl(ruleset, fcntl.F_DUPFD_CLOEXEC, 128)
+    os.close(ruleset)
+    return high
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # nothing there to read, or not for us: then not for a program either
+    try:
+        allowed = rights if os.path.isdir(path) else rights & ~_FS_READ_DIR
+        rule = _PathBeneath(allowed, descriptor)
+        _check(
+            _libc.syscall(_SYS_LANDLOCK_ADD, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0),
+            f"landlock_add_rule {path}",
+        )
+    finally:
+        os.close(descriptor)
+
+
+def _drop_capabilities() -> None:
+    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(ctypes.byref(header), ctypes.byref(_Capabilities())), "capset")
+
+
+def _prctl(option: int, value: int) -> None:
+    _check(_libc.prctl(option, value, 0, 0, 0), f"prctl {option}")
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")

@@ -1,0 +1,98 @@
+"""A seccomp filter: system calls that are not on the allow list fail with EPERM (or ENOSYS when unknown).
+
+Layout of ``struct seccomp_data``: call number at byte 0, architecture at 4, arguments of 8 bytes from 16.
+Only the low half of an argument is looked at, which is where the kernel reads flags and commands from.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import platform
+import struct
+
+from .syscalls import AARCH64, X86_64
+
+_LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_EPERM, _ENOSYS, _ENOTTY = (_ERRNO | number for number in (errno.EPERM, errno.ENOSYS, errno.ENOTTY))
+
+_CLONE_THREAD = 0x00010000
+_CLONE_NEW = 0x7E020000
+"""Flags of ``clone`` that make a new namespace of any kind."""
+_TERMINAL_QUERIES = (0x5401, 0x5413, 0x541B, 0x5450, 0x5451)
+"""``ioctl`` commands that only ask or touch the caller's own descriptors: TCGETS, TIOCGWINSZ, FIONREAD, FIO*CLEX."""
+_DESCRIPTOR_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 1030)
+"""``fcntl`` commands: duplicate, flags, record locks. Absent: owner and signal (they can signal other processes)."""
+_FIRST_UNKNOWN = 452
+"""System calls from here on are newer than the tables."""
+
+_ARCHITECTURES = {"x86_64": (0xC000003E, X86_64), "aarch64": (0xC00000B7, AARCH64)}
+
+Instruction = tuple[int, int, int, int]
+"""Code, jump if true, jump if false, constant."""
+
+
+class SockFprog(ctypes.Structure):
+    """``struct sock_fprog``: a filter as ``prctl`` takes it."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def supported() -> bool:
+    """Whether there is a table for this machine's architecture."""
+    return platform.machine() in _ARCHITECTURES
+
+
+def build() -> SockFprog:
+    """Assemble the filter once; installing it is one system call per child."""
+    code = b"".join(struct.pack("<HBBI", *instruction) for instruction in _program())
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = SockFprog(len(code) // 8, ctypes.addressof(buffer))
+    program.buffer = buffer  # keeps the memory that the pointer refers to
+    return program
+
+
+def _program() -> list[Instruction]:
+    architecture, table = _ARCHITECTURES[platform.machine()]
+    program = [
+        (_LOAD, 0, 0, 4),
+        (_JUMP_EQUAL, 1, 0, architecture),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, 0),
+        # Newer calls, and the x32 variants of old ones, do not exist in here.
+        (_JUMP_GREATER_EQUAL, 0, 1, _FIRST_UNKNOWN),
+        (_RETURN, 0, 0, _ENOSYS),
+    ]
+    special = {
+        "clone": _threads_only(),
+        "clone3": [(_RETURN, 0, 0, _ENOSYS)],  # its flags are behind a pointer; the C library falls back to clone
+        "prlimit64": _only(0, (0,), _EPERM),
+        "ioctl": _only(1, _TERMINAL_QUERIES, _ENOTTY),
+        "fcntl": _only(1, _DESCRIPTOR_COMMANDS, _EPERM),
+    }
+    for name, number in table.items():
+        block = special.get(name, [(_RETURN, 0, 0, _ALLOW)])
+        program += [(_JUMP_EQUAL, 0, len(block), number), *block]
+    return [*program, (_RETURN, 0, 0, _EPERM)]
+
+
+def _argument(index: int) -> Instruction:
+    return (_LOAD, 0, 0, 16 + 8 * index)
+
+
+def _threads_only() -> list[Instruction]:
+    return [
+        _argument(0),
+        (_JUMP_SET, 2, 0, _CLONE_NEW),
+        (_JUMP_SET, 0, 1, _CLONE_THREAD),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _EPERM),
+    ]
+
+
+def _only(index: int, values: tuple[int, ...], refusal: int) -> list[Instruction]:
+    checks: list[Instruction] = []
+    for value in values:
+        checks += [(_JUMP_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALLOW)]
+    return [_argument(index), *checks, (_RETURN, 0, 0, refusal)]

@@ -1,0 +1,200 @@
+"""One fork server as its owner sees it: start it in a fresh interpreter, send it runs, replace it when it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omnithinker.errors import SandboxError
+from omnithinker.sandbox.inside import template
+
+FILE_SIZE = 4 << 20
+"""Most that a program may write to its output or its report, bytes each."""
+_START_SECONDS = 60.0
+_GRACE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one process may use."""
+
+    cpu_seconds: float
+    memory_mb: int
+    preload: tuple[str, ...] = ()
+
+    @property
+    def wall_seconds(self) -> float:
+        """Backstop for programs that sleep; generous, so that a busy machine changes no verdict."""
+        return 3 * self.cpu_seconds + 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended and what it left."""
+
+    exit_code: int | None
+    """None when a signal ended it."""
+    signal: int | None
+    """The signal."""
+    killed_for: bytes
+    """One of the template's ENDED, CPU, WALL."""
+    cpu_s: float
+    wall_s: float
+    peak_rss_mb: float
+    report: bytes
+    stdout: bytes
+    stderr: bytes
+
+
+class Slot:
+    """A fork server; runs one program at a time. Not safe for several threads at once.
+
+    Raises:
+        SandboxError: the interpreter could not be started.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.layers: tuple[str, ...] = ()
+        self.problems: tuple[str, ...] = ()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._start()
+
+    def run(self, request: bytes, stdin: bytes = b"") -> Ended:
+        """Run one child on a request and wait for its end.
+
+        Raises:
+            SandboxError: the fork server died or did not answer; a new one is in place if one could be started.
+        """
+        files = [_anonymous_file(content) for content in (stdin, b"", b"", request, b"")]
+        try:
+            outcome = self._exchange(files)
+            status, cpu, wall, peak_kib, reason = template.OUTCOME.unpack(outcome)
+            stdout, stderr, report = (_content(files[index]) for index in (1, 2, 4))
+        finally:
+            for file in files:
+                os.close(file)
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        code = os.WEXITSTATUS(status) if number is None else None
+        if number == template.SETUP_FAILED:
+            raise SandboxError(f"a program could not be confined: {stderr[:300].decode(errors='replace')}")
+        return Ended(code, number, reason, cpu, wall, peak_kib / 1024, report, stdout, stderr)
+
+    def close(self) -> None:
+        """End the fork server; a running child dies with it."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        self._control.close()
+        process.kill()
+        process.wait()
+
+    def _exchange(self, files: Sequence[int]) -> bytes:
+        if self._process is None:
+            self._start()
+        try:
+            header = template.HEADER.pack(self.limits.cpu_seconds, self.limits.wall_seconds)
+            socket.send_fds(self._control, [header], list(files))
+            answer = self._control.recv(template.OUTCOME.size)
+        except OSError as error:
+            self.close()
+            raise SandboxError(f"the fork server does not answer: {error}") from error
+        if len(answer) != template.OUTCOME.size:
+            self.close()
+            raise SandboxError("the fork server died")
+        return answer
+
+    def _start(self) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            # A new interpreter with an empty environment: nothing of this process (memory, tokens) is inherited.
+            self._process = subprocess.Popen(
+                [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _BOOT, _options(theirs, self.limits)],
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                cwd="/",
+                start_new_session=True,
+            )
+        self._control.settimeout(_START_SECONDS)
+        try:
+            hello = self._control.recv(1 << 16)
+        except OSError:
+            hello = b""
+        if not hello:
+            self._fail_to_start()
+        found = json.loads(hello)
+        self.layers, self.problems = tuple(found["layers"]), tuple(found["problems"])
+        self._control.settimeout(self.limits.wall_seconds + _GRACE_SECONDS)
+
+    def _fail_to_start(self) -> None:
+        process = self._process
+        assert process is not None
+        assert process.stderr is not None
+        process.kill()
+        message = process.stderr.read().decode(errors="replace").strip().splitlines()
+        self.close()
+        raise SandboxError(f"the sandbox's interpreter did not start: {message[-1] if message else 'no message'}")
+
+
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""The same program gives the same set order in every slot; numerical libraries start no threads."""
+
+_BOOT = f"""
+import sys
+sys.path.insert(0, {str(Path(template.__file__).parents[1])!r})
+from inside import template
+template.main()
+"""
+
+
+def _options(control: socket.socket, limits: Limits) -> str:
+    paths = sysconfig.get_paths()
+    dynamic = sysconfig.get_config_var("DESTSHARED")
+    standard = list(dict.fromkeys([paths["stdlib"], *([dynamic] if dynamic else [])]))
+    # Installed packages (this one among them) are out of reach unless the recipe asks for some.
+    third_party = [paths["purelib"], paths["platlib"]] if limits.preload else []
+    return json.dumps(
+        {
+            "control": control.fileno(),
+            "path": list(dict.fromkeys(third_party)),
+            "listable": standard,
+            "readable": [*_standard_library(standard), *third_party, *_SYSTEM],
+            "preload": list(limits.preload),
+            "memory": limits.memory_mb << 20,
+            "file_size": FILE_SIZE,
+        }
+    )
+
+
+_SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+"""Shared libraries and time zones."""
+
+
+def _standard_library(folders: Sequence[str]) -> list[str]:
+    entries = [entry for folder in folders if os.path.isdir(folder) for entry in Path(folder).iterdir()]
+    entries += Path(sys.base_prefix, "lib").glob("*.so*")
+    return [str(entry) for entry in entries if entry.name not in ("site-packages", "dist-packages")]
+
+
+def _anonymous_file(content: bytes) -> int:
+    file = os.memfd_create("sandbox")
+    view = memoryview(content)
+    while view:
+        view = view[os.write(file, view) :]
+    if content:
+        os.lseek(file, 0, os.SEEK_SET)
+    return file
+
+
+def _content(file: int) -> bytes:
+    return os.pread(file, FILE_SIZE, 0)

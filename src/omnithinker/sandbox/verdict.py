@@ -1,0 +1,147 @@
+"""From what a process left behind to a result. Trusted side: reports are read as data from a hostile process."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+from omnithinker.sandbox.cases import CallTests
+from omnithinker.sandbox.compare import same_output, same_value
+from omnithinker.sandbox.inside import template
+from omnithinker.sandbox.inside.codec import decode
+from omnithinker.sandbox.result import Status, TestResult
+from omnithinker.sandbox.slot import FILE_SIZE, Ended
+
+_SHOWN_CHARACTERS = 300
+_SHOWN_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one process earned."""
+
+    status: Status
+    detail: str
+    tests: tuple[TestResult, ...]
+
+
+def judge_calls(ended: Ended, tests: CallTests) -> Verdict:
+    """Compare the reported values with the expected ones. Passes only if every test was reported and passed."""
+    try:
+        lines = _lines(ended.report)
+        results = tuple(_call_result(line, tests) for line in lines if "stage" not in line)
+    except (ValueError, TypeError, KeyError, RecursionError, AttributeError) as error:
+        return Verdict(Status.TAMPERED, f"the report is not one of ours: {type(error).__name__}", ())
+    stages = [line for line in lines if "stage" in line]
+    if [result.index for result in results] != list(range(len(results))) or len(results) > len(tests):
+        return Verdict(Status.TAMPERED, "the report does not list the tests in order", ())
+    problem = _problem(ended, stages)
+    if problem is not None:
+        return Verdict(*problem, results)
+    for result in results:
+        if result.status is not Status.PASSED:
+            return Verdict(result.status, f"test {result.index}: {result.error or f'got {result.got}'}", results)
+    if len(results) != len(tests):
+        return Verdict(Status.TAMPERED, f"{len(results)} of {len(tests)} tests reported", results)
+    return Verdict(Status.PASSED, "", results)
+
+
+def judge_output(ended: Ended, index: int, expected: str) -> Verdict:
+    """Compare what a whole program printed with the expected text."""
+    try:
+        stages = [line for line in _lines(ended.report) if "stage" in line]
+        # Leaving by os._exit(0) is a program's right: nothing but its output counts.
+        problem = None if _left_by_itself(ended, stages) else _problem(ended, stages)
+        printed = ended.stdout.decode()
+    except (ValueError, TypeError, RecursionError, AttributeError) as error:
+        problem, printed = (Status.FAILED, f"unreadable output: {type(error).__name__}"), ""
+    if problem is None and not same_output(printed, expected):
+        problem = (Status.FAILED, f"test {index}: printed {_shown(printed)}")
+    status, detail = problem or (Status.PASSED, "")
+    error_line = detail if problem is not None and status is not Status.FAILED else None
+    test = TestResult(index=index, status=status, wall_s=ended.wall_s, got=_shown(printed), error=error_line)
+    return Verdict(status, detail, (test,))
+
+
+def shorten(output: bytes) -> tuple[str, bool]:
+    """Head and tail of a program's output, at most 4 KiB, and whether something was cut out."""
+    if len(output) <= _SHOWN_BYTES:
+        return output.decode(errors="replace"), False
+    half = _SHOWN_BYTES // 2
+    parts = output[:half], output[-half:]
+    return "\n[...]\n".join(part.decode(errors="replace") for part in parts), True
+
+
+def _lines(report: bytes) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in report.splitlines()]
+    if not all(type(line) is dict for line in lines):
+        raise ValueError("not an object")
+    return lines
+
+
+def _call_result(line: dict[str, Any], tests: CallTests) -> TestResult:
+    index, wall = line["i"], float(line["wall"])
+    if type(index) is not int or not 0 <= index < len(tests):
+        raise ValueError("no such test")
+    if "error" in line:
+        error = str(line["error"])
+        return TestResult(index=index, status=status_of_error(error), wall_s=wall, error=_one_line(error))
+    try:
+        got = decode(line["value"])
+        right = same_value(got, tests.calls[index].expected, tests.tolerance)
+    except ValueError as error:
+        return TestResult(index=index, status=Status.FAILED, wall_s=wall, error=_one_line(str(error)))
+    return TestResult(index=index, status=Status.PASSED if right else Status.FAILED, wall_s=wall, got=_shown(got))
+
+
+def status_of_error(error: str) -> Status:
+    """The status that an exception, given as ``Type: message``, stands for."""
+    match error.partition(":")[0]:
+        case "MemoryError":
+            return Status.MEMORY_LIMIT
+        case "SystemExit" | "KeyboardInterrupt":
+            return Status.EARLY_EXIT
+        case "Unencodable":
+            return Status.FAILED
+    return Status.RUNTIME_ERROR
+
+
+def _left_by_itself(ended: Ended, stages: list[dict[str, Any]]) -> bool:
+    return ended.exit_code == 0 and not stages
+
+
+def _problem(ended: Ended, stages: list[dict[str, Any]]) -> tuple[Status, str] | None:
+    """Why the process did not run to its end, or None if it did."""
+    if ended.killed_for == template.CPU or ended.signal == signal.SIGXCPU:
+        return Status.CPU_LIMIT, f"used {ended.cpu_s:.1f} s of CPU time"
+    if ended.killed_for == template.WALL:
+        return Status.TIMEOUT, f"not finished after {ended.wall_s:.1f} s"
+    if ended.signal == signal.SIGXFSZ or FILE_SIZE in (len(ended.stdout), len(ended.stderr), len(ended.report)):
+        return Status.OUTPUT_LIMIT, f"wrote more than {FILE_SIZE >> 20} MiB"
+    if ended.signal == signal.SIGKILL:
+        return Status.KILLED, "killed from outside, most likely for memory"
+    if ended.signal is not None:
+        return Status.CRASHED, f"ended by signal {ended.signal}"
+    for stage in stages:
+        error = _one_line(str(stage.get("error", "")))
+        if stage["stage"] == "compile":
+            return Status.COMPILE_ERROR, error
+        if stage["stage"] in ("load", "run"):
+            return status_of_error(error), error
+    if ended.exit_code != 0 or not any(stage["stage"] == "done" for stage in stages):
+        return Status.EARLY_EXIT, f"left with exit code {ended.exit_code} before the last test"
+    return None
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer beyond Python's digit limit, or deep nesting
+        text = f"a large {type(value).__name__}"
+    return text[:_SHOWN_CHARACTERS].encode("utf-8", "backslashreplace").decode()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_SHOWN_CHARACTERS].encode("utf-8", "backslashreplace").decode()

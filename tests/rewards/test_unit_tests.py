@@ -1,0 +1,77 @@
+"""Code extraction and the reward's values."""
+
+from __future__ import annotations
+
+import pytest
+
+from omnithinker.errors import SandboxError
+from omnithinker.rewards.unit_tests import UnitTests, extract_code
+from omnithinker.sandbox import Result, SandboxSettings, Status, open_sandbox
+from omnithinker.types import Completion, Prompt, Undefined
+
+TESTS = {"fn_name": "add", "inputs": [[1, 2], [3, 4]], "outputs": [3, 7]}
+RIGHT = "<think>x</think><answer>def add(a, b):\n    return a + b</answer>"
+WRONG = "<think>x</think><answer>def add(a, b):\n    return a - b</answer>"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("no answer at all", None),
+        ("<answer>  </answer>", None),
+        ("<answer>x = 1</answer>", "x = 1"),
+        ("<answer>\nif x:\n    y = 2\n</answer>", "if x:\n    y = 2"),
+        ("<answer>old = 1</answer> <answer>new = 2</answer>", "new = 2"),
+        ("<answer>Look:\n```python\nx = 1\n```\ndone</answer>", "x = 1"),
+        ("<answer>```py\na = 1\n```\nand\n```\nb = 2\n```</answer>", "a = 1\n\n\nb = 2"),
+        ("<answer>```bash\nls\n```\n```python3\nx = 1\n```</answer>", "x = 1"),
+        ("<answer>```bash\nls\n```</answer>", None),
+        ("<answer>```python\nx = 1</answer>", "x = 1"),
+    ],
+)
+def test_extraction_rule(text, code):
+    assert extract_code(text) == code
+
+
+class FakeSandbox:
+    level, layers, slots = "strong", (), 2
+
+    def __init__(self, status):
+        self.status = status
+        self.programs = []
+
+    def run(self, code, tests, *, stop_early=False):
+        self.programs.append(code)
+        return Result(status=self.status, passed=0, total=2, detail="why")
+
+
+def _group(*texts, tests=TESTS):
+    return Prompt(task="code", index=0, text="", row={"tests": tests}), [Completion(text=text) for text in texts]
+
+
+def test_group_with_a_real_sandbox():
+    with open_sandbox(SandboxSettings(slots=2)) as sandbox:
+        values = UnitTests(sandbox).score_group(*_group(RIGHT, WRONG, "nothing", RIGHT))
+    assert values == [1.0, 0.0, 0.0, 1.0]
+
+
+def test_equal_programs_run_once():
+    sandbox = FakeSandbox(Status.PASSED)
+    assert UnitTests(sandbox).score_group(*_group(RIGHT, WRONG, RIGHT)) == [1.0, 1.0, 1.0]
+    assert len(sandbox.programs) == 2
+
+
+def test_undefined_where_the_program_is_not_to_blame():
+    [value] = UnitTests(FakeSandbox(Status.SANDBOX_ERROR)).score_group(*_group(RIGHT))
+    assert value == Undefined("sandbox_error", "why")
+    [value] = UnitTests(FakeSandbox(Status.PASSED)).score_group(*_group(RIGHT, tests={"inputs": [], "outputs": []}))
+    assert isinstance(value, Undefined)
+    assert value.cause == "invalid_tests"
+
+
+def test_many_sandbox_failures_stop_the_run():
+    reward = UnitTests(FakeSandbox(Status.SANDBOX_ERROR))
+    for _ in range(2):
+        reward.score_group(*_group(RIGHT))
+    with pytest.raises(SandboxError, match="3 of 3 runs"):
+        reward.score_group(*_group(RIGHT))

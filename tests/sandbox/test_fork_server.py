@@ -1,0 +1,102 @@
+"""The default backend: verdicts, limits, and behaviour under many threads."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from omnithinker.errors import SandboxError
+from omnithinker.sandbox import SandboxSettings, Status, open_sandbox, parse_tests
+
+ADD = parse_tests({"fn_name": "add", "inputs": [[1, 2], [3, 4]], "outputs": [3, 7]})
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with open_sandbox(SandboxSettings(slots=2, cpu_seconds=1)) as opened:
+        yield opened
+
+
+def test_level_and_layers_are_those_seen_to_work(sandbox):
+    assert sandbox.level == "strong"
+    assert {"rlimits", "no_new_privs", "seccomp"} <= set(sandbox.layers)
+    assert any(layer.startswith("landlock") for layer in sandbox.layers)
+    assert sandbox.slots == 2
+
+
+def test_right_program_passes_with_its_values(sandbox):
+    result = sandbox.run("def add(a, b):\n    return a + b", ADD)
+    assert (result.status, result.passed, result.total) == (Status.PASSED, 2, 2)
+    assert [test.got for test in result.tests] == ["3", "7"]
+    assert result.cpu_s > 0
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "passed"),
+    [
+        ("def add(a, b):\n    return 3", Status.FAILED, 1),
+        ("def add(a, b:\n    return 3", Status.COMPILE_ERROR, 0),
+        ("def add(a, b):\n    return a / (b - 4)", Status.FAILED, 0),
+        ("def add(a, b):\n    return (a + b) if b != 4 else 1 / 0", Status.RUNTIME_ERROR, 1),
+        ("raise ValueError('x')", Status.RUNTIME_ERROR, 0),
+        ("def sub(a, b):\n    return 3", Status.RUNTIME_ERROR, 0),
+        ("def add(a, b):\n    return [0] * 10**9", Status.MEMORY_LIMIT, 0),
+        ("def add(a, b):\n    while True: pass", Status.CPU_LIMIT, 0),
+        ("import os\nos._exit(0)", Status.EARLY_EXIT, 0),
+        ("import sys\nsys.exit(0)", Status.EARLY_EXIT, 0),
+        ("import ctypes\nctypes.string_at(0)", Status.CRASHED, 0),
+        ("print('x' * 10**8)\ndef add(a, b):\n    return a + b", Status.OUTPUT_LIMIT, 0),
+    ],
+)
+def test_status(sandbox, code, status, passed):
+    result = sandbox.run(code, ADD)
+    assert (result.status, result.passed) == (status, passed)
+    assert result.detail
+
+
+def test_solution_method_gets_a_new_object_per_call(sandbox):
+    code = "class Solution:\n    def __init__(self):\n        self.n = 0\n    def add(self, a, b):\n"
+    code += "        self.n += 1\n        return a + b if self.n == 1 else 0"
+    assert sandbox.run(code, ADD).status is Status.PASSED
+
+
+def test_stdio(sandbox):
+    tests = parse_tests({"inputs": ["3 4\n", "1 1"], "outputs": ["7", "2\n"]})
+    right = sandbox.run("print(sum(map(int, input().split())))", tests)
+    assert (right.status, right.passed) == (Status.PASSED, 2)
+    constant = sandbox.run("print(7)", tests)
+    assert (constant.status, constant.passed) == (Status.FAILED, 1)
+    assert sandbox.run("print(5)", tests, stop_early=True).tests[-1].index == 0
+    assert (
+        sandbox.run("import os\nprint(sum(map(int, os.read(0, 99).split())), flush=True)\nos._exit(0)", tests).passed
+        == 2
+    )
+    assert sandbox.run("input(); input()", tests).status is Status.RUNTIME_ERROR
+
+
+def test_many_threads_share_the_slots(sandbox):
+    def one(number: int) -> Status:
+        wrong = number % 3 == 0
+        return sandbox.run(f"def add(a, b):\n    return a + b + {int(wrong)}", ADD).status
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(one, range(60)))
+    assert statuses == [Status.FAILED if n % 3 == 0 else Status.PASSED for n in range(60)]
+
+
+def test_a_dead_fork_server_is_replaced_within_the_run():
+    with open_sandbox(SandboxSettings(slots=1)) as sandbox:
+        os.kill(sandbox._slots[0]._process.pid, signal.SIGKILL)
+        result = sandbox.run("def add(a, b):\n    return a + b", ADD)
+        assert (result.status, result.retries) == (Status.PASSED, 1)
+
+
+def test_closed_sandbox_says_so():
+    sandbox = open_sandbox(SandboxSettings(slots=1))
+    sandbox.close()
+    with pytest.raises(SandboxError, match="closed"):
+        sandbox.run("x = 1", ADD)
