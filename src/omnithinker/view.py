@@ -24,7 +24,7 @@ class View:
 
     Args:
         console: where to write.
-        total_steps: training steps of the whole command, for the time left.
+        total_steps: training steps of the runs that are still to start, for the time left.
     """
 
     def __init__(self, console: Console, total_steps: int = 0) -> None:
@@ -39,9 +39,7 @@ class View:
         self._clock = time.monotonic()
         self._busy_s = 0.0
         self._last_line = 0.0
-        self._live = (
-            Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
-        )
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> View:
         if self._live:
@@ -67,14 +65,11 @@ class View:
     def start_run(self, name: str, steps: int) -> None:
         """A training run begins."""
         self.run, self._run_total, self._metrics, self.message = name, steps, None, ""
+        self.total_steps -= steps
         self._rewards = {}
         self._clock = time.monotonic()
         if not self._live:
             self.console.print(f"{escape(name)}: {steps} steps", highlight=False)
-
-    def skip(self, steps: int) -> None:
-        """Steps that need not be done (again)."""
-        self.total_steps -= steps
 
     def step(self, metrics: StepMetrics, total: int) -> None:
         """A training step is finished."""
@@ -92,15 +87,18 @@ class View:
             self.console.print(self._line(metrics, total), highlight=False)
 
     def time_left(self) -> str:
-        """Rough time until the last training step of the command."""
-        if not self._steps_done or not self.total_steps:
+        """Rough time until the last training step of the command, at the pace so far."""
+        if self._metrics is None:
             return "…"
-        seconds = self._busy_s / self._steps_done * max(self.total_steps - self._steps_done, 0)
+        steps = self._run_total - self._metrics.step + max(self.total_steps, 0)
+        seconds = self._busy_s / self._steps_done * steps
         return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s" if seconds >= 60 else f"{seconds:.0f} s"
 
     def _line(self, metrics: StepMetrics, total: int) -> str:
         rewards = "  ".join(f"{task} {value:.2f}" for task, value in metrics.task("reward").items())
-        return f"  step {metrics.step}/{total}  reward {rewards}  {_rate(metrics):,.0f} tokens/s  left {self.time_left()}"
+        return (
+            f"  step {metrics.step}/{total}  reward {rewards}  {_rate(metrics):,.0f} tokens/s  left {self.time_left()}"
+        )
 
     def _render(self) -> RenderableType:
         done = self._metrics.step if self._metrics else 0

@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> None:
         with Experiment(recipe, View(console)) as experiment:
             console.print(dry_run_table(dry_run(experiment, Path(recipe.output))))
         return
-    folder = study_folder(recipe)
     with View(console) as view, Experiment(recipe, view) as experiment:
+        folder = study_folder(recipe)
         run_study(experiment, folder, args.stage)
     if args.stage in (None, "report"):
         print_summary(folder, console)

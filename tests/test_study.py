@@ -1,0 +1,229 @@
+"""A whole study of two tiny tasks through the command line: files, resume after kill -9, stages, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from omnithinker.cli import main
+
+REWARD = '''
+import os, pathlib, signal
+
+def letters(completions, completion_ids, **columns):
+    """Share of even tokens. Kills the process at its n-th call when the file `deadly` holds n."""
+    deadly = pathlib.Path(__file__).with_name("deadly")
+    if deadly.exists():
+        left = int(deadly.read_text()) - 1
+        if left <= 0:
+            deadly.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        deadly.write_text(str(left))
+    return [sum(t % 2 == 0 for t in ids) / len(ids) for ids in completion_ids]
+'''
+
+RECIPE = """
+output = "{output}"
+[model]
+path = "{model}"
+device = "cpu"
+[sampling]
+completions = 3
+max_new_tokens = 5
+[training]
+learning_rate = 3e-3
+prompts_per_step = 3
+[evaluation]
+items = 6
+every = 1
+[tasks.up]
+train = "up.jsonl"
+test = "up.jsonl"
+rewards.letters = {{ kind = "python:letters_reward:letters" }}
+[tasks.down]
+train = "down.jsonl"
+test = "down.jsonl"
+prompt = "down {{prompt}}"
+beta = 0.05
+rewards.letters = {{ kind = "python:letters_reward:letters" }}
+rewards.tags = 0.1
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, model_folder: Path, monkeypatch) -> Path:
+    (tmp_path / "letters_reward.py").write_text(REWARD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for task in ("up", "down"):
+        rows = [json.dumps({"prompt": f"{task} {i}"}) for i in range(6)]
+        (tmp_path / f"{task}.jsonl").write_text("\n".join(rows) + "\n")
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE.format(output=tmp_path / "study", model=model_folder))
+    return path
+
+
+def results(folder: Path) -> dict[str, object]:
+    """Everything a study found, without times."""
+    found: dict[str, object] = {}
+    for file in sorted(folder.glob("*/result.json")):
+        found[file.parent.name] = {k: v for k, v in json.loads(file.read_text()).items() if k != "seconds"}
+    for name in ("accuracies.json", "plan.json"):
+        found[name] = json.loads((folder / name).read_text())
+    return found
+
+
+def study(*arguments: object) -> int:
+    return main(["study", *map(str, arguments)])
+
+
+def test_study_writes_every_result_and_repeats_nothing(recipe, tmp_path, capsys):
+    assert study(recipe) == 0
+    folder = tmp_path / "study"
+    assert {p.parent.name for p in folder.glob("*/result.json")} == {
+        "base",
+        "single-up",
+        "single-down",
+        "curriculum-best",
+        "joint",
+    }
+    assert (folder / "report.html").stat().st_size > 5000
+    accuracies = json.loads((folder / "accuracies.json").read_text())
+    assert accuracies["tasks"] == ["up", "down"]
+    assert set(accuracies["after"]) == {"up", "down"}
+    assert [probe["fraction"] for probe in accuracies["probes"]] == [0.5]
+    plan = json.loads((folder / "plan.json").read_text())
+    assert sorted(plan["order"]) == ["down", "up"]
+    assert len(plan["ranking"]) == 2
+    joint = json.loads((folder / "joint/result.json").read_text())
+    curriculum = json.loads((folder / "curriculum-best/result.json").read_text())
+    assert joint["completions"] == curriculum["completions"] == 12 * 3
+    assert curriculum["order"] == plan["order"]
+
+    before = {file: file.stat().st_mtime_ns for file in folder.glob("*/result.json")}
+    capsys.readouterr()
+    assert study(recipe) == 0
+    assert {file: file.stat().st_mtime_ns for file in folder.glob("*/result.json")} == before
+    assert study(recipe, "--status") == 0
+    assert capsys.readouterr().out.count("done") >= 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deadly", [3, 25, 60])
+def test_killed_study_ends_with_the_same_result(recipe, tmp_path, deadly):
+    assert study(recipe) == 0
+    whole = results(tmp_path / "study")
+    command = [sys.executable, "-m", "omnithinker", "study", str(recipe), "--set", f"output={tmp_path / 'killed'}"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    (tmp_path / "deadly").write_text(str(deadly))
+    killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    ended = results(tmp_path / "killed")
+    # The digest covers the output folder, which differs on purpose.
+    for found in (whole, ended):
+        for result in found.values():
+            result.pop("recipe", None)
+    assert ended == whole
+
+
+def test_a_stage_alone_and_what_it_needs(recipe, tmp_path, capsys):
+    assert study(recipe, "--stage", "plan") == 2
+    assert "stage plan needs the results of: base, single:up, single:down" in capsys.readouterr().err
+    assert study(recipe, "--stage", "single:up") == 0
+    assert (tmp_path / "study/single-up/result.json").exists()
+    assert not (tmp_path / "study/base").exists()
+    assert study(recipe, "--stage", "single:side") == 2
+    assert "no stage 'single:side'; stages: base, single:up" in capsys.readouterr().err
+
+
+def test_dry_run_counts_and_writes_nothing(recipe, tmp_path, capsys):
+    assert study(recipe, "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "curriculum:best" in out
+    assert not (tmp_path / "study").exists()
+
+
+def test_other_settings_in_the_same_folder_are_refused(recipe, tmp_path, capsys):
+    assert study(recipe, "--stage", "base") == 0
+    assert study(recipe, "--set", "training.epochs=2") == 2
+    assert "training.epochs was 1, is now 2" in capsys.readouterr().err
+
+
+def test_several_seeds(recipe, tmp_path):
+    assert study(recipe, "--set", "study.seeds=[0,1]", "--set", "evaluation.every=0") == 0
+    folder = tmp_path / "study"
+    singles = [json.loads((folder / f"single-up-seed{s}/result.json").read_text())["tasks"] for s in (0, 1)]
+    accuracies = json.loads((folder / "accuracies.json").read_text())
+    mean = sum(result["down"]["accuracy"] for result in singles) / 2
+    assert accuracies["after"]["up"]["down"] == pytest.approx(mean)
+    assert singles[0] != singles[1]
+
+
+def test_train_and_evaluate_commands(recipe, tmp_path, capsys):
+    folder = tmp_path / "one"
+    assert main(["train", str(recipe), "--task", "up", "--output", str(folder)]) == 0
+    capsys.readouterr()
+    newest = folder / "checkpoints/step-2"
+    assert main(["evaluate", str(recipe), "--model", str(newest), "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    stored = json.loads((folder / "result.json").read_text())["tasks"]
+    assert measured["down"]["outcomes"] == stored["down"]["outcomes"]
+    assert measured["up"]["accuracy"] == stored["up"]["accuracy"]
+    # The same run under another schedule has its own folder.
+    assert main(["train", str(recipe), "--schedule", "curriculum", "--order", "down,up"]) == 0
+    assert (tmp_path / "study-curriculum-down-up/result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("up.jsonl", None), "up.jsonl: cannot be read: No such file"),
+        (("up.jsonl", ""), "up.jsonl: has no rows"),
+        (("up.jsonl", '{"prompt": "x"}\n{"prompt": \n'), "up.jsonl:2: not valid JSON"),
+        (("up.jsonl", "[1]\n"), "up.jsonl:1: expected an object"),
+        (("down.jsonl", '{"promt": "x"}\n'), "down.jsonl:1: no field 'prompt', which the prompt template needs"),
+        (("up.jsonl", '{"prompt": "' + 2000 * "x" + '"}\n'), "every prompt is longer than sampling.max_prompt_tokens"),
+    ],
+)
+def test_bad_data_gets_one_line_and_leaves_nothing_behind(recipe, tmp_path, capsys, change, message):
+    file, text = change
+    (tmp_path / file).unlink()
+    if text is not None:
+        (tmp_path / file).write_text(text)
+    assert study(recipe) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert not list((tmp_path / "study").glob("*/result.json"))
+
+
+def test_too_long_prompts_are_skipped_and_said(recipe, tmp_path, capsys):
+    with (tmp_path / "up.jsonl").open("a") as stream:
+        stream.write('{"prompt": "' + 2000 * "x" + '"}\n')
+    assert study(recipe, "--dry-run") == 0
+    assert "task up: left out 1 of 7 train prompts longer than 1024 tokens" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "{recipe}"], "say what to train"),
+        (["train", "{recipe}", "--task", "upp"], "no task 'upp' in the recipe; its tasks: up, down"),
+        (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "--order goes with"),
+        (["train", "{recipe}", "--schedule", "curriculum", "--order", "up"], "lacks down"),
+        (["evaluate", "{recipe}", "--model", "/nowhere/model"], "model '/nowhere/model' cannot be loaded"),
+        (["study", "/nowhere.toml"], "cannot read the recipe"),
+        (["study", "{recipe}", "--set", "output=/proc/nothing"], "cannot write here"),
+    ],
+)
+def test_bad_arguments_get_one_line(recipe, capsys, arguments, message):
+    assert main([word.replace("{recipe}", str(recipe)) for word in arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
