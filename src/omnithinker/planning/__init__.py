@@ -1,1 +1,47 @@
-"""TBD."""
+"""In which order to train tasks, from measured transfer; needs numpy only.
+
+Read with ``read_accuracies(path)`` (CSV, JSON or study folder) or ``accuracies_from_dict(value)``, or a bare matrix
+with ``read_matrix(path)``; ``make_plan(...)`` gives a ``Plan``; ``plan_to_json(plan)`` is the JSON contract of
+``omnithinker plan --json`` and ``plan_to_renderable(plan)`` what a rich console prints.
+Rows are evaluated tasks and columns trained tasks, everywhere.
+"""
+
+from omnithinker.planning.accuracies import Accuracies, Probe, TransferMatrix, accuracies_from_dict
+from omnithinker.planning.ordering import (
+    exact_order,
+    forgettability_order,
+    greedy_order,
+    order_value,
+    subset_values,
+)
+from omnithinker.planning.output import plan_to_json, plan_to_renderable
+from omnithinker.planning.plan import Plan, RankedOrder, make_plan
+from omnithinker.planning.reading import matrix_from_lists, read_accuracies, read_matrix
+from omnithinker.planning.terminal_accuracy import delta_rel, log_terminal_accuracies, terminal_accuracies
+from omnithinker.planning.transfer import accuracy_floor, backward_transfer, entropy_change
+
+__all__ = [
+    "Accuracies",
+    "Plan",
+    "Probe",
+    "RankedOrder",
+    "TransferMatrix",
+    "accuracies_from_dict",
+    "accuracy_floor",
+    "backward_transfer",
+    "delta_rel",
+    "entropy_change",
+    "exact_order",
+    "forgettability_order",
+    "greedy_order",
+    "log_terminal_accuracies",
+    "make_plan",
+    "matrix_from_lists",
+    "order_value",
+    "plan_to_json",
+    "plan_to_renderable",
+    "read_accuracies",
+    "read_matrix",
+    "subset_values",
+    "terminal_accuracies",
+]

@@ -1,0 +1,61 @@
+"""Backward transfer and entropy change (Eq. 6 and 12). Rows are evaluated tasks, columns trained tasks."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from omnithinker.planning.accuracies import FloatArray
+
+ASSUMED_ITEMS = 100
+"""Test items assumed for the floor of a zero accuracy when their number was not given."""
+
+
+def accuracy_floor(n: npt.NDArray[np.int64] | None, size: int) -> FloatArray:
+    """Smallest accuracy that a logarithm is taken of: half an item, 1 / (2 n_i).
+
+    Args:
+        n: [K] test items per task, or None.
+        size: K.
+
+    Returns:
+        [K].
+    """
+    counts = np.full(size, ASSUMED_ITEMS) if n is None else n
+    return np.asarray(1.0 / (2.0 * counts), dtype=np.float64)
+
+
+def backward_transfer(base: FloatArray, after: FloatArray, floor: FloatArray) -> FloatArray:
+    """Eq. 6: BWT_ij = log Acc(after training on j, task i) - log Acc(base, task i), accuracies floored.
+
+    Args:
+        base: [..., K] accuracies before training.
+        after: [..., K, K] accuracy on task i (row) after training on task j (column).
+        floor: [K] from ``accuracy_floor``.
+
+    Returns:
+        [..., K, K] in nats; the diagonal is what a task gains from its own training.
+    """
+    log_after = np.log(np.maximum(after, floor[:, None]))
+    log_base = np.log(np.maximum(base, floor))
+    return np.asarray(log_after - log_base[..., None], dtype=np.float64)
+
+
+def entropy_change(base: FloatArray, after: FloatArray) -> FloatArray:
+    """Eq. 12: H_ij = E(after training on j, task i) / E(base, task i) - 1, rows evaluated as everywhere here.
+
+    The paper prints this matrix with the trained task as row.
+
+    Args:
+        base: [K] token entropies of the base model (nats).
+        after: [K, K] token entropy on task i (row) after training on task j (column).
+
+    Returns:
+        [K, K] relative changes.
+
+    Raises:
+        ValueError: an entropy of the base is not positive, so there is no ratio.
+    """
+    if not (base > 0).all():
+        raise ValueError("entropy of the base must be positive on every task")
+    return np.asarray(after / base[:, None] - 1.0, dtype=np.float64)
