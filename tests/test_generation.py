@@ -66,9 +66,9 @@ def test_a_sample_does_not_depend_on_its_batch(policy):
 def test_greedy_equals_transformers(policy):
     group = sample(policy, ["hello"], 1, Sampling(temperature=0, max_new_tokens=8))[0]
     ids = torch.tensor([policy.encode("hello")])
-    expected = policy.model.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False
-    )[0, ids.shape[1] :]
+    expected = policy.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)[
+        0, ids.shape[1] :
+    ]
     assert list(group.completions[0].token_ids) == expected.tolist()
 
 

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "omnithinker"
 
 LAYERS = [
     {"errors", "types"},
-    {"files", "recipe", "advantages", "losses", "interrupt", "schedule"},
+    {"files", "recipe", "advantages", "losses", "interrupt", "schedule", "watch"},
     {"data", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
     {"rewards", "view"},
     {"tasks", "scoring", "policy"},

@@ -55,7 +55,11 @@ def test_written_recipe_loads_equal(tmp_path):
         ("[training]", "[trainig]", ":3: unknown key 'trainig'; did you mean 'training'?"),
         ("1e-4", '"fast"', ":4: training.learning_rate: input should be a valid number"),
         ("1e-4", "-1", ":4: training.learning_rate: input should be greater than 0"),
-        ("{ weight = 0.1 }", "{ wight = 0.1 }", "unknown key 'tasks.math.rewards.format.wight'; did you mean 'weight'?"),
+        (
+            "{ weight = 0.1 }",
+            "{ wight = 0.1 }",
+            "unknown key 'tasks.math.rewards.format.wight'; did you mean 'weight'?",
+        ),
         ("math_answer = 1.0", "math_answer = 1.5", "less than or equal to 1"),
         ('data = "lab:math"', "", "tasks.math: give either 'data'"),
         ("seed = 3", "seed = ", "not valid TOML"),
@@ -115,6 +119,8 @@ def test_parse_order():
         parse_order("mth", ["math"])
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parent.parent / "recipes").glob("*.toml")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent.parent / "recipes").glob("*.toml")), ids=lambda p: p.name
+)
 def test_shipped_recipes_are_valid(path):
     assert isinstance(load_recipe(path), Recipe)

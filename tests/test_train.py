@@ -175,17 +175,33 @@ def test_a_reward_that_raises_stops_with_its_name(model_folder, tmp_path):
         def score_group(self, prompt, completions):
             raise ZeroDivisionError("oops")
 
-    with pytest.raises(RewardError, match="reward 'letters' of task 'b' failed on row .*ZeroDivisionError: oops"):
+    with pytest.raises(RewardError, match=r"reward 'letters' of task 'b' failed on row .*ZeroDivisionError: oops"):
         run(recipe_of(model_folder), tmp_path / "run", reward=Broken())
 
 
 def test_undefined_completions_are_counted_and_kept_out(model_folder, tmp_path):
-    run(recipe_of(model_folder), tmp_path / "run", reward=Letters(undefined=True))
+    run(recipe_of(model_folder, max_undefined=1.0), tmp_path / "run", reward=Letters(undefined=True))
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
     assert sum(r["task/b/undefined"] for r in rows if "task/b/undefined" in r) > 0
     assert all(
         r["task/b/undefined"] == r.get("task/b/undefined/letters/odd_seed", 0) for r in rows if "task/b/undefined" in r
     )
+
+
+def test_too_many_undefined_completions_stop_the_run_also_after_a_restart(model_folder, tmp_path):
+    recipe = recipe_of(model_folder, max_undefined=0.02)  # 12 of 50 x 12 completions
+    with pytest.raises(
+        RewardError, match=r"'letters' of task '.' was undefined .*odd_seed.*max_undefined = 0.02"
+    ):
+        run(recipe, tmp_path / "run", reward=Letters(undefined=True), schedule=LONG)
+    stopped = len((tmp_path / "run/metrics.jsonl").read_text().splitlines())
+    assert 1 < stopped < 12
+    with pytest.raises(RewardError):
+        run(recipe, tmp_path / "run", reward=Letters(undefined=True), schedule=LONG)
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == stopped
+
+
+LONG = curriculum_schedule({"a": 6, "b": 6}, ["a"], prompts_per_step=3, epochs=6, seed=0)
 
 
 def group_of(policy, texts_and_rewards, task="a", index=0) -> RolloutGroup:
@@ -209,9 +225,7 @@ def naive_loss(policy, reference, groups, advantages_PG, recipe):
     training, prompt_losses = recipe.training, []
     for group, advantages in zip(groups, advantages_PG, strict=True):
         beta = recipe.tasks[group.prompt.task].beta
-        completions = [
-            (c, a) for c, a in zip(group.completions, advantages, strict=True) if not math.isnan(a)
-        ]
+        completions = [(c, a) for c, a in zip(group.completions, advantages, strict=True) if not math.isnan(a)]
         if not completions:
             continue
         terms = []
@@ -237,9 +251,7 @@ def test_update_equals_the_naive_reference(minibatches, budget, betas, model_fol
     from omnithinker.advantages import group_advantages
     from omnithinker.train import rewards
 
-    recipe = recipe_of(
-        model_folder, betas=betas, minibatches=minibatches, microbatch_tokens=budget, max_grad_norm=1e9
-    )
+    recipe = recipe_of(model_folder, betas=betas, minibatches=minibatches, microbatch_tokens=budget, max_grad_norm=1e9)
     policy = make_policy(dtype=torch.float64)
     reference = None
     if any(betas.values()):
@@ -283,9 +295,7 @@ def test_truncated_completions_can_be_masked(model_folder):
 
 def test_microbatches_respect_the_budget_and_lose_nothing():
     prompts = [Prompt(task="a", index=i, text="", token_ids=(1,) * 7) for i in range(3)]
-    rows = [
-        Row(prompts[i % 3], Completion(text="", token_ids=(1,) * (1 + 3 * i)), 1.0, 1.0, 0.0) for i in range(9)
-    ]
+    rows = [Row(prompts[i % 3], Completion(text="", token_ids=(1,) * (1 + 3 * i)), 1.0, 1.0, 0.0) for i in range(9)]
     chunks = list(microbatches(rows, 60))
     assert sorted(id(r) for chunk in chunks for r in chunk) == sorted(map(id, rows))
     for chunk in chunks:

@@ -29,9 +29,9 @@ def group_advantages(rewards_PG: Tensor, *, scale: bool = True) -> Tensor:
     mean_P = filled_PG.sum(dim=1, keepdim=True) / count_P.clamp(min=1)
     centred_PG = torch.where(defined_PG, rewards_PG - mean_P, 0.0)
     # Equal rewards differ from their computed mean by rounding; without this, that noise would be scaled up.
-    spread_P = rewards_PG.nan_to_num(-torch.inf).amax(1, keepdim=True) - rewards_PG.nan_to_num(
-        torch.inf
-    ).amin(1, keepdim=True)
+    spread_P = rewards_PG.nan_to_num(-torch.inf).amax(1, keepdim=True) - rewards_PG.nan_to_num(torch.inf).amin(
+        1, keepdim=True
+    )
     centred_PG = torch.where(spread_P <= 0, 0.0, centred_PG)
     advantages_PG = centred_PG
     if scale:

@@ -81,9 +81,7 @@ def read_state(checkpoint: Path) -> TrainerState:
     try:
         return TrainerState(**json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"{checkpoint}: damaged checkpoint ({error}); remove it to use the one before"
-        ) from error
+        raise CheckpointError(f"{checkpoint}: damaged checkpoint ({error}); remove it to use the one before") from error
 
 
 def restore_optimizer(checkpoint: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> None:
@@ -100,9 +98,7 @@ def restore_optimizer(checkpoint: Path, policy: Policy, optimizer: torch.optim.O
     for key, tensor in tensors.items():
         name, _, slot = key.rpartition("/")
         if name not in parameters:
-            raise CheckpointError(
-                f"{checkpoint}: optimizer state for {name!r}, which the model does not have"
-            )
+            raise CheckpointError(f"{checkpoint}: optimizer state for {name!r}, which the model does not have")
         # AdamW keeps its step count on the CPU unless fused; ``optimizer`` decides where it wants it.
         optimizer.state[parameters[name]][slot] = tensor
 

@@ -30,9 +30,7 @@ def evaluate(
         recipe: sampling and evaluation settings.
         seed: fixes the sampled completions.
     """
-    return {
-        task: _evaluate_task(task, policy, items, scorer, recipe, seed) for task, items in prompts.items()
-    }
+    return {task: _evaluate_task(task, policy, items, scorer, recipe, seed) for task, items in prompts.items()}
 
 
 def _evaluate_task(

@@ -22,9 +22,7 @@ def make_folder(path: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise BadInput(
-            f"{path}: cannot write here: {error.strerror}; choose another output folder"
-        ) from error
+        raise BadInput(f"{path}: cannot write here: {error.strerror}; choose another output folder") from error
     return path
 
 

@@ -70,8 +70,9 @@ def row_weights(
         ValueError: ``constant`` without ``max_tokens``.
     """
     if aggregation == "sequence":
-        _, group_B, count_P = prompt_B.unique(return_inverse=True, return_counts=True)
-        return 1.0 / (count_P[group_B].double() * len(count_P))
+        _, group_B, count_P = torch.unique(prompt_B, return_inverse=True, return_counts=True)
+        weight_B: Tensor = 1.0 / (count_P[group_B].double() * len(count_P))
+        return weight_B
     if aggregation == "token":
         return length_B.double() / length_B.sum()
     if max_tokens is None:

@@ -43,10 +43,7 @@ class StepMetrics:
         return {
             name.removeprefix("task/").removesuffix(suffix): value
             for name, value in self.values.items()
-            if name.startswith("task/")
-            and name.count("/") == 2
-            and name.endswith(suffix)
-            and value is not None
+            if name.startswith("task/") and name.count("/") == 2 and name.endswith(suffix) and value is not None
         }
 
 
@@ -96,6 +93,7 @@ def _task_metrics(groups: Sequence[RolloutGroup], advantages_PG: Tensor) -> dict
         "entropy": _mean([completion_entropy(completion) for completion, _ in defined]),
         "length": _mean([len(completion.token_ids) for completion, _ in defined]),
         "truncated": _mean([completion.truncated for completion, _ in defined]),
+        "completions": len(pairs),
         "undefined": len(pairs) - len(defined),
         "zero_variance": _mean(zero_variance),
         "groups_left_out": sum(bool(row_G.isnan().all()) for row_G in advantages_PG),

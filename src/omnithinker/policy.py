@@ -39,7 +39,8 @@ class Policy:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @property
     def end_ids(self) -> tuple[int, ...]:
@@ -93,7 +94,7 @@ def load_policy(settings: ModelSettings, temperature: float, path: str | Path | 
     trust = settings.trust_remote_code
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             source, dtype=getattr(torch, settings.dtype), trust_remote_code=trust, use_safetensors=True
         )
     except (OSError, ValueError) as error:
@@ -105,7 +106,7 @@ def load_policy(settings: ModelSettings, temperature: float, path: str | Path | 
     if settings.device == "cuda" and not cuda:
         raise BadInput("model.device is 'cuda' but PyTorch sees no GPU; use 'auto' or 'cpu'")
     device = "cuda" if cuda and settings.device != "cpu" else "cpu"
-    model.to(device).eval()
+    model = model.to(torch.device(device)).eval()
     return Policy(model, tokenizer, temperature)
 
 

@@ -94,6 +94,9 @@ class TrainingSettings(Settings):
     """Whether completions that reached the token limit are trained on."""
     microbatch_tokens: int = Field(16384, ge=1)
     """Most tokens (padding included) in one forward and backward pass; changes memory, not the result."""
+    max_undefined: float = Field(0.05, ge=0, le=1)
+    """The run stops when a reward component is undefined for a larger share of a task's completions than this,
+    over 50 steps."""
     checkpoint_every: int = Field(1, ge=1)
     """Steps between checkpoints. A killed run loses what came after the last; raise it for large models."""
     keep: int = Field(2, ge=1)

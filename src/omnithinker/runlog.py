@@ -26,9 +26,9 @@ class RunLog:
     def __init__(self, folder: Path, step: int) -> None:
         self.metrics_file = folder / "metrics.jsonl"
         self.rollouts_file = folder / "rollouts.jsonl"
-        for file in (self.metrics_file, self.rollouts_file):
-            kept = [record for record in read_json_lines(file) if record["step"] <= step]
-            write_text(file, "".join(_line(record) for record in kept))
+        self.records = self._keep(self.metrics_file, step)
+        """Metrics of the steps that count, as found at the start."""
+        self._keep(self.rollouts_file, step)
 
     def step(self, metrics: dict[str, Any]) -> None:
         """Append the metrics of one step."""
@@ -51,6 +51,12 @@ class RunLog:
             ]
             record = {"step": step, "task": task, "prompt": group.prompt.text, "completions": completions}
             _append(self.rollouts_file, record)
+
+    @staticmethod
+    def _keep(file: Path, step: int) -> list[dict[str, Any]]:
+        kept = [record for record in read_json_lines(file) if record["step"] <= step]
+        write_text(file, "".join(_line(record) for record in kept))
+        return kept
 
 
 def versions() -> dict[str, str]:

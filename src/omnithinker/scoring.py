@@ -76,18 +76,14 @@ class Scorer:
                 result = asyncio.run_coroutine_threadsafe(_await(result), self._loop).result()
             values = list(result)
         except Exception as error:
-            raise RewardError(
-                f"{owner} failed on row {prompt.index}: {type(error).__name__}: {error}"
-            ) from error
+            raise RewardError(f"{owner} failed on row {prompt.index}: {type(error).__name__}: {error}") from error
         if len(values) != len(completions):
             raise RewardError(f"{owner} returned {len(values)} values for {len(completions)} completions")
         for value in values:
             if value is None or isinstance(value, Undefined):
                 continue
             if isinstance(value, str) or not math.isfinite(value):
-                raise RewardError(
-                    f"{owner} returned {value!r}; expected a finite number, or None for undefined"
-                )
+                raise RewardError(f"{owner} returned {value!r}; expected a finite number, or None for undefined")
         return values
 
 

@@ -28,6 +28,7 @@ from omnithinker.runlog import RunLog
 from omnithinker.schedule import Batch
 from omnithinker.scoring import Scorer
 from omnithinker.types import Completion, Prompt, RolloutGroup
+from omnithinker.watch import UndefinedWatch
 
 
 class Observer(Protocol):
@@ -79,9 +80,13 @@ def train(
 
     Raises:
         Interrupted: the user stopped the run; a checkpoint of the last finished step is on disk.
+        RewardError: a reward component failed, or was undefined too often.
     """
     policy, reference, optimizer, state = _start(recipe, folder)
     log = RunLog(folder, state.step)
+    watch = UndefinedWatch(recipe.training.max_undefined)
+    for record in log.records:
+        watch.add(record)
     with StopFlag() as stop:
         while state.step < len(schedule):
             started = time.perf_counter()
@@ -107,6 +112,7 @@ def train(
             seconds = (generated - started, time.perf_counter() - generated)
             metrics = step_metrics(state.step, groups, advantages_PG, parts, seconds)
             log.step(metrics.record())
+            watch.add(metrics.values)
             log.rollouts(state.step, groups)
             last = state.step == len(schedule)
             if not last and recipe.evaluation.every and state.step % recipe.evaluation.every == 0:

@@ -20,13 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    # torch is imported with these, after the arguments have been found to be good.
+    recipe, console = read_recipe(args), Console()
+    # torch is imported with these, after the recipe has been found to be good.
     from omnithinker.experiment import Experiment
     from omnithinker.report import dry_run_table, print_summary, status_table
     from omnithinker.study import dry_run, run_study, status, study_folder
     from omnithinker.view import View
 
-    recipe, console = read_recipe(args), Console()
     if args.status:
         console.print(status_table(status(recipe, Path(recipe.output))))
         return

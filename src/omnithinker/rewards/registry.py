@@ -36,15 +36,18 @@ class Resources:
 
     def sandbox(self) -> Sandbox:
         """The sandbox for model-written code."""
-        return self._get("sandbox", lambda: open_sandbox(self.recipe.sandbox))
+        sandbox: Sandbox = self._get("sandbox", lambda: open_sandbox(self.recipe.sandbox))
+        return sandbox
 
     def math_pool(self) -> MathPool:
         """The verifier processes of ``math_answer``."""
-        return self._get("math", MathPool)
+        pool: MathPool = self._get("math", MathPool)
+        return pool
 
     def judge(self, name: str) -> Judge:
         """A judge of the recipe by name."""
-        return self._get(f"judge {name}", lambda: self._make_judge(name))
+        judge: Judge = self._get(f"judge {name}", lambda: self._make_judge(name))
+        return judge
 
     def sandbox_level(self) -> str | None:
         """Confinement level of the sandbox if one was opened, for the record."""
@@ -143,7 +146,8 @@ def _require(row: Mapping[str, Any], fields: tuple[str, ...], kinds: tuple[type,
     for name in fields:
         if name in row:
             if not isinstance(row[name], kinds) or isinstance(row[name], bool):
-                wanted = " or ".join({str: "text", list: "a list", dict: "an object"}.get(k, "a number") for k in kinds)
+                words = {"str": "text", "list": "a list", "dict": "an object"}
+                wanted = " or ".join(dict.fromkeys(words.get(kind.__name__, "a number") for kind in kinds))
                 raise DataError(f"{place}: field {name!r} should be {wanted}, got {type(row[name]).__name__}")
             return name
     known = ", ".join(map(str, row)) or "none"
