@@ -1,0 +1,240 @@
+"""Build the lab's base model from nothing: ``python -m omnithinker.lab.build [--out DIR]``.
+
+Seeded and deterministic: the same versions on the same machine give the same file hashes, which are kept beside the
+model in ``SHA256SUMS``; ``build.log`` tells settings, versions and losses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import platform
+import random
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+import torch.nn.functional as F
+import transformers
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from omnithinker import __version__
+from omnithinker.lab import KINDS, MODEL_PATH
+from omnithinker.lab.habits import HABITS, habitual_completion
+from omnithinker.lab.items import draw_from
+from omnithinker.lab.tokenizer import END, TAGS, train_tokenizer
+
+IGNORE = -100
+"""Label of tokens that are not trained on."""
+LEARNING_RATE = 3e-3
+"""Peak of AdamW's learning rate; linear warm-up over 5 % of the tokens, then cosine to 5 % of the peak."""
+SIZES: dict[str, Any] = {
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+}
+"""Shape of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """Everything that decides the result besides versions and the machine."""
+
+    seed: int = 0
+    """Fixes weights and text."""
+    tokens: int = 14_000_000
+    """Training budget: tokens of prompts and completions."""
+    batch: int = 128
+    """Sequences in a batch."""
+    pool: int = 4096
+    """Sequences drawn at once and sorted by length, so that batches need little padding."""
+    tokenizer_items: int = 20_000
+    """Items whose text the tokenizer is trained on."""
+    threads: int = 2
+    """CPU threads; sums depend on it in the last bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One pre-training example."""
+
+    prompt: str
+    """User message."""
+    completion: str
+    """What the model is to say, without the end token."""
+
+
+def draw_sequence(rng: random.Random) -> Example:
+    """Draw an example: domain and kind uniformly, item from the training split, completion by habit."""
+    domain = rng.choice(list(KINDS))
+    kind = rng.choice(list(KINDS[domain]))
+    item = draw_from(KINDS[domain][kind], "train", rng)
+    return Example(item.row["prompt"], habitual_completion(item, HABITS[domain][kind], rng))
+
+
+def tokenizer_texts(settings: BuildSettings) -> Iterator[str]:
+    """Texts without tags, for the tokenizer to learn words from."""
+    rng = random.Random(f"tokenizer/{settings.seed}")
+    for _ in range(settings.tokenizer_items):
+        sequence = draw_sequence(rng)
+        yield f" {sequence.prompt}"
+        yield from re.split("|".join(TAGS), sequence.completion)
+
+
+def encode(sequences: Sequence[Example], tokenizer: PreTrainedTokenizerFast) -> list[tuple[list[int], int]]:
+    """(tokens, number of prompt tokens) of every example, through the chat template."""
+    prompts = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": s.prompt}], tokenize=False, add_generation_prompt=True
+        )
+        for s in sequences
+    ]
+    completions = [s.completion + END for s in sequences]
+    prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+    completion_ids = tokenizer(completions, add_special_tokens=False)["input_ids"]
+    return [(p + c, len(p)) for p, c in zip(prompt_ids, completion_ids, strict=True)]
+
+
+def batches(settings: BuildSettings, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches of (input ids [B, T], labels [B, T]); labels are :data:`IGNORE` outside completions."""
+    rng = random.Random(f"text/{settings.seed}")
+    while True:
+        pool = encode([draw_sequence(rng) for _ in range(settings.pool)], tokenizer)
+        pool.sort(key=lambda entry: len(entry[0]))
+        chunks = [pool[i : i + settings.batch] for i in range(0, len(pool), settings.batch)]
+        rng.shuffle(chunks)
+        for chunk in chunks:
+            width = len(chunk[-1][0])
+            # Padding follows the text, so causal attention needs no mask.
+            ids = torch.zeros(len(chunk), width, dtype=torch.long)
+            labels = torch.full((len(chunk), width), IGNORE)
+            for b, (tokens, start) in enumerate(chunk):
+                ids[b, : len(tokens)] = torch.tensor(tokens)
+                labels[b, start : len(tokens)] = ids[b, start : len(tokens)]
+            yield ids, labels
+
+
+def completion_loss(model: Any, ids_BT: Tensor, labels_BT: Tensor) -> Tensor:
+    """Mean cross-entropy (nats) over completion tokens; logits are computed only for these."""
+    hidden_BTH = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+    targets_BT = labels_BT[:, 1:]
+    scored = targets_BT != IGNORE
+    return F.cross_entropy(model.lm_head(hidden_BTH[:, :-1][scored]), targets_BT[scored])
+
+
+def learning_rate(progress: float) -> float:
+    """Rate after a share ``progress`` in [0, 1] of the tokens."""
+    if progress < 0.05:
+        return LEARNING_RATE * max(progress, 0.001) / 0.05
+    return LEARNING_RATE * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95)))
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM:
+    """A model with random weights."""
+    torch.manual_seed(seed)
+    end = tokenizer.eos_token_id
+    config = Qwen2Config(
+        **SIZES,
+        vocab_size=len(tokenizer),
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=end,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype="float32",
+    )
+    model = Qwen2ForCausalLM(config)
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        eos_token_id=end, pad_token_id=tokenizer.pad_token_id
+    )
+    return model
+
+
+def pretrain(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, settings: BuildSettings, log: TextIO) -> None:
+    """Train on the stream of text; writes one loss line per percent to ``log``, and progress to stderr."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    model.train()
+    seen, reported, losses = 0, 0, list[float]()
+    started = time.monotonic()
+    for ids, labels in batches(settings, tokenizer):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(min(1.0, seen / settings.tokens))
+        loss = completion_loss(model, ids, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        seen += ids.numel()
+        losses.append(loss.item())
+        if seen * 100 >= (reported + 1) * settings.tokens:
+            reported = seen * 100 // settings.tokens
+            mean = sum(losses) / len(losses)
+            losses.clear()
+            log.write(f"tokens {seen} loss {mean:.4f}\n")
+            speed = seen / (time.monotonic() - started)
+            print(f"\r{reported:3d} %  loss {mean:.4f}  {speed:.0f} tokens/s", end="", file=sys.stderr, flush=True)
+        if seen >= settings.tokens:
+            break
+    print(file=sys.stderr)
+    model.eval()  # type: ignore[no-untyped-call]
+
+
+def write_sums(folder: Path) -> None:
+    """Write SHA-256 of every file of the model, in the format of ``sha256sum``."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != "SHA256SUMS")
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+
+
+def build(out: Path, settings: BuildSettings) -> None:
+    """Train tokenizer and model and write the whole model folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(settings.threads)
+    torch.use_deterministic_algorithms(True)
+    tokenizer = train_tokenizer(tokenizer_texts(settings))
+    model = new_model(tokenizer, settings.seed)
+    with (out / "build.log").open("w", encoding="utf-8") as log:
+        versions = {
+            "omnithinker": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        for title, value in (
+            ("settings", asdict(settings)),
+            ("versions", versions),
+            ("shape", {**SIZES, "vocab_size": len(tokenizer), "parameters": parameters}),
+        ):
+            log.write(f"{title} {json.dumps(value)}\n")
+        pretrain(model, tokenizer, settings, log)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    write_sums(out)
+
+
+def main() -> None:
+    """Command line."""
+    defaults = BuildSettings()
+    parser = argparse.ArgumentParser(prog="python -m omnithinker.lab.build", description=__doc__)
+    parser.add_argument("--out", type=Path, default=MODEL_PATH, help="folder to write (default: the package's own)")
+    parser.add_argument("--tokens", type=int, default=defaults.tokens, help="training budget")
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    args = parser.parse_args()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    build(args.out, BuildSettings(seed=args.seed, tokens=args.tokens))
+
+
+if __name__ == "__main__":
+    main()
