@@ -6,7 +6,7 @@ import re
 
 # A body holds no further <answer> marker, so the search is linear and nested openings give the innermost body.
 _ANSWER = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL)
-_THINK = re.compile(r"<think>((?:(?!</?think>).)*)</think>", re.DOTALL)
+_THINK_MARKER = re.compile(r"</?think>")
 
 
 def last_answer(text: str) -> str | None:
@@ -18,16 +18,24 @@ def last_answer(text: str) -> str | None:
 def strip_think(text: str) -> str:
     """The text without its reasoning.
 
-    Complete ``<think>...</think>`` blocks go, also nested ones. What precedes a ``</think>`` without an opening
-    goes too (some chat templates write the opening themselves), and so does what follows an opening without end.
+    Every ``<think>...</think>`` goes. What precedes a ``</think>`` without an opening goes too (some chat templates
+    write the opening themselves), and so does what follows an opening without an end.
     """
-    while True:
-        shorter = _THINK.sub("", text)
-        if shorter == text:
-            break
-        text = shorter
-    text = text.rpartition("</think>")[2]
-    return text.partition("<think>")[0].strip()
+    kept: list[str] = []
+    position, thinking = 0, False
+    for marker in _THINK_MARKER.finditer(text):
+        if not thinking:
+            kept.append(text[position : marker.start()])
+        if marker[0] == "<think>":
+            thinking = True
+        else:
+            if not thinking:
+                kept.clear()
+            thinking = False
+        position = marker.end()
+    if not thinking:
+        kept.append(text[position:])
+    return "".join(kept).strip()
 
 
 def candidate_text(text: str) -> str:

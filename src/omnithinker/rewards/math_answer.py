@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -9,10 +10,23 @@ from concurrent.futures import Future
 from typing import Any
 
 from omnithinker.rewards.answers import last_answer
+from omnithinker.rewards.math_forms import (
+    align_lists,
+    as_choice,
+    as_words,
+    for_algebra,
+    plain_text,
+    split_assignment,
+    split_unit,
+    strip_lead_in,
+)
 from omnithinker.rewards.math_pool import Equality, MathPool
-from omnithinker.rewards.math_text import MAX_WORDS, as_number, as_words, normalise, too_complex
+from omnithinker.rewards.math_text import MAX_LENGTH, as_number, normalise, too_complex
 from omnithinker.types import Completion, Prompt, Undefined, Value
 
+MAX_WORDS = 3
+"""A gold answer in words without ``\\text`` is taken as text up to this many words; longer, it is no answer."""
+_BASE = re.compile(r"[0-9A-Fa-f]+_\{?(\d+)\}?")
 _CAUSES = {
     Equality.GOLD_UNPARSEABLE: "gold_unparseable",
     Equality.TIMEOUT: "verifier_timeout",
@@ -20,37 +34,81 @@ _CAUSES = {
 }
 
 
-def quick_verdict(gold: str, answer: str) -> Equality | None:
-    """Decide a normalised pair without computer algebra, or return None.
+def quick_verdict(gold: str, answer: str) -> Equality | tuple[str, str]:
+    """Decide a normalised pair without computer algebra, or say what to ask it.
 
-    In order: equal strings; both numbers, compared exactly; both words, compared as text; expressions that are
-    too complex to compute.
+    In order: equal strings; numbers, compared exactly; letters of choices and words, compared as text; units;
+    expressions that are too complex to compute; lists whose brackets differ in meaning.
+
+    Returns:
+        The verdict, or (gold, answer) rewritten for the verifier.
     """
     if not gold:
         return Equality.GOLD_UNPARSEABLE
+    answer = strip_lead_in(answer)
     if gold == answer:
         return Equality.EQUAL
-    if not answer:
-        return Equality.DIFFERENT
-    gold_number, answer_number = as_number(gold), as_number(answer)
-    if gold_number is not None and answer_number is not None:
-        return Equality.EQUAL if gold_number == answer_number else Equality.DIFFERENT
-    gold_words = as_words(gold)
-    if gold_words is not None:
-        return _compare_words(gold, gold_words, as_words(answer))
-    if too_complex(gold):
-        return Equality.GOLD_UNPARSEABLE
-    if too_complex(answer):
-        return Equality.DIFFERENT
-    return None
+    for compare in (_compare_numbers, _compare_words):
+        verdict = compare(gold, answer)
+        if verdict is not None:
+            return verdict
+    if len(gold) > MAX_LENGTH or len(answer) > MAX_LENGTH:
+        return Equality.GOLD_UNPARSEABLE if len(gold) > MAX_LENGTH else Equality.DIFFERENT
+    return _compare_forms(gold, answer)
 
 
-def _compare_words(gold: str, gold_words: str, answer_words: str | None) -> Equality:
+def _compare_numbers(gold: str, answer: str) -> Equality | None:
+    """Exact comparison of two numbers; a percent sign may stand for a hundredth or be left out."""
+    gold_number, answer_number = as_number(gold.removesuffix("%")), as_number(answer.removesuffix("%"))
+    if gold_number is None or answer_number is None:
+        return None
+    gold_value = gold_number / 100 if gold.endswith("%") else gold_number
+    answer_value = answer_number / 100 if answer.endswith("%") else answer_number
+    return _verdict(gold_number == answer_number or gold_value == answer_value)
+
+
+def _compare_words(gold: str, answer: str) -> Equality | None:
+    letter = as_choice(gold)
+    if letter is not None:
+        other = as_choice(answer)
+        # A capital may be a variable too: only what is no letter at all is left to algebra.
+        return _verdict(letter == (other or plain_text(answer).upper())) if len(plain_text(answer)) < 4 else None
+    gold_words, answer_words = as_words(gold), as_words(answer)
+    if gold_words is None:
+        return None
     if gold_words == answer_words:
         return Equality.EQUAL
-    if "\\" not in gold and len(gold_words.split()) > MAX_WORDS:
+    if plain_text(gold) == gold and len(gold_words.split()) > MAX_WORDS:
         return Equality.GOLD_UNPARSEABLE
     return Equality.DIFFERENT
+
+
+def _compare_forms(gold: str, answer: str) -> Equality | tuple[str, str]:
+    """Units, assignments, lists, number bases: what algebra is lenient about."""
+    (gold, gold_unit), (answer, answer_unit) = split_unit(gold), split_unit(answer)
+    if gold_unit and answer_unit and gold_unit != answer_unit and "?" not in (gold_unit, answer_unit):
+        return Equality.DIFFERENT
+    (gold_name, gold_value), (answer_name, answer_value) = split_assignment(gold), split_assignment(answer)
+    if gold_name == answer_name or "=" not in gold or "=" not in answer:
+        gold, answer = split_unit(gold_value)[0], split_unit(answer_value)[0]
+    if gold == answer:
+        return Equality.EQUAL
+    verdict = _compare_numbers(gold, answer)
+    if verdict is not None:
+        return verdict
+    if too_complex(gold) or too_complex(answer):
+        return Equality.GOLD_UNPARSEABLE if too_complex(gold) else Equality.DIFFERENT
+    bases = [match[1] for text in (gold, answer) if (match := _BASE.fullmatch(text))]
+    if len(set(bases)) > 1:
+        return Equality.DIFFERENT
+    pair = align_lists(gold, answer)
+    if pair is None:
+        return Equality.DIFFERENT
+    return for_algebra(pair[0]), for_algebra(pair[1])
+
+
+def _verdict(same: bool) -> Equality:
+    return Equality.EQUAL if same else Equality.DIFFERENT
 
 
 class MathAnswer:
@@ -88,10 +146,10 @@ class MathAnswer:
         waiting: dict[str, Future[Equality]] = {}
         for answer in sorted(answers):
             verdict = self._remembered(gold, answer) or quick_verdict(gold, answer)
-            if verdict is None:
-                waiting[answer] = self._pool.submit(gold, answer)
-            else:
+            if isinstance(verdict, Equality):
                 verdicts[answer] = verdict
+            else:
+                waiting[answer] = self._pool.submit(*verdict)
         for answer, future in waiting.items():
             verdicts[answer] = future.result()
             self._remember(gold, answer, verdicts[answer])

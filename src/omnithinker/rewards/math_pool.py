@@ -53,6 +53,11 @@ class _Worker:
             self.kill()
             raise RewardError(f"the math verifier did not start: {lines[-1] if lines else 'no message'}")
 
+    @property
+    def process_id(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
     def ask(self, gold: str, answer: str, wall_seconds: float) -> str | None:
         """The worker's reply; None when it died; ``timeout`` when it overran (then it is of no more use)."""
         assert self._process.stdin is not None
@@ -104,7 +109,8 @@ class MathPool:
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="math")
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         self._lock = threading.Lock()
-        self._closed = False
+        self.started = 0
+        """Workers started so far."""
         self.restarts = 0
         """Workers that were replaced after an overrun or a crash."""
 
@@ -124,9 +130,13 @@ class MathPool:
         """
         return self.submit(gold, answer).result()
 
+    def process_ids(self) -> list[int]:
+        """Process numbers of the workers that wait for work."""
+        with self._idle.mutex:
+            return [worker.process_id for worker in self._idle.queue]
+
     def close(self) -> None:
         """End all processes. Pairs in work finish first; waiting ones are dropped."""
-        self._closed = True
         self._threads.shutdown(wait=True, cancel_futures=True)
         while not self._idle.empty():
             self._idle.get().kill()
@@ -165,4 +175,6 @@ class MathPool:
         try:
             return self._idle.get_nowait()
         except queue.Empty:
+            with self._lock:
+                self.started += 1
             return _Worker(*self._limits)

@@ -28,7 +28,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*", ""),
         (r"\\(?:displaystyle|textstyle|scriptstyle|limits)(?![a-zA-Z])\s*", ""),
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
-        (r"\\[!,;:>]|\\ |~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}", " "),
+        (r"\\%|(?<=\d) ?\bpercent\b", "%"),
+        (r"(?<!\\)\\[!,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}", " "),
         (r"\\leq(?![a-zA-Z])", r"\\le"),
         (r"\\geq(?![a-zA-Z])", r"\\ge"),
         (r"\\neq(?![a-zA-Z])", r"\\ne"),
@@ -36,6 +37,8 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:lbrace|\{)(?![a-zA-Z])", r"\\{"),
         (r"\\rbrace(?![a-zA-Z])", r"\\}"),
         (r"\\degree(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}", r"^\\circ"),
+        (r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", r"\\pi"),
+        (r"(?<![a-zA-Z\\])(?:infinity|infty|inf|oo)(?![a-zA-Z])", r"\\infty"),
         (r"√\s*\(([^()]*)\)", r"\\sqrt{\1}"),
         (r"√\s*(\w+)", r"\\sqrt{\1}"),
         (r"(?<![a-zA-Z\\])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
@@ -47,19 +50,22 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<![a-zA-Z0-9}]) | (?![a-zA-Z0-9\\{])", ""),
     )
 )
-_INTEGER = r"\d+|\d{1,3}(?:,\d{3})+"
-_PLAIN = re.compile(rf"(?P<sign>[-+]?)(?P<int>{_INTEGER})?(?P<dec>\.\d*)?(?:[eE](?P<exp>[-+]?\d{{1,3}}))?")
-_RATIO = re.compile(r"([-+]?)\s*(\d+)\s*/\s*(\d+)")
-_FRAC = re.compile(r"([-+]?)\s*(?:(\d+)\s*)?\\frac\{\s*([-+]?\d+)\s*\}\{\s*(\d+)\s*\}")
-_MIXED = re.compile(r"([-+]?)\s*(\d+) (\d+)/(\d+)")
+_PLAIN = re.compile(
+    r"(?P<sign>[-+]?)(?P<int>\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?P<dec>\.\d*)?(?:[eE](?P<exp>[-+]?\d{1,3}))?"
+)
+_REPEATING = re.compile(r"([-+]?)(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{?(\d+)\}?")
+_RATIO = re.compile(r"([-+]?)\(?([-+]?)(\d+)\)?\s*/\s*\(?([-+]?)(\d+)\)?")
+_FRAC = re.compile(r"([-+]?)\s*\\frac\{\s*([-+]?)(\d+)\s*\}\{\s*([-+]?)(\d+)\s*\}")
+_MIXED = re.compile(r"([-+]?)\s*(\d+)\s*(?:\\frac\{(\d+)\}\{(\d+)\}| (\d+)\s*/\s*(\d+))")
 _POWER = re.compile(r"(.+?)\s*(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*\{?\s*([-+]?\d{1,3})\s*\}?")
 
 
 def normalise(text: str) -> str:
     r"""One written form for an answer: unwrapped from ``$``, ``\(``, ``\boxed`` and a final period, spacing and
-    spelling variants of LaTeX removed. Does not change what the answer says.
+    spelling variants of LaTeX removed. Does not change what the answer says; of very long texts only
+    the end is read.
     """
-    text = text.translate(_CHARACTERS).strip()
+    text = text[-8 * MAX_LENGTH :].translate(_CHARACTERS).strip()
     text = _unwrap(text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
@@ -88,10 +94,14 @@ def _unwrap(text: str) -> str:
             return text
 
 
+MAX_OPEN_BOXES = 4
+"""How many boxes without end are passed over when looking for the last complete one."""
+
+
 def last_boxed(text: str) -> str | None:
     r"""Content of the last complete ``\boxed{...}`` or ``\fbox{...}``; None if there is none."""
     starts = [match.end() for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text)]
-    for start in reversed(starts):
+    for start in starts[: -1 - MAX_OPEN_BOXES : -1]:
         depth = 1
         for position in range(start, len(text)):
             character = text[position]
@@ -103,37 +113,47 @@ def last_boxed(text: str) -> str | None:
 
 
 def as_number(text: str) -> Fraction | None:
-    r"""Exact value of an integer, decimal, ``a/b``, ``\frac{a}{b}``, mixed or scientific number; None if it is none.
+    r"""Exact value of an integer, decimal, repeating decimal, ``a/b``, ``\frac{a}{b}``, mixed or scientific number.
 
-    Thousands may be grouped by commas. Numbers of more than 200 characters are not read.
+    Thousands may be grouped by commas or spaces. None for anything else and for more than 200 characters.
     """
     if len(text) > 200:
         return None
-    if match := _POWER.fullmatch(text):
-        base = _plain(match[1])
-        return None if base is None else base * Fraction(10) ** int(match[2])
-    if match := _RATIO.fullmatch(text):
-        return _signed(match[1], 0, int(match[2]), int(match[3]))
-    if match := _FRAC.fullmatch(text):
-        return _signed(match[1], int(match[2] or 0), int(match[3]), int(match[4]))
+    if match := _PLAIN.fullmatch(text):
+        return _plain(match)
+    if match := _RATIO.fullmatch(text) or _FRAC.fullmatch(text):
+        return _quotient(match[1] + match[2] + match[4], int(match[3]), int(match[5]))
     if match := _MIXED.fullmatch(text):
-        return _signed(match[1], int(match[2]), int(match[3]), int(match[4]))
-    return _plain(text)
+        part = _quotient("", int(match[3] or match[5]), int(match[4] or match[6]))
+        return None if part is None else (-1 if match[1] == "-" else 1) * (int(match[2]) + part)
+    if match := _REPEATING.fullmatch(text):
+        return _repeating(match)
+    if (match := _POWER.fullmatch(text)) and (base := _PLAIN.fullmatch(match[1])):
+        value = _plain(base)
+        return None if value is None else value * Fraction(10) ** int(match[2])
+    return None
 
 
-def _plain(text: str) -> Fraction | None:
-    match = _PLAIN.fullmatch(text.strip())
-    if match is None or not (match["int"] or (match["dec"] and len(match["dec"]) > 1)):
+def _plain(match: re.Match[str]) -> Fraction | None:
+    whole, decimals = match["int"] or "", (match["dec"] or "").rstrip(".")
+    if not whole and not decimals:
         return None
-    digits = (match["int"] or "0").replace(",", "")
-    value = Fraction(f"{match['sign']}{digits}{(match['dec'] or '').rstrip('.')}")
+    value = Fraction(match["sign"] + (whole.replace(",", "").replace(" ", "") or "0") + decimals)
     return value * Fraction(10) ** int(match["exp"] or 0)
 
 
-def _signed(sign: str, whole: int, numerator: int, denominator: int) -> Fraction | None:
+def _quotient(signs: str, numerator: int, denominator: int) -> Fraction | None:
     if denominator == 0:
         return None
-    value = whole + Fraction(numerator, denominator)
+    value = Fraction(numerator, denominator)
+    return -value if signs.count("-") % 2 else value
+
+
+def _repeating(match: re.Match[str]) -> Fraction:
+    """0.1(6) = 0.1 + 6 / 90."""
+    sign, whole, decimals, period = match.groups()
+    scale = 10 ** len(decimals)
+    value = Fraction(int((whole + decimals) or "0"), scale) + Fraction(int(period), scale * (10 ** len(period) - 1))
     return -value if sign == "-" else value
 
 
@@ -162,20 +182,3 @@ def _depth(text: str) -> int:
         elif character in ")}]":
             depth -= 1
     return deepest
-
-
-_TEXT_COMMAND = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox)\s*\{([^{}]*)\}")
-_WORDS = re.compile(r"[a-zA-Z][a-zA-Z'’-]+(?:[ ,]+(?:and )?[a-zA-Z][a-zA-Z'’-]*)*")
-_CHOICE = re.compile(r"\(?([A-Z])\)?")
-MAX_WORDS = 3
-"""A gold answer in words without ``\\text`` is taken as text up to this many words."""
-
-
-def as_words(text: str) -> str | None:
-    r"""The text of an answer in words (``\text{Monday}``, ``east``, ``(B)``), folded to compare; None for formulas."""
-    plain = _TEXT_COMMAND.sub(r"\1", text).strip()
-    if choice := _CHOICE.fullmatch(plain):
-        return choice[1].lower()
-    if _WORDS.fullmatch(plain):
-        return re.sub(r"[\s,]+", " ", plain).casefold()
-    return None

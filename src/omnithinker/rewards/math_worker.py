@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import resource
 import signal
 import sys
 from typing import Any, NoReturn
+
+# A gold answer that can only be an interval may be answered by an inequality; ``(1,2)`` may also be a point.
+_INTERVAL = re.compile(r"\\infty|\\cup|\\in(?![a-z])|^\[.*\)$|^\(.*\]$|[<>]|\\[lg]e(?![a-z])")
 
 
 class _OutOfTime(BaseException):
@@ -30,7 +34,7 @@ def parse_answer(text: str) -> list[Any]:
 
     normalization = NormalizationConfig(
         basic_latex=True,
-        units=True,
+        units=False,  # the caller has dealt with units; these rules would also drop variables such as ``ab``
         malformed_operators=True,
         nits=True,
         boxed="all",
@@ -47,7 +51,16 @@ def parse_answer(text: str) -> list[Any]:
         parsing_timeout=None,
         raise_on_error=True,
     )
-    return parsed
+    return [_imaginary(item) for item in parsed]
+
+
+def _imaginary(expression: Any) -> Any:
+    """Read the letter i as the imaginary unit."""
+    import sympy
+
+    if isinstance(expression, sympy.Expr):
+        return expression.subs({symbol: sympy.I for symbol in expression.free_symbols if str(symbol) == "i"})
+    return expression
 
 
 def judge(gold: str, answer: str) -> str:
@@ -64,7 +77,13 @@ def judge(gold: str, answer: str) -> str:
         answer_parsed = parse_answer(answer)
         if not answer_parsed:
             return "different"
-        same = verify(gold_parsed, answer_parsed, timeout_seconds=None, raise_on_error=True)
+        same = verify(
+            gold_parsed,
+            answer_parsed,
+            timeout_seconds=None,
+            raise_on_error=True,
+            allow_set_relation_comp=_INTERVAL.search(gold) is not None,
+        )
     except MemoryError:
         raise
     except Exception:  # same here: what cannot be compared was not shown to be equal
