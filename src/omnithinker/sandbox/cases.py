@@ -59,6 +59,8 @@ class AssertTests:
     """[n] each is one test, run after ``preamble`` in one namespace."""
     preamble: str = ""
     """Definitions that the tests share."""
+    entry_point: str | None = None
+    """Function that the tests know as ``candidate``, and that may bear the name of a built-in one."""
 
     def __len__(self) -> int:
         return len(self.sources)

@@ -8,6 +8,7 @@ import queue
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,9 +16,9 @@ from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.recipe import SandboxSettings
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests
 from omnithinker.sandbox.inside.codec import encode
-from omnithinker.sandbox.result import Result, Status
+from omnithinker.sandbox.result import Result, Status, Trust
 from omnithinker.sandbox.slot import Ended, Limits, Slot
-from omnithinker.sandbox.verdict import Verdict, judge_calls, judge_output, shorten
+from omnithinker.sandbox.verdict import Verdict, judge_calls, judge_output, judge_report, shorten
 
 
 class ForkServer:
@@ -110,7 +111,7 @@ class ForkServer:
             case StdioTests():
                 return self._run_stdio(slot, code, tests, stop_early, retries)
             case AssertTests():
-                return self._invalid(len(tests), "tests that are source code need a judge process")
+                return self._run_pair(slot, code, tests, retries)
 
     def _run_stdio(self, slot: Slot, code: str, tests: StdioTests, stop_early: bool, retries: int) -> Result:
         request = _dump({"mode": "stdio", "code": code})
@@ -121,6 +122,13 @@ class ForkServer:
             if stop_early and verdicts[-1].status is not Status.PASSED:
                 break
         return self._result(processes, verdicts, tests, retries)
+
+    def _run_pair(self, slot: Slot, code: str, tests: AssertTests, retries: int) -> Result:
+        judge: dict[str, Any] = {"mode": "judge", "sources": tests.sources, "preamble": tests.preamble}
+        judge["entry_point"] = tests.entry_point
+        ends = slot.run_pair(_dump(judge), _dump({"mode": "solver", "code": code}))
+        verdict = judge_report(*ends, len(tests))
+        return replace(self._result(list(ends), [verdict], tests, retries), trust=Trust.JUDGE)
 
     def _result(self, processes: list[Ended], verdicts: list[Verdict], tests: Tests, retries: int) -> Result:
         first_bad = next((v for v in verdicts if v.status is not Status.PASSED), verdicts[0])

@@ -71,21 +71,35 @@ class Slot:
         """Run one child on a request and wait for its end.
 
         Raises:
-            SandboxError: the fork server died or did not answer; a new one is in place if one could be started.
+            SandboxError: the fork server died or did not answer; the next run starts a new one.
         """
-        files = [_anonymous_file(content) for content in (stdin, b"", b"", request, b"")]
+        [ended] = self._run([[stdin, b"", b"", request, b""]], [])
+        return ended
+
+    def run_pair(self, judge: bytes, solver: bytes) -> tuple[Ended, Ended]:
+        """Run a judge and a solver, connected to each other, until the judge ends.
+
+        Raises:
+            SandboxError: as for :meth:`run`.
+        """
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with ends[0], ends[1]:
+            contents = [[b"", b"", b"", request, b""] for request in (judge, solver)]
+            first, second = self._run(contents, ends)
+        return first, second
+
+    def _run(self, contents: Sequence[Sequence[bytes]], connections: Sequence[socket.socket]) -> list[Ended]:
+        files: list[list[int]] = [[] for _ in contents]
         try:
-            outcome = self._exchange(files)
-            status, cpu, wall, peak_kib, reason = template.OUTCOME.unpack(outcome)
-            stdout, stderr, report = (_content(files[index]) for index in (1, 2, 4))
+            for mine, texts in zip(files, contents, strict=True):
+                for text in texts:
+                    mine.append(_anonymous_file(text))
+            answer = self._exchange(files, connections)
+            return [_ended(outcome, mine) for outcome, mine in zip(_split(answer), files, strict=True)]
         finally:
-            for file in files:
-                os.close(file)
-        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        code = os.WEXITSTATUS(status) if number is None else None
-        if number == template.SETUP_FAILED:
-            raise SandboxError(f"a program could not be confined: {stderr[:300].decode(errors='replace')}")
-        return Ended(code, number, reason, cpu, wall, peak_kib / 1024, report, stdout, stderr)
+            for mine in files:
+                for file in mine:
+                    os.close(file)
 
     def close(self) -> None:
         """End the fork server; a running child dies with it."""
@@ -96,17 +110,21 @@ class Slot:
         process.kill()
         process.wait()
 
-    def _exchange(self, files: Sequence[int]) -> bytes:
+    def _exchange(self, files: Sequence[Sequence[int]], connections: Sequence[socket.socket]) -> bytes:
         if self._process is None:
             self._start()
+        header = template.HEADER.pack(self.limits.cpu_seconds, self.limits.wall_seconds, len(files))
+        ends = [[end.fileno()] for end in connections] or [[]]
+        sent = [file for mine, end in zip(files, ends, strict=True) for file in (*mine, *end)]
         try:
-            header = template.HEADER.pack(self.limits.cpu_seconds, self.limits.wall_seconds)
-            socket.send_fds(self._control, [header], list(files))
-            answer = self._control.recv(template.OUTCOME.size)
+            socket.send_fds(self._control, [header], sent)
+            for connection in connections:
+                connection.close()  # so that each process sees when the other ends
+            answer = self._control.recv(1024)
         except OSError as error:
             self.close()
             raise SandboxError(f"the fork server does not answer: {error}") from error
-        if len(answer) != template.OUTCOME.size:
+        if len(answer) != template.OUTCOME.size * len(files):
             self.close()
             raise SandboxError("the fork server died")
         return answer
@@ -150,11 +168,15 @@ _ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THR
 """The same program gives the same set order in every slot; numerical libraries start no threads."""
 
 _BOOT = f"""
-import sys
-sys.path.insert(0, {str(Path(template.__file__).parents[1])!r})
-from inside import template
+import sys, types
+for name, path in (("omnithinker", []), ("omnithinker.sandbox", [{str(Path(template.__file__).parents[1])!r}])):
+    package = sys.modules[name] = types.ModuleType(name)
+    package.__path__ = path
+from omnithinker.sandbox.inside import template
+sys.modules["omnithinker.sandbox"].__path__ = sys.modules["omnithinker.sandbox.inside"].__path__ = []
 template.main()
 """
+"""Imports :mod:`.inside` alone: the rest of the package is neither loaded nor importable there."""
 
 
 def _options(control: socket.socket, limits: Limits) -> str:
@@ -184,6 +206,21 @@ def _standard_library(folders: Sequence[str]) -> list[str]:
     entries = [entry for folder in folders if os.path.isdir(folder) for entry in Path(folder).iterdir()]
     entries += Path(sys.base_prefix, "lib").glob("*.so*")
     return [str(entry) for entry in entries if entry.name not in ("site-packages", "dist-packages")]
+
+
+def _ended(outcome: bytes, files: Sequence[int]) -> Ended:
+    status, cpu, wall, peak_kib, reason = template.OUTCOME.unpack(outcome)
+    stdout, stderr, report = (_content(files[index]) for index in (1, 2, 4))
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    code = os.WEXITSTATUS(status) if number is None else None
+    if number == template.SETUP_FAILED:
+        raise SandboxError(f"a program could not be confined: {stderr[:300].decode(errors='replace')}")
+    return Ended(code, number, reason, cpu, wall, peak_kib / 1024, report, stdout, stderr)
+
+
+def _split(answer: bytes) -> list[bytes]:
+    size = template.OUTCOME.size
+    return [answer[start : start + size] for start in range(0, len(answer), size)]
 
 
 def _anonymous_file(content: bytes) -> int:

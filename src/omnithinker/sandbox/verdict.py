@@ -48,6 +48,44 @@ def judge_calls(ended: Ended, tests: CallTests) -> Verdict:
     return Verdict(Status.PASSED, "", results)
 
 
+def judge_report(judge: Ended, solver: Ended, total: int) -> Verdict:
+    """Read the report of a judge process; the solver's end explains a failure, it never makes a pass."""
+    lines = _lines(judge.report)
+    results = tuple(
+        TestResult(
+            index=line["i"],
+            status=Status.PASSED if line["error"] is None else Status.FAILED,
+            error=None if line["error"] is None else _one_line(line["error"]),
+        )
+        for line in lines
+        if "stage" not in line
+    )
+    stages = [line for line in lines if "stage" in line]
+    solver_problem = (
+        _problem(solver, [{"stage": "done"}])
+        if solver.signal != signal.SIGKILL or (solver.killed_for != template.ENDED)
+        else None
+    )
+    problem = _problem(judge, [stage for stage in stages if stage["stage"] != "gone"] or [{"stage": "done"}])
+    if problem is None and stages and stages[-1]["stage"] == "gone":
+        problem = solver_problem or (Status.EARLY_EXIT, "the program's process ended during the tests")
+    elif problem is None and solver_problem is not None and len(results) < total:
+        problem = solver_problem
+    if problem is not None:
+        return Verdict(*(solver_problem or problem), results)
+    done = stages[-1] if stages and stages[-1]["stage"] == "done" else {}
+    if done.get("invalid"):
+        return Verdict(Status.INVALID_TASK, _one_line(done["invalid"]), results)
+    for result in results:
+        if result.status is not Status.PASSED:
+            return Verdict(Status.FAILED, f"test {result.index}: {result.error}", results)
+    if not done or len(results) != total:
+        return Verdict(Status.FAILED, f"{len(results)} of {total} tests reported", results)
+    if done["calls"] == 0:
+        return Verdict(Status.INVALID_TASK, "the tests never call the program", results)
+    return Verdict(Status.PASSED, "", results)
+
+
 def judge_output(ended: Ended, index: int, expected: str) -> Verdict:
     """Compare what a whole program printed with the expected text."""
     try:

@@ -13,7 +13,7 @@ import resource
 import signal
 from collections.abc import Iterable
 
-from . import seccomp
+from omnithinker.sandbox.inside import seccomp
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import types
 from typing import Any
 
@@ -45,3 +46,51 @@ def build() -> dict[str, Any]:
     for name in ("__name__", "__builtins__", "__doc__", "__loader__", "__package__", "__spec__"):
         names.pop(name, None)
     return names
+
+
+def judge_helpers(names: dict[str, Any]) -> dict[str, Any]:
+    """Helpers that tests of LeetCode style take for granted, built on the preamble's node classes."""
+    list_class, tree_class = names["ListNode"], names["TreeNode"]
+
+    def list_node(values: list[Any]) -> Any:
+        head = None
+        for value in reversed(values or []):
+            head = list_class(value, head)
+        return head
+
+    def tree_node(values: list[Any]) -> Any:
+        if not values or values[0] is None:
+            return None
+        root = tree_class(values[0])
+        waiting, rest = collections.deque([root]), iter(values[1:])
+        for value in rest:
+            parent = waiting.popleft()
+            for side, item in (("left", value), ("right", next(rest, None))):
+                if item is not None:
+                    child = tree_class(item)
+                    setattr(parent, side, child)
+                    waiting.append(child)
+        return root
+
+    def is_same_list(first: Any, second: Any) -> bool:
+        while first is not None and second is not None:
+            if first.val != second.val:
+                return False
+            first, second = first.next, second.next
+        return first is None and second is None
+
+    def is_same_tree(first: Any, second: Any) -> bool:
+        waiting = [(first, second)]
+        while waiting:
+            a, b = waiting.pop()
+            if a is None or b is None:
+                if a is not b:
+                    return False
+                continue
+            if a.val != b.val:
+                return False
+            waiting += [(a.left, b.left), (a.right, b.right)]
+        return True
+
+    helpers = (list_node, tree_node, is_same_list, is_same_tree)
+    return {helper.__name__: helper for helper in helpers}

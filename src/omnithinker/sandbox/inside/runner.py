@@ -6,64 +6,47 @@ here is secret, and a program may forge any line: it gains nothing without knowi
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
 import types
 from collections.abc import Callable
 from typing import Any
 
-from .codec import decode, encode
-
-_ERROR_CHARACTERS = 300
-
-
-class Reporter:
-    """Writes report lines to a descriptor with functions taken before the program could replace them."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._write = os.write
-        self._dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-
-    def send(self, **line: Any) -> None:
-        """Write one line."""
-        data = self._dumps(line).encode() + b"\n"
-        while data:
-            data = data[self._write(self._descriptor, data) :]
+from omnithinker.sandbox.inside.channel import Channel, PeerGone
+from omnithinker.sandbox.inside.codec import decode, encode
+from omnithinker.sandbox.inside.judge import run_tests
+from omnithinker.sandbox.inside.report import Reporter, describe
+from omnithinker.sandbox.inside.solver import Solver
 
 
-def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter) -> None:
+def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, channel: Channel | None = None) -> None:
     """Run one request to its end.
 
     Args:
-        request: ``mode`` (``call`` or ``stdio``), ``code``, and for calls ``fn_name`` and encoded ``calls``.
+        request: ``mode`` (``call``, ``stdio``, ``solver`` or ``judge``) and ``code``; for calls ``fn_name`` and
+            encoded ``calls``; for the judge see :func:`run_tests`.
         names: the preamble.
         reporter: where results go.
+        channel: connection between judge and solver.
     """
+    if request["mode"] == "judge":
+        assert channel is not None
+        run_tests(request, names, reporter, channel)
+        return
     module = types.ModuleType("__main__" if request["mode"] == "stdio" else "solution")
     module.__dict__.update(names)
     sys.modules[module.__name__] = module
     try:
         code = compile(request["code"], "<solution>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        reporter.send(stage="compile", error=describe(error))
+        (channel.send if channel else reporter.line)({"stage": "compile", "error": describe(error)})
         return
     if request["mode"] == "stdio":
         _run_stdio(code, module, reporter)
+    elif channel is not None:
+        _run_solver(code, module, names, channel)
     else:
-        _run_calls(code, module, request, reporter)
-
-
-def describe(error: BaseException) -> str:
-    """Type and message of an exception, shortened; never fails."""
-    kind = type(error).__name__
-    try:
-        text = str(error)
-    except BaseException:
-        text = "(its message could not be made)"
-    return f"{kind}: {text}"[:_ERROR_CHARACTERS]
+        _run_calls(code, module, names, request, reporter)
 
 
 def _run_stdio(code: types.CodeType, module: types.ModuleType, reporter: Reporter) -> None:
@@ -85,10 +68,30 @@ def _run_stdio(code: types.CodeType, module: types.ModuleType, reporter: Reporte
     reporter.send(stage="done")
 
 
-def _run_calls(code: types.CodeType, module: types.ModuleType, request: dict[str, Any], reporter: Reporter) -> None:
+def _run_solver(code: types.CodeType, module: types.ModuleType, names: dict[str, Any], channel: Channel) -> None:
     try:
         exec(code, module.__dict__)
-        make = find_function(module, request["fn_name"])
+    except BaseException as error:
+        channel.send({"stage": "load", "error": describe(error)})
+        return
+    own = [name for name, thing in module.__dict__.items() if names.get(name) is not thing]
+    channel.send({"names": own})
+    try:
+        Solver(channel, module).run()
+    except PeerGone:
+        return  # the judge has finished
+
+
+def _run_calls(
+    code: types.CodeType,
+    module: types.ModuleType,
+    names: dict[str, Any],
+    request: dict[str, Any],
+    reporter: Reporter,
+) -> None:
+    try:
+        exec(code, module.__dict__)
+        make = find_function(module, names, request["fn_name"])
     except BaseException as error:
         reporter.send(stage="load", error=describe(error))
         return
@@ -105,20 +108,22 @@ def _run_calls(code: types.CodeType, module: types.ModuleType, request: dict[str
     reporter.send(stage="done")
 
 
-def find_function(module: types.ModuleType, name: str) -> Callable[[], Any]:
-    """A maker of the function under test: of the module, or a method of a new ``Solution``.
+def find_function(module: types.ModuleType, names: dict[str, Any], name: str) -> Callable[[], Any]:
+    """A maker of the function under test: of the module, or a method of a new object for each call.
+
+    Args:
+        module: the loaded program, preamble included.
+        names: the preamble; what is still the preamble's is not the program's answer.
+        name: ``f`` (of the module, else of ``Solution``) or ``Class.f``.
 
     Raises:
-        NameError: neither exists.
+        NameError: the program does not define it.
     """
     owner, _, attribute = name.rpartition(".")
-    container: Any = module
-    for part in owner.split(".") if owner else ():
-        container = getattr(container, part)
-    if hasattr(container, attribute) and not isinstance(container, type):
-        function = getattr(container, attribute)
+    function = module.__dict__.get(attribute)
+    if not owner and function is not None and function is not names.get(attribute):
         return lambda: function
-    solution = container if isinstance(container, type) else getattr(module, "Solution", None)
+    solution = getattr(module, owner or "Solution", None)
     if solution is None or not hasattr(solution, attribute):
         raise NameError(f"the program defines no function {name!r}")
     return lambda: getattr(solution(), attribute)

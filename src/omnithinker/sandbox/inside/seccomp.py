@@ -11,7 +11,7 @@ import errno
 import platform
 import struct
 
-from .syscalls import AARCH64, X86_64
+from omnithinker.sandbox.inside.syscalls import AARCH64, X86_64
 
 _LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000

@@ -1,8 +1,8 @@
 """The fork server: a fresh interpreter that never reads model text, and forks a confined child per run.
 
 Started by :mod:`omnithinker.sandbox.slot`. Talks over one SEQPACKET socket: a request is a :data:`HEADER` with five
-descriptors per child (stdin, stdout, stderr, request, report; for pairs also a shared socket); the answer is an
-:data:`OUTCOME`. It supervises the child (CPU and wall deadlines) and dies with its owner.
+descriptors per child (stdin, stdout, stderr, request, report; for pairs also a shared socket); the answer is one
+:data:`OUTCOME` per child. It supervises the children (CPU and wall deadlines) and dies with its owner.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ import socket
 import struct
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
-HEADER = struct.Struct("<dd")
-"""CPU and wall seconds allowed."""
+from omnithinker.sandbox.inside import preamble, runner
+from omnithinker.sandbox.inside.channel import Channel
+from omnithinker.sandbox.inside.confine import Jail
+from omnithinker.sandbox.inside.report import Reporter, describe
+
+HEADER = struct.Struct("<ddB")
+"""CPU and wall seconds allowed, number of children (2: a judge and its solver)."""
 OUTCOME = struct.Struct("<iddqc")
-"""Wait status of the first child, CPU seconds, wall seconds, peak memory in KiB, and why it was killed."""
+"""Wait status, CPU seconds, wall seconds, peak memory in KiB, and why it was killed; one per child."""
 ENDED, CPU, WALL = b"-", b"c", b"w"
-DESCRIPTORS = 5
-"""stdin, stdout, stderr, request, report."""
 SETUP_FAILED = signal.SIGUSR2
 """A child that could not confine itself dies by this."""
 
 
 def main() -> None:
     """Prepare, report what confinement works, then serve until the owner is gone."""
-    from . import preamble, runner
-    from .confine import Jail
-
     options = json.loads(sys.argv[1])
     control = socket.socket(fileno=options["control"])
-    sys.path[:] = [*sys.path[1:], *options["path"]]  # without the folder that this module came from
+    sys.path += options["path"]
     names = preamble.build()
     for name in options["preload"]:
         __import__(name)
@@ -49,73 +49,80 @@ def main() -> None:
     control.send(json.dumps(_probe(jail)).encode())
     owner = os.getppid()
     while True:
-        descriptors = _receive(control, owner)
-        _serve(control, descriptors, jail, names, runner)
+        _serve(control, _receive(control, owner), jail, names)
 
 
 def _warm_up(names: dict[str, Any]) -> None:
     """Run a program once here, so that its one-time costs are not paid in every child."""
-    from . import runner
-
     sink = os.open(os.devnull, os.O_WRONLY)
     request = {"mode": "call", "code": "def f(x):\n    return [x]", "fn_name": "f", "calls": [[[1], {"d": []}]]}
-    runner.serve(request, names, runner.Reporter(sink))
+    runner.serve(request, names, Reporter(sink))
     os.close(sink)
 
 
-def _receive(control: socket.socket, owner: int) -> tuple[float, float, list[int]]:
+class _Request(NamedTuple):
+    cpu_seconds: float
+    wall_seconds: float
+    children: list[list[int]]
+    """Descriptors of each child."""
+
+
+def _receive(control: socket.socket, owner: int) -> _Request:
     while not select.select([control], [], [], 2.0)[0]:
         if os.getppid() != owner:
             os._exit(0)
     data, descriptors, _, _ = socket.recv_fds(control, HEADER.size, 16)
     if not data:
         os._exit(0)
-    cpu_seconds, wall_seconds = HEADER.unpack(data)
-    return cpu_seconds, wall_seconds, descriptors
+    cpu_seconds, wall_seconds, count = HEADER.unpack(data)
+    size = len(descriptors) // count
+    children = [descriptors[size * number : size * (number + 1)] for number in range(count)]
+    return _Request(cpu_seconds, wall_seconds, children)
 
 
-def _serve(
-    control: socket.socket, request: tuple[float, float, list[int]], jail: Any, names: dict[str, Any], runner: Any
-) -> None:
-    cpu_seconds, wall_seconds, descriptors = request
+def _serve(control: socket.socket, request: _Request, jail: Jail, names: dict[str, Any]) -> None:
     template = os.getpid()
     start = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        _child(descriptors, cpu_seconds, template, jail, names, runner)
-    for descriptor in descriptors:
-        os.close(descriptor)
-    reason = _supervise(control, child, cpu_seconds, start + wall_seconds)
-    _, status, usage = os.wait4(child, 0)
-    wall = time.monotonic() - start
-    control.send(OUTCOME.pack(status, usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss, reason))
+    children = []
+    for descriptors in request.children:
+        child = os.fork()
+        if child == 0:
+            _child(descriptors, request.cpu_seconds, template, jail, names)
+        children.append(child)
+    for descriptors in request.children:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    reasons = _supervise(control, children, request.cpu_seconds, start + request.wall_seconds)
+    answer = b""
+    for child in children:
+        _, status, usage = os.wait4(child, 0)
+        cpu, wall = usage.ru_utime + usage.ru_stime, time.monotonic() - start
+        answer += OUTCOME.pack(status, cpu, wall, usage.ru_maxrss, reasons.get(child, ENDED))
+    control.send(answer)
 
 
-def _child(
-    descriptors: list[int], cpu_seconds: float, template: int, jail: Any, names: dict[str, Any], runner: Any
-) -> None:
-    """Lock in, then read and run the request; never returns."""
+def _child(descriptors: list[int], cpu_seconds: float, template: int, jail: Jail, names: dict[str, Any]) -> NoReturn:
+    """Lock in, then read and run the request: descriptors 3 request, 4 report, 5 connection of a pair."""
     try:
         # First above all targets, so that none is overwritten before it is moved.
-        moved = [os.dup(descriptor) for descriptor in descriptors if descriptor >= 0]
+        moved = [os.dup(descriptor) for descriptor in descriptors]
         for target, descriptor in enumerate(moved):
             os.dup2(descriptor, target)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         _lock_in(jail, cpu_seconds, template, len(moved))
-        reporter = runner.Reporter(4)
-        with open(3, "rb", closefd=True) as file:
+        with open(3, "rb") as file:
             request = json.loads(file.read())
         gc.enable()
-        runner.serve(request, names, reporter)
+        runner.serve(request, names, Reporter(4), Channel(5) if len(moved) > 5 else None)
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException as error:
-        os.write(2, runner.describe(error).encode("utf-8", "replace"))
+        os.write(2, describe(error).encode("utf-8", "replace"))
         os._exit(1)
     os._exit(0)
 
 
-def _lock_in(jail: Any, cpu_seconds: float, template: int, descriptors: int) -> None:
+def _lock_in(jail: Jail, cpu_seconds: float, template: int, descriptors: int) -> None:
     try:
         jail.enter(cpu_seconds, template, descriptors)
     except OSError as error:
@@ -124,29 +131,46 @@ def _lock_in(jail: Any, cpu_seconds: float, template: int, descriptors: int) -> 
         os.kill(os.getpid(), SETUP_FAILED)
 
 
-def _supervise(control: socket.socket, child: int, cpu_seconds: float, wall_deadline: float) -> bytes:
-    """Wait until the child ends by itself or by our hand; it is not yet reaped."""
-    handle = os.pidfd_open(child)
+def _supervise(
+    control: socket.socket, children: list[int], cpu_seconds: float, wall_deadline: float
+) -> dict[int, bytes]:
+    """Wait until the first child ends, by itself or by our hand, and end the others; none is reaped yet.
+
+    Returns:
+        Why children were killed, where that was for a limit.
+    """
+    handles = {os.pidfd_open(child): child for child in children}
     poll = select.poll()
-    poll.register(handle, select.POLLIN)
+    for handle in handles:
+        poll.register(handle, select.POLLIN)
     poll.register(control, 0)  # only hang-up: the owner is gone
-    clock = (~child << 3) | 2  # CPU time of a process (clock_getcpuclockid(3))
-    pause = cpu_seconds
     try:
-        while not (events := poll.poll(max(1.0, min(pause, wall_deadline - time.monotonic()) * 1000))):
-            left = cpu_seconds - time.clock_gettime(clock)
-            if left <= 0 or time.monotonic() >= wall_deadline:
-                os.kill(child, signal.SIGKILL)
-                return CPU if left <= 0 else WALL
-            pause = max(left, 0.01)
-        if all(descriptor != handle for descriptor, _ in events):
-            os._exit(0)  # the child follows: it asked the kernel to die with us
-        return ENDED
+        pause = cpu_seconds
+        while True:
+            events = poll.poll(max(1.0, min(pause, wall_deadline - time.monotonic()) * 1000))
+            for descriptor, _ in events:
+                if descriptor not in handles:
+                    os._exit(0)  # the children follow: they asked the kernel to die with us
+                if handles[descriptor] == children[0]:
+                    return {}
+                poll.unregister(descriptor)
+            left = {child: cpu_seconds - time.clock_gettime(_cpu_clock(child)) for child in children}
+            reasons = {child: CPU for child in children if left[child] <= 0}
+            if reasons or time.monotonic() >= wall_deadline:
+                return reasons or dict.fromkeys(children, WALL)
+            pause = max(min(left.values()), 0.01)
     finally:
-        os.close(handle)
+        for handle, child in handles.items():
+            os.close(handle)
+            os.kill(child, signal.SIGKILL)  # harmless for one that has ended: it is not reaped
 
 
-def _probe(jail: Any) -> dict[str, list[str]]:
+def _cpu_clock(process: int) -> int:
+    """CPU time of a process, see clock_getcpuclockid(3)."""
+    return (~process << 3) | 2
+
+
+def _probe(jail: Jail) -> dict[str, list[str]]:
     """Try in a child what confinement must refuse, and name the layers that were seen to work."""
     reader, writer = os.pipe()
     template = os.getpid()
@@ -167,7 +191,7 @@ def _probe(jail: Any) -> dict[str, list[str]]:
     return json.loads(answer) if answer else {"layers": [], "problems": ["the probe died"]}
 
 
-def _observed_layers(jail: Any) -> dict[str, list[str]]:
+def _observed_layers(jail: Jail) -> dict[str, list[str]]:
     layers, problems = ["rlimits", "no_new_privs", "no_capabilities", "empty_environment"], []
     if _refused(lambda: os.listdir("/")) and jail.landlock_abi:
         layers.append(f"landlock{jail.landlock_abi}")
