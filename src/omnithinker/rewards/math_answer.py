@@ -68,6 +68,8 @@ def _compare_numbers(gold: str, answer: str) -> Equality | None:
 
 
 def _compare_words(gold: str, answer: str) -> Equality | None:
+    if plain_text(gold).split() == plain_text(answer).split():
+        return Equality.EQUAL
     letter = as_choice(gold)
     if letter is not None:
         other = as_choice(answer)

@@ -113,11 +113,17 @@ def split_unit(text: str) -> tuple[str, str | None]:
     words = " ".join((match["text"] or match["word"] or "").split()).casefold().rstrip(".")
     name = _unit_name(words, match["power"])
     if name is None:
-        unknown = match["text"] is not None or re.fullmatch(r"[a-z]{3,}", words)
-        known_word = set(words.split()) & _NOT_A_UNIT or "=" in words or not words
-        after_number = re.fullmatch(r"[-+]?[\d.,/\s]+|.*\}", match["value"])
-        return (match["value"].strip(), "?") if unknown and not known_word and after_number else (text, None)
+        return (match["value"].strip(), "?") if _is_noun(match, words) else (text, None)
     return match["value"].strip(), name
+
+
+def _is_noun(match: re.Match[str], words: str) -> bool:
+    """Whether words of no known unit still only name what was counted: ``12 apples``, ``20 cups of feed``."""
+    if not words or "=" in words or set(words.split()) & _NOT_A_UNIT:
+        return False
+    if match["text"] is None and not re.fullmatch(r"[a-z]{3,}(?: [a-z]{2,}){0,3}", words):
+        return False
+    return re.fullmatch(r"[-+]?[\d.,/\s]+|.*\}", match["value"]) is not None
 
 
 def _unit_name(words: str, power: str | None) -> str | None:

@@ -16,7 +16,7 @@ import sys
 from typing import Any, NoReturn
 
 # A gold answer that can only be an interval may be answered by an inequality; ``(1,2)`` may also be a point.
-_INTERVAL = re.compile(r"\\infty|\\cup|\\in(?![a-z])|^\[.*\)$|^\(.*\]$|[<>]|\\[lg]e(?![a-z])")
+_INTERVAL = re.compile(r"\\infty|\\cup|\\in(?![a-z])|^\[.*[\])]$|^\(.*\]$|[<>]|\\[lg]e(?![a-z])")
 
 
 class _OutOfTime(BaseException):
