@@ -17,7 +17,7 @@ quickstart: setup
 	$(BIN)/omnithinker study recipes/lab-quick.toml
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 check: setup
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import MethodType
 
+import hypothesis
 import pytest
 import torch
 
@@ -13,6 +14,9 @@ from omnithinker.policy import Policy
 from omnithinker.types import Completion, Prompt
 
 torch.set_num_threads(1)
+# A loaded machine is no reason to fail.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"

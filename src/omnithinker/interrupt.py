@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -33,3 +34,4 @@ class StopFlag:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        print("\nstopping after this step; once more to stop at once", file=sys.stderr)

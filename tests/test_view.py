@@ -1,0 +1,38 @@
+"""The plain view: what a log file or pipe gets."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from omnithinker.metrics import StepMetrics
+from omnithinker.view import View
+
+
+def test_plain_lines_name_step_rewards_rate_and_time_left():
+    out = io.StringIO()
+    with View(Console(file=out, width=200), total_steps=5) as view:
+        view.start_run("single-task [math]", 2)
+        view.note("left out 1 of 3")
+        for step in (1, 2):
+            view.step(StepMetrics(step, 100, 0.5, 0.5, {"task/math/reward": 0.25 * step}), 2)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "single-task [math]: 2 steps"
+    assert lines[1] == "  left out 1 of 3"
+    assert lines[-1].startswith("  step 2/2  reward math 0.50  100 tokens/s  left ")
+
+
+def test_live_view_shows_every_task():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120)
+    with View(console, total_steps=2) as view:
+        view.start_run("joint", 2)
+        view.step(StepMetrics(1, 10, 0.5, 0.5, {"task/a/reward": 0.1, "task/a/entropy": 1.5, "task/b/reward": 0.2}), 2)
+        view.step(StepMetrics(2, 10, 0.5, 0.5, {"task/a/reward": 0.4, "task/a/entropy": 1.25}), 2)
+        rendered = Console(width=120, file=io.StringIO(), record=True)
+        rendered.print(view._render())
+    text = rendered.export_text()
+    assert "+0.30" in text
+    assert "1.25" in text
+    assert "b " in text
