@@ -205,7 +205,7 @@ def update(
     """One optimizer update on one minibatch: Eq. 4-5, summed over micro-batches.
 
     Returns:
-        The loss, the gradient norm before clipping, and per task the mean KL and clipped share of its rows.
+        The loss, the gradient norm before clipping, and per task the KL and clipped share of its rows.
     """
     training = recipe.training
     for parameter in policy.model.parameters():
@@ -221,7 +221,8 @@ def update(
         parts.loss.backward()
         loss += float(parts.loss.detach())
         for row, row_kl, row_clipped in zip(microbatch, parts.kl_B.tolist(), parts.clipped_B.tolist(), strict=True):
-            kl.setdefault(row.prompt.task, []).append(row_kl)
+            if row.beta > 0:
+                kl.setdefault(row.prompt.task, []).append(row_kl)
             clipped.setdefault(row.prompt.task, []).append(row_clipped)
     norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), training.max_grad_norm)
     optimizer.step()
@@ -236,7 +237,7 @@ def _loss(policy: Policy, reference: Policy | None, rows: Sequence[Row], recipe:
     logprob_BT = completion_logprobs(policy, batch)
     dtype = logprob_BT.dtype
     ref_logprob_BT = None
-    if reference is not None:
+    if reference is not None and any(row.beta > 0 for row in rows):
         with torch.no_grad():
             ref_logprob_BT = completion_logprobs(reference, batch)
     old_logprob_BT = None

@@ -118,7 +118,7 @@ def test_bad_tables_get_one_clear_line(tmp_path, capsys, change, message):
         ("trained_on,math\nbase,0.5\nmath,0.6\n", "needs at least 2"),
         (CSV + "math,0.6,0.1\n", 'line 5: row "math" is given twice'),
         (CSV.replace("0.55", "x"), "line 4, column \"math\": 'x' is not a number"),
-        (CSV.replace("0.55", "nan"), "nan is not a number"),
+        (CSV.replace("0.55", "nan"), "'nan' is not a number"),
         (CSV.replace("0.55", "55%"), "'55%' is percent; divide by 100"),
         (CSV.replace("0.55", ""), "'empty cell' is not a number"),
         (CSV.replace("base", "start"), "the row base"),

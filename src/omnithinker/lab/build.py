@@ -204,7 +204,7 @@ def build(out: Path, settings: BuildSettings) -> None:
     torch.use_deterministic_algorithms(True)
     tokenizer = train_tokenizer(tokenizer_texts(settings))
     model = new_model(tokenizer, settings.seed)
-    with (out / "build.log").open("w", encoding="utf-8") as log:
+    with (out / "build.log").open("w", encoding="utf-8", buffering=1) as log:
         versions = {
             "omnithinker": __version__,
             "python": platform.python_version(),

@@ -30,7 +30,7 @@ COLOURED: dict[str, dict[str, str]] = {
         "leaf": "green",
         "sky": "blue",
         "gold": "yellow",
-    },  # fmt: skip
+    },
 }
 """Kind of thing -> member -> its colour."""
 

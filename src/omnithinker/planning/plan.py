@@ -11,27 +11,16 @@ import numpy as np
 
 from omnithinker.errors import PlanError
 from omnithinker.planning.accuracies import Accuracies, FloatArray, TransferMatrix
-from omnithinker.planning.ordering import (
-    MAX_SUBSET_TASKS,
-    Order,
-    all_orders,
-    forgettability_order,
-    greedy_order,
-    order_value,
-    subset_values,
-)
+from omnithinker.planning.cost import Cost, planning_cost
+from omnithinker.planning.ordering import Order, forgettability_order, greedy_order, order_value
+from omnithinker.planning.probing import ProbeReport, report_probes
+from omnithinker.planning.solving import solve
 from omnithinker.planning.terminal_accuracy import delta_rel, log_terminal_accuracies
 from omnithinker.planning.transfer import ASSUMED_ITEMS, accuracy_floor, backward_transfer
+from omnithinker.planning.uncertainty import Confidence, estimate_confidence
 
 Method = Literal["exact", "greedy", "forgettability"]
 """How the order is chosen; ``exact`` proves it where it can and says where it could not."""
-
-MAX_ENUMERATED_TASKS = 7
-"""Up to this many tasks every order is listed."""
-
-RANKING_LENGTH = 100
-"""Orders listed beyond that."""
-
 
 @dataclass(frozen=True, slots=True)
 class RankedOrder:
@@ -75,6 +64,12 @@ class Plan:
     """Algorithm 2 with row sums."""
     forgettability: tuple[str, ...]
     """Tasks by falling row sum."""
+    confidence: Confidence | None
+    """None when the number of test items is unknown, or for a bare matrix."""
+    probes: ProbeReport | None
+    """None when there are no probes."""
+    cost: Cost
+    """What planning costs against trying orders out."""
     warnings: tuple[str, ...]
     """What a reader must know before trusting the numbers."""
 
@@ -101,6 +96,9 @@ def make_plan(
     *,
     weights: Mapping[str, float] | None = None,
     method: Method = "exact",
+    time_limit: float = 10.0,
+    resamples: int = 10_000,
+    seed: int = 0,
 ) -> Plan:
     """Choose the order in which to train the tasks and predict where it ends.
 
@@ -108,83 +106,81 @@ def make_plan(
         source: from ``read_accuracies``, ``accuracies_from_dict``, ``read_matrix`` or built directly.
         weights: alpha per task (Eq. 10); tasks not named weigh 1.
         method: ``exact``, or one of the paper's heuristics.
+        time_limit: seconds for ordering more than 20 tasks.
+        resamples: draws for the confidence; 0 leaves it out.
+        seed: of draws and heuristics.
 
     Raises:
         PlanError: a weight names an unknown task or is not a positive number.
     """
     alpha = _weights(source.tasks, weights or {})
-    warnings: list[str] = []
+    measured = _Measured.of(source)
+    matrix = alpha[:, None] * measured.bwt
+    solution = solve(matrix, time_limit=time_limit, seed=seed)
+    heuristics = {"greedy": greedy_order(matrix), "forgettability": forgettability_order(matrix)}
+    chosen = heuristics.get(method, solution.orders[0])
+    best = measured.rank(chosen, matrix)
+    confidence, probes = None, None
     if isinstance(source, Accuracies):
-        floor = accuracy_floor(source.n, len(source.tasks))
-        warnings += _floor_warnings(source, floor)
-        bwt = backward_transfer(source.base, source.after, floor)
-        base = np.maximum(source.base, floor)
-        self_accuracy = np.maximum(np.diag(source.after), floor)
-    else:
-        bwt, base, self_accuracy = source.bwt, None, None
-    matrix = alpha[:, None] * bwt
-    ranked, solved_by, bound = _solve(matrix)
-    chosen = {"exact": ranked[0], "greedy": greedy_order(matrix), "forgettability": forgettability_order(matrix)}
-    ranking = tuple(_ranked(order, source.tasks, matrix, bwt, base, self_accuracy) for order in ranked)
-    best = _ranked(chosen[method], source.tasks, matrix, bwt, base, self_accuracy)
-    proven = bound is not None and best.objective >= bound - 1e-9 * max(1.0, abs(bound))
-    plan = Plan(
+        if resamples:
+            confidence = estimate_confidence(source, alpha, chosen, solution.orders, resamples=resamples, seed=seed)
+        if source.probes:
+            probes = report_probes(
+                source, alpha, matrix, solution.orders[0], lambda m: solve(m, time_limit=time_limit).orders[0]
+            )
+    return Plan(
         tasks=source.tasks,
-        bwt=bwt,
-        base=base,
-        self_accuracy=self_accuracy,
+        bwt=measured.bwt,
+        base=measured.base,
+        self_accuracy=measured.self_accuracy,
         weights=alpha,
         best=best,
-        method=solved_by if method == "exact" else method,
-        optimal=proven if bound is not None or method == "exact" else None,
-        bound=bound,
-        ranking=ranking,
-        greedy=_names(chosen["greedy"], source.tasks),
-        forgettability=_names(chosen["forgettability"], source.tasks),
-        warnings=(),
+        method=solution.method if method == "exact" else method,
+        optimal=best.objective >= solution.bound - 1e-9 * max(1.0, abs(solution.bound)),
+        bound=solution.bound,
+        ranking=tuple(measured.rank(order, matrix) for order in solution.orders),
+        greedy=_names(heuristics["greedy"], source.tasks),
+        forgettability=_names(heuristics["forgettability"], source.tasks),
+        confidence=confidence,
+        probes=probes,
+        cost=planning_cost(len(source.tasks)),
+        warnings=(*measured.warnings, *_prediction_warnings(source.tasks, best)),
     )
-    warnings += _prediction_warnings(plan)
-    return _with_warnings(plan, warnings)
 
 
-def _with_warnings(plan: Plan, warnings: list[str]) -> Plan:
-    from dataclasses import replace
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The input as the model sees it: floored, in logarithms."""
 
-    return replace(plan, warnings=tuple(warnings))
+    tasks: tuple[str, ...]
+    bwt: FloatArray
+    base: FloatArray | None = None
+    self_accuracy: FloatArray | None = None
+    warnings: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, source: Accuracies | TransferMatrix) -> _Measured:
+        if isinstance(source, TransferMatrix):
+            return cls(source.tasks, source.bwt)
+        floor = accuracy_floor(source.n, len(source.tasks))
+        return cls(
+            source.tasks,
+            backward_transfer(source.base, source.after, floor),
+            np.maximum(source.base, floor),
+            np.maximum(np.diag(source.after), floor),
+            (*_floor_warnings(source, floor), *_item_warnings(source)),
+        )
 
-def _solve(matrix: FloatArray) -> tuple[list[Order], str, float | None]:
-    """Best orders, best first; how they were found; the proven bound."""
-    size = len(matrix)
-    if size <= MAX_ENUMERATED_TASKS:
-        orders = all_orders(size)
-        values = np.array([order_value(matrix, order) for order in orders])
-        # Rounding makes equal values comparable: among equals the order that keeps the input's sequence comes first.
-        ranked = [tuple(int(k) for k in orders[m]) for m in np.argsort(-np.round(values, 12), kind="stable")]
-        return ranked, "subset-dp", order_value(matrix, ranked[0])
-    if size <= MAX_SUBSET_TASKS:
-        ranked = subset_values(matrix).orders(RANKING_LENGTH)
-        return ranked, "subset-dp", order_value(matrix, ranked[0])
-    raise PlanError(f"{size} tasks: at most {MAX_SUBSET_TASKS} can be ordered")
+    def rank(self, order: Order, matrix: FloatArray) -> RankedOrder:
+        names, objective = _names(order, self.tasks), order_value(matrix, order)
+        if self.base is None or self.self_accuracy is None:
+            return RankedOrder(names, objective, None, None)
+        logs = log_terminal_accuracies(self.self_accuracy, self.bwt, np.array([order], dtype=np.int64))[0]
+        return RankedOrder(names, objective, np.exp(logs), float(delta_rel(logs, self.base)))
 
 
 def _names(order: Order, tasks: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(tasks[k] for k in order)
-
-
-def _ranked(
-    order: Order,
-    tasks: tuple[str, ...],
-    matrix: FloatArray,
-    bwt: FloatArray,
-    base: FloatArray | None,
-    self_accuracy: FloatArray | None,
-) -> RankedOrder:
-    objective = order_value(matrix, order)
-    if base is None or self_accuracy is None:
-        return RankedOrder(_names(order, tasks), objective, None, None)
-    logs = log_terminal_accuracies(self_accuracy, bwt, np.array([order], dtype=np.int64))[0]
-    return RankedOrder(_names(order, tasks), objective, np.exp(logs), float(delta_rel(logs, base)))
 
 
 def _weights(tasks: tuple[str, ...], weights: Mapping[str, float]) -> FloatArray:
@@ -214,10 +210,26 @@ def _floor_warnings(source: Accuracies, floor: FloatArray) -> list[str]:
     return found
 
 
-def _prediction_warnings(plan: Plan) -> list[str]:
-    if plan.best.predicted is None:
+def _item_warnings(source: Accuracies) -> list[str]:
+    """Outcomes per item whose mean is not the accuracy that was given with them."""
+    found = []
+    for i, task in enumerate(source.tasks if source.items is not None else ()):
+        outcomes = (source.items or {})[task]
+        means = np.nanmean(outcomes, axis=0)
+        given = np.array([source.base[i], *source.after[i]])
+        # Half an item: more than rounding can explain.
+        if np.abs(means - given).max() > 0.5 / len(outcomes) + 1e-9:
+            found.append(
+                f"items of {task} average {means.round(4).tolist()}, but the accuracies given are "
+                f"{given.round(4).tolist()}; the confidence is that of the items"
+            )
+    return found
+
+
+def _prediction_warnings(tasks: tuple[str, ...], best: RankedOrder) -> list[str]:
+    if best.predicted is None:
         return []
-    above = [f"{t} {p:.3f}" for t, p in zip(plan.tasks, plan.best.predicted, strict=True) if p > 1]
+    above = [f"{task} {value:.3f}" for task, value in zip(tasks, best.predicted, strict=True) if value > 1]
     if not above:
         return []
     return [f"predicted accuracy above 1 ({', '.join(above)}): transfer cannot stay constant here (Eq. 7 fails)"]

@@ -85,7 +85,7 @@ _SPEEDS = {
 }
 # Words after a number that change its value or its meaning.
 _NOT_A_UNIT = frozenset(
-    """or and more less over under above below times squared cubed factorial mod minus plus divided percent hundred
+    """or and not more less over under above below times squared cubed factorial mod minus plus divided percent hundred
     thousand million billion trillion dozen half halves third thirds quarter quarters fourth fourths fifth fifths
     tenth tenths pi infty alpha beta gamma theta sqrt mid cup cap""".split()  # noqa: SIM905
 )
@@ -119,7 +119,7 @@ def split_unit(text: str) -> tuple[str, str | None]:
 
 def _is_noun(match: re.Match[str], words: str) -> bool:
     """Whether words of no known unit still only name what was counted: ``12 apples``, ``20 cups of feed``."""
-    if not words or "=" in words or set(words.split()) & _NOT_A_UNIT:
+    if not words or re.search(r"[=\d]", words) or set(words.split()) & _NOT_A_UNIT:
         return False
     if match["text"] is None and not re.fullmatch(r"[a-z]{3,}(?: [a-z]{2,}){0,3}", words):
         return False
