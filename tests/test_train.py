@@ -41,7 +41,7 @@ class Quiet:
     """An observer that can ask to stop."""
 
     def __init__(self, stop_after: int | None = None) -> None:
-        self.stop_after, self.evaluated = stop_after, []
+        self.stop_after, self.evaluated, self.notes = stop_after, [], []
 
     def on_step(self, metrics, total):
         if metrics.step == self.stop_after:
@@ -49,6 +49,9 @@ class Quiet:
 
     def on_evaluate(self, policy, step):
         self.evaluated.append(step)
+
+    def note(self, text):
+        self.notes.append(text)
 
 
 def recipe_of(model: Path, **training) -> Recipe:
@@ -139,6 +142,20 @@ def test_a_half_written_checkpoint_is_not_used(model_folder, tmp_path):
     assert same(whole, weights(run(recipe, tmp_path / "parts")))
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "trainer.json"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(file, model_folder, tmp_path):
+    recipe = recipe_of(model_folder)
+    whole = weights(run(recipe, tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "parts", observer=Quiet(stop_after=3))
+    damaged = tmp_path / "parts/checkpoints/step-3" / file
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    observer = Quiet()
+    assert same(whole, weights(run(recipe, tmp_path / "parts", observer=observer)))
+    assert len(observer.notes) == 1
+    assert "step-3" in observer.notes[0]
+
+
 def test_checkpoints_are_pruned_and_load_with_transformers(model_folder, tmp_path):
     recipe = recipe_of(model_folder, keep=2)
     trained = run(recipe, tmp_path / "run")
@@ -190,9 +207,7 @@ def test_undefined_completions_are_counted_and_kept_out(model_folder, tmp_path):
 
 def test_too_many_undefined_completions_stop_the_run_also_after_a_restart(model_folder, tmp_path):
     recipe = recipe_of(model_folder, max_undefined=0.02)  # 12 of 50 x 12 completions
-    with pytest.raises(
-        RewardError, match=r"'letters' of task '.' was undefined .*odd_seed.*max_undefined = 0.02"
-    ):
+    with pytest.raises(RewardError, match=r"'letters' of task '.' was undefined .*odd_seed.*max_undefined = 0.02"):
         run(recipe, tmp_path / "run", reward=Letters(undefined=True), schedule=LONG)
     stopped = len((tmp_path / "run/metrics.jsonl").read_text().splitlines())
     assert 1 < stopped < 12

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from omnithinker.errors import CheckpointError
+from omnithinker.errors import DamagedCheckpoint
 from omnithinker.policy import Policy
 
 STATE_FILE = "trainer.json"
@@ -76,29 +76,29 @@ def read_state(checkpoint: Path) -> TrainerState:
     """Read where a checkpoint's run was.
 
     Raises:
-        CheckpointError: the file is damaged.
+        DamagedCheckpoint: the file is damaged.
     """
     try:
         return TrainerState(**json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{checkpoint}: damaged checkpoint ({error}); remove it to use the one before") from error
+        raise DamagedCheckpoint(f"{checkpoint}: damaged ({error})") from error
 
 
 def restore_optimizer(checkpoint: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> None:
     """Load the optimizer's state from a checkpoint.
 
     Raises:
-        CheckpointError: the file is damaged or belongs to another model.
+        DamagedCheckpoint: the file is damaged or belongs to another model.
     """
     try:
         tensors = load_file(checkpoint / OPTIMIZER_FILE, device=str(policy.device))
     except Exception as error:
-        raise CheckpointError(f"{checkpoint}: optimizer state cannot be read: {error}") from error
+        raise DamagedCheckpoint(f"{checkpoint}: optimizer state cannot be read: {error}") from error
     parameters = dict(policy.model.named_parameters())
     for key, tensor in tensors.items():
         name, _, slot = key.rpartition("/")
         if name not in parameters:
-            raise CheckpointError(f"{checkpoint}: optimizer state for {name!r}, which the model does not have")
+            raise DamagedCheckpoint(f"{checkpoint}: optimizer state for {name!r}, which the model does not have")
         # AdamW keeps its step count on the CPU unless fused; ``optimizer`` decides where it wants it.
         optimizer.state[parameters[name]][slot] = tensor
 

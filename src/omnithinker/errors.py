@@ -44,7 +44,11 @@ class JudgeError(OmniThinkerError):
 
 
 class CheckpointError(OmniThinkerError):
-    """A checkpoint cannot be read or belongs to another recipe."""
+    """A checkpoint cannot be used."""
+
+
+class DamagedCheckpoint(CheckpointError):
+    """A file of a checkpoint is missing or cut short."""
 
 
 class Interrupted(OmniThinkerError):

@@ -179,6 +179,9 @@ class _RunObserver:
     def on_step(self, metrics: StepMetrics, total: int) -> None:
         self.experiment.view.step(metrics, total)
 
+    def note(self, text: str) -> None:
+        self.experiment.view.note(text)
+
     def on_evaluate(self, policy: Policy, step: int) -> None:
         results = self.experiment.evaluate(policy, self.seed)
         write_evaluation(self.folder / "eval" / f"step-{step}.json", step, results)

@@ -5,6 +5,7 @@ P prompts per step, G completions per prompt, T tokens, B rows of a micro-batch.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from torch import Tensor
 from omnithinker import checkpoint
 from omnithinker.advantages import group_advantages
 from omnithinker.checkpoint import TrainerState
-from omnithinker.errors import CheckpointError, Interrupted
+from omnithinker.errors import CheckpointError, DamagedCheckpoint, Interrupted
 from omnithinker.generation.native import Sampling, generate, sample_seed
 from omnithinker.interrupt import StopFlag
 from omnithinker.losses import LossParts, grpo_loss, row_weights
@@ -36,6 +37,10 @@ class Observer(Protocol):
 
     def on_step(self, metrics: StepMetrics, total: int) -> None:
         """A step is finished and logged."""
+        ...
+
+    def note(self, text: str) -> None:
+        """The user should know something."""
         ...
 
     def on_evaluate(self, policy: Policy, step: int) -> None:
@@ -82,7 +87,7 @@ def train(
         Interrupted: the user stopped the run; a checkpoint of the last finished step is on disk.
         RewardError: a reward component failed, or was undefined too often.
     """
-    policy, reference, optimizer, state = _start(recipe, folder)
+    policy, reference, optimizer, state = _start(recipe, folder, observer)
     log = RunLog(folder, state.step)
     watch = UndefinedWatch(recipe.training.max_undefined)
     for record in log.records:
@@ -300,28 +305,49 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, updates:
         group["lr"] = training.learning_rate * share
 
 
-def _start(recipe: Recipe, folder: Path) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
-    """Policy, reference, optimizer and state: fresh from the base model, or from the newest checkpoint."""
-    temperature = recipe.sampling.temperature
-    found = checkpoint.list_checkpoints(folder / "checkpoints")
-    newest = found[-1] if found else None
-    policy = load_policy(recipe.model, temperature, newest)
-    reference = None
-    if any(task.beta > 0 for task in recipe.tasks.values()):
-        # The reference is the policy that training started from, also after a restart.
-        reference = policy.frozen_copy() if newest is None else load_policy(recipe.model, temperature).frozen_copy()
-    optimizer = torch.optim.AdamW(
-        policy.model.parameters(),
-        lr=recipe.training.learning_rate,
-        weight_decay=recipe.training.weight_decay,
-        fused=True,
-    )
-    if newest is None:
-        return policy, reference, optimizer, TrainerState(step=0, updates=0, recipe=recipe.digest())
-    state = checkpoint.read_state(newest)
+def _start(
+    recipe: Recipe, folder: Path, observer: Observer
+) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
+    """Policy, reference, optimizer and state: from the newest checkpoint that can be read, or from the base model."""
+    for found in reversed(checkpoint.list_checkpoints(folder / "checkpoints")):
+        try:
+            return _resume(recipe, folder, found)
+        except DamagedCheckpoint as error:
+            observer.note(f"{error}; going back to the one before")
+            shutil.rmtree(found)
+    policy = load_policy(recipe.model, recipe.sampling.temperature)
+    reference = policy.frozen_copy() if needs_reference(recipe) else None
+    return policy, reference, make_optimizer(policy, recipe), TrainerState(step=0, updates=0, recipe=recipe.digest())
+
+
+def _resume(
+    recipe: Recipe, folder: Path, found: Path
+) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
+    state = checkpoint.read_state(found)
     if state.recipe != recipe.digest():
         raise CheckpointError(
             f"{folder} was started under other settings (see its recipe.toml); use another output folder, or remove it"
         )
-    checkpoint.restore_optimizer(newest, policy, optimizer)
+    temperature = recipe.sampling.temperature
+    try:
+        policy = load_policy(recipe.model, temperature, found)
+    except Exception as error:
+        raise DamagedCheckpoint(f"{found}: the weights cannot be read") from error
+    optimizer = make_optimizer(policy, recipe)
+    checkpoint.restore_optimizer(found, policy, optimizer)
+    # The reference is the policy that training started from, not the one it has become.
+    reference = load_policy(recipe.model, temperature).frozen_copy() if needs_reference(recipe) else None
     return policy, reference, optimizer, state
+
+
+def needs_reference(recipe: Recipe) -> bool:
+    """Whether any task has a KL term."""
+    return any(task.beta > 0 for task in recipe.tasks.values())
+
+
+def make_optimizer(policy: Policy, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW over all weights."""
+    training = recipe.training
+    return torch.optim.AdamW(
+        policy.model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+    )
