@@ -8,7 +8,17 @@ import sys
 from pathlib import Path
 
 from omnithinker.errors import PlanError
-from omnithinker.planning import make_plan, plan_to_json, plan_to_renderable, read_accuracies, read_matrix
+from omnithinker.planning import (
+    Plan,
+    explain,
+    make_plan,
+    plan_to_json,
+    plan_to_renderable,
+    plot_plan,
+    read_accuracies,
+    read_matrix,
+)
+from omnithinker.planning.plotting import check_plot_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="exact",
         help="how to choose the order (default exact)",
     )
+    parser.add_argument("--explain", action="store_true", help="say which pairs of tasks decide the order")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw transfer, ranking and precedence (.svg, .png)")
+    parser.add_argument(
+        "--resamples",
+        type=int,
+        default=10_000,
+        metavar="B",
+        help="draws for the confidence, 0 for none (default 10000)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of draws and heuristics (default 0)")
+    parser.add_argument(
+        "--time-limit", type=float, default=10.0, metavar="SECONDS", help="for more than 20 tasks (default 10)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -38,14 +61,39 @@ def run(args: argparse.Namespace) -> None:
     if (args.accuracies is None) == (args.matrix is None):
         raise PlanError("give either a table of accuracies or --matrix FILE")
     source = read_accuracies(args.accuracies) if args.matrix is None else read_matrix(args.matrix)
-    plan = make_plan(source, weights=_weights(args.weight), method=args.method)
+    if args.resamples < 0 or not args.time_limit > 0:
+        raise PlanError("--resamples cannot be negative, and --time-limit must be positive")
+    if args.plot is not None:
+        check_plot_name(args.plot)
+    plan = make_plan(
+        source,
+        weights=_weights(args.weight),
+        method=args.method,
+        time_limit=args.time_limit,
+        resamples=args.resamples,
+        seed=args.seed,
+    )
+    if args.plot is not None:
+        plot_plan(plan, args.plot)
     if args.json:
-        json.dump(plan_to_json(plan), sys.stdout, allow_nan=False, ensure_ascii=False)
+        extra = {"explanation": explain(plan)} if args.explain else {}
+        json.dump(plan_to_json(plan) | extra, sys.stdout, allow_nan=False, ensure_ascii=False)
         print()
-        return
+    else:
+        _print(plan, args)
+
+
+def _print(plan: Plan, args: argparse.Namespace) -> None:
     from rich.console import Console
 
-    Console().print(plan_to_renderable(plan))
+    console = Console(highlight=False)
+    console.print(plan_to_renderable(plan))
+    if args.explain:
+        console.print("\nwhy this order:", style="bold")
+        for line in explain(plan):
+            console.print("  " + line, markup=False)
+    if args.plot is not None:
+        console.print(f"plot: {args.plot}", markup=False, soft_wrap=True)
 
 
 def _weights(words: list[str]) -> dict[str, float]:

@@ -7,6 +7,7 @@ Rows are evaluated tasks and columns trained tasks, everywhere.
 """
 
 from omnithinker.planning.accuracies import Accuracies, Probe, TransferMatrix, accuracies_from_dict
+from omnithinker.planning.explaining import DecidingPair, deciding_pairs, explain
 from omnithinker.planning.ordering import (
     exact_order,
     forgettability_order,
@@ -16,22 +17,32 @@ from omnithinker.planning.ordering import (
 )
 from omnithinker.planning.output import plan_to_json, plan_to_renderable
 from omnithinker.planning.plan import Plan, RankedOrder, make_plan
+from omnithinker.planning.plotting import plot_plan
 from omnithinker.planning.reading import matrix_from_lists, read_accuracies, read_matrix
+from omnithinker.planning.solving import Solution, solve
 from omnithinker.planning.terminal_accuracy import delta_rel, log_terminal_accuracies, terminal_accuracies
 from omnithinker.planning.transfer import accuracy_floor, backward_transfer, entropy_change
+from omnithinker.planning.uncertainty import Confidence, confidence_sentence, estimate_confidence
 
 __all__ = [
     "Accuracies",
+    "Confidence",
+    "DecidingPair",
     "Plan",
     "Probe",
     "RankedOrder",
+    "Solution",
     "TransferMatrix",
     "accuracies_from_dict",
     "accuracy_floor",
     "backward_transfer",
+    "confidence_sentence",
+    "deciding_pairs",
     "delta_rel",
     "entropy_change",
+    "estimate_confidence",
     "exact_order",
+    "explain",
     "forgettability_order",
     "greedy_order",
     "log_terminal_accuracies",
@@ -40,8 +51,10 @@ __all__ = [
     "order_value",
     "plan_to_json",
     "plan_to_renderable",
+    "plot_plan",
     "read_accuracies",
     "read_matrix",
+    "solve",
     "subset_values",
     "terminal_accuracies",
 ]

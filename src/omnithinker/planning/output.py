@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from omnithinker.planning.cost import cost_sentence
 from omnithinker.planning.plan import Plan, RankedOrder
+from omnithinker.planning.probing import ProbeReport, probe_sentence
+from omnithinker.planning.uncertainty import LEVEL, Confidence, OrderUncertainty, confidence_sentence
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,7 +20,10 @@ SHOWN_ORDERS = 10
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """The JSON contract of ``omnithinker plan --json``: plain lists, numbers, strings and None."""
-    best = _ranked_to_json(plan, plan.best)
+    certainty = plan.confidence
+    best = _ranked_to_json(plan, plan.best, certainty.best if certainty else None)
+    listed: list[OrderUncertainty | None] = list(certainty.ranking) if certainty else []
+    listed += [None] * (len(plan.ranking) - len(listed))
     return {
         "tasks": list(plan.tasks),
         "bwt": plan.bwt.tolist(),
@@ -30,26 +37,59 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "weights": _by_task(plan, plan.weights.tolist()),
         "predicted": best["predicted"],
         "delta_rel": best["delta_rel"],
-        "ranking": [_ranked_to_json(plan, ranked) for ranked in plan.ranking],
+        "ranking": [_ranked_to_json(plan, *pair) for pair in zip(plan.ranking, listed, strict=True)],
+        "worst_ranking": [_ranked_to_json(plan, ranked, None) for ranked in plan.worst_ranking],
         "greedy": list(plan.greedy),
         "forgettability": list(plan.forgettability),
         "worst": list(plan.worst),
-        "confidence": None,
+        "confidence": None if certainty is None else _confidence_to_json(plan, certainty),
+        "probes": None if plan.probes is None else _probes_to_json(plan.probes),
+        "cost": asdict(plan.cost),
         "warnings": list(plan.warnings),
     }
 
 
-def _by_task(plan: Plan, values: list[float]) -> dict[str, float]:
+def _by_task(plan: Plan, values: list[Any]) -> dict[str, Any]:
     return dict(zip(plan.tasks, values, strict=True))
 
 
-def _ranked_to_json(plan: Plan, ranked: RankedOrder) -> dict[str, Any]:
-    return {
+def _ranked_to_json(plan: Plan, ranked: RankedOrder, certainty: OrderUncertainty | None) -> dict[str, Any]:
+    found: dict[str, Any] = {
         "order": list(ranked.order),
         "predicted": None if ranked.predicted is None else _by_task(plan, ranked.predicted.tolist()),
         "delta_rel": ranked.delta_rel,
         "objective": ranked.objective,
     }
+    if certainty is not None:
+        found["probability"] = certainty.probability
+        found["predicted_interval"] = _by_task(plan, certainty.predicted.tolist())
+        found["delta_rel_interval"] = list(certainty.delta_rel)
+    return found
+
+
+def _confidence_to_json(plan: Plan, confidence: Confidence) -> dict[str, Any]:
+    return {
+        "order": confidence.best.probability,
+        "pair_before": confidence.pair_before.tolist(),
+        "sentence": _sentence(plan, confidence),
+        "resamples": confidence.resamples,
+        "basis": confidence.basis,
+        "interval": LEVEL,
+        "predicted_interval": _by_task(plan, confidence.best.predicted.tolist()),
+        "delta_rel_interval": list(confidence.best.delta_rel),
+        "orders": [
+            {"order": [plan.tasks[k] for k in order], "probability": share} for order, share in confidence.orders
+        ],
+        "pairs": [asdict(pair) for pair in confidence.pairs],
+    }
+
+
+def _sentence(plan: Plan, confidence: Confidence) -> str:
+    return confidence_sentence(confidence, plan.tasks, tuple(plan.tasks.index(name) for name in plan.order))
+
+
+def _probes_to_json(report: ProbeReport) -> dict[str, Any]:
+    return asdict(report) | {"sentence": probe_sentence(report)}
 
 
 def plan_to_renderable(plan: Plan) -> RenderableType:
@@ -61,17 +101,24 @@ def plan_to_renderable(plan: Plan) -> RenderableType:
     if len(plan.tasks) <= SHOWN_ORDERS:
         parts.append(_transfer_table(plan))
     parts.append(_ranking_table(plan))
-    parts.append(Text("order: " + " > ".join(plan.order) + f"   ({_claim(plan)})", style="bold"))
+    if plan.base is not None:
+        parts.append(_prediction_table(plan))
+    parts += [Text("order: " + " > ".join(plan.order), style="bold"), Text(_claim(plan))]
+    if plan.confidence is not None:
+        parts.append(Text("confidence: " + _sentence(plan, plan.confidence)))
+    elif plan.base is not None:
+        parts.append(Text("confidence: unknown without the number of test items (n)"))
+    if plan.probes is not None:
+        parts.append(Text("probes: " + probe_sentence(plan.probes)))
+    parts.append(Text(cost_sentence(plan.cost)))
     parts += [Text(f"warning: {warning}", style="yellow") for warning in plan.warnings]
     return Group(*parts)
 
 
 def _claim(plan: Plan) -> str:
     if plan.optimal:
-        return f"proven optimal, {plan.method}"
-    if plan.gap is not None:
-        return f"{plan.method}; at most {plan.gap:.2%} below the best possible"
-    return f"{plan.method}; not proven"
+        return f"method: {plan.method}, proven optimal for this matrix"
+    return f"method: {plan.method}, not proven: at most {plan.gap:.2%} below the best possible (bound {plan.bound:.4f})"
 
 
 def _transfer_table(plan: Plan) -> Table:
@@ -89,19 +136,49 @@ def _transfer_table(plan: Plan) -> Table:
 def _ranking_table(plan: Plan) -> Table:
     from rich.table import Table
 
-    shown = list(enumerate(plan.ranking, 1))[:SHOWN_ORDERS]
-    table = Table(title=f"orders, best {len(shown)} of {len(plan.ranking)} listed; predicted accuracies")
+    shown = plan.ranking[:SHOWN_ORDERS]
+    certain = plan.confidence.ranking if plan.confidence else ()
+    predictions = len(plan.tasks) if plan.base is not None and len(plan.tasks) <= SHOWN_ORDERS else 0
+    table = Table(
+        title=f"orders: {len(shown)} of {len(plan.ranking)} listed" + "; predicted accuracies" * bool(predictions)
+    )
     table.add_column("#", justify="right")
-    table.add_column("order", style="bold")
-    predicted = plan.best.predicted is not None
-    for heading in (*(plan.tasks if predicted else ()), *(("delta_rel",) if predicted else ()), "objective"):
-        table.add_column(heading, justify="right")
-    for number, ranked in shown:
-        cells = [] if ranked.predicted is None else [_accuracy(value) for value in ranked.predicted]
-        cells += [] if ranked.delta_rel is None else [f"{ranked.delta_rel:+.4f}"]
-        table.add_row(str(number), " > ".join(ranked.order), *cells, f"{ranked.objective:+.4f}")
+    table.add_column("order", style="bold", overflow="fold")
+    headings = [
+        *plan.tasks[:predictions],
+        "objective" if plan.base is None else "delta_rel",
+        *["best in"] * bool(certain),
+    ]
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for place, ranked in enumerate(shown):
+        cells = [_accuracy(float(value)) for value in (ranked.predicted if ranked.predicted is not None else ())]
+        row = [*cells[:predictions], f"{ranked.objective if ranked.delta_rel is None else ranked.delta_rel:+.4f}"]
+        if certain:
+            row.append(f"{certain[place].probability:.1%}")
+        table.add_row(str(place + 1), " > ".join(ranked.order), *row)
+    return table
+
+
+def _prediction_table(plan: Plan) -> Table:
+    """The chosen order, task by task: before, after its own run alone, at the end of the curriculum."""
+    from rich.table import Table
+
+    table = Table(title="accuracy: base, after the task's own run, predicted at the end of the chosen order")
+    for heading in ("task", "base", "own run", "predicted"):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    if plan.confidence is not None:
+        table.add_column(f"{LEVEL:.0%} interval", justify="right")
+    columns = (plan.base, plan.self_accuracy, plan.best.predicted)
+    for name in plan.order:
+        k = plan.tasks.index(name)
+        cells = [_accuracy(float(values[k])) for values in columns if values is not None]
+        if plan.confidence is not None:
+            low, high = plan.confidence.best.predicted[k]
+            cells.append(f"{low:.3f} to {high:.3f}")
+        table.add_row(name, *cells)
     return table
 
 
 def _accuracy(value: float) -> str:
-    return f"{value:.3f}" + (" (>1)" if value > 1 else "")
+    return f"{value:.3f}" + (" > 1!" if value > 1 else "")

@@ -14,13 +14,14 @@ from omnithinker.planning.accuracies import Accuracies, FloatArray, TransferMatr
 from omnithinker.planning.cost import Cost, planning_cost
 from omnithinker.planning.ordering import Order, forgettability_order, greedy_order, order_value
 from omnithinker.planning.probing import ProbeReport, report_probes
-from omnithinker.planning.solving import solve
+from omnithinker.planning.solving import MAX_ENUMERATED_TASKS, solve
 from omnithinker.planning.terminal_accuracy import delta_rel, log_terminal_accuracies
 from omnithinker.planning.transfer import ASSUMED_ITEMS, accuracy_floor, backward_transfer
 from omnithinker.planning.uncertainty import Confidence, estimate_confidence
 
 Method = Literal["exact", "greedy", "forgettability"]
 """How the order is chosen; ``exact`` proves it where it can and says where it could not."""
+
 
 @dataclass(frozen=True, slots=True)
 class RankedOrder:
@@ -54,12 +55,14 @@ class Plan:
     """The chosen order."""
     method: str
     """``subset-dp``, ``milp``, ``search``, ``greedy`` or ``forgettability``."""
-    optimal: bool | None
-    """True: proven; False: not proven (or known not to be); None: the method makes no claim."""
-    bound: float | None
-    """Proven upper bound of the objective; None when there is none."""
+    optimal: bool
+    """True: proven; False: not proven, or known to be beaten."""
+    bound: float
+    """Proven upper bound of the objective."""
     ranking: tuple[RankedOrder, ...]
-    """Every order when K <= 7, else the best 100 (beyond K = 20: the best ones met)."""
+    """Best first: every order when K <= 7, the best 100 up to K = 20, beyond that the best and its neighbours."""
+    worst_ranking: tuple[RankedOrder, ...]
+    """The 100 worst orders, worst first; empty when K <= 7, since ``ranking`` then ends with them."""
     greedy: tuple[str, ...]
     """Algorithm 2 with row sums."""
     forgettability: tuple[str, ...]
@@ -84,10 +87,8 @@ class Plan:
         return tuple(reversed(self.ranking[0].order))
 
     @property
-    def gap(self) -> float | None:
-        """How far above the objective the bound lies, relative to the bound; None without a bound."""
-        if self.bound is None:
-            return None
+    def gap(self) -> float:
+        """How far above the objective the bound lies, relative to the bound."""
         return max(0.0, self.bound - self.best.objective) / max(abs(self.bound), 1e-12)
 
 
@@ -139,6 +140,10 @@ def make_plan(
         optimal=best.objective >= solution.bound - 1e-9 * max(1.0, abs(solution.bound)),
         bound=solution.bound,
         ranking=tuple(measured.rank(order, matrix) for order in solution.orders),
+        # An order and its reverse add up to a constant, so the worst orders are the best ones reversed.
+        worst_ranking=tuple(
+            measured.rank(order[::-1], matrix) for order in solution.orders if len(order) > MAX_ENUMERATED_TASKS
+        ),
         greedy=_names(heuristics["greedy"], source.tasks),
         forgettability=_names(heuristics["forgettability"], source.tasks),
         confidence=confidence,

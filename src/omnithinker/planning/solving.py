@@ -1,0 +1,78 @@
+"""One door to every way of ordering: the best orders known, how they were found, and what is proven."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from omnithinker.planning.accuracies import FloatArray
+from omnithinker.planning.ordering import MAX_SUBSET_TASKS, Order, all_orders, order_value, subset_values
+from omnithinker.planning.ordering_search import search_order
+
+MAX_ENUMERATED_TASKS = 7
+"""Up to this many tasks every order is listed."""
+
+RANKING_LENGTH = 100
+"""Orders listed beyond that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Orders of one matrix."""
+
+    orders: tuple[Order, ...]
+    """Best first: all K! when K <= 7, the best 100 up to K = 20, beyond that the best one and its neighbours."""
+    method: str
+    """``subset-dp``, ``milp`` or ``search``."""
+    bound: float
+    """Proven upper bound of the objective."""
+
+
+def solve(matrix: FloatArray, *, time_limit: float = 10.0, seed: int = 0) -> Solution:
+    """Order the tasks of a matrix as well as the time allows.
+
+    Args:
+        matrix: [K, K], alpha_i BWT_ij; the diagonal does not count.
+        time_limit: seconds, for K above 20.
+        seed: of the heuristics, for K above 20.
+    """
+    size = len(matrix)
+    if size <= MAX_ENUMERATED_TASKS:
+        orders = all_orders(size)
+        values = np.array([order_value(matrix, order) for order in orders])
+        # Rounding makes equal values comparable: among equals the order that keeps the input's sequence comes first.
+        ranked = [tuple(int(k) for k in orders[m]) for m in np.argsort(-np.round(values, 12), kind="stable")]
+        return Solution(tuple(ranked), "subset-dp", order_value(matrix, ranked[0]))
+    if size <= MAX_SUBSET_TASKS:
+        best = subset_values(matrix).orders(RANKING_LENGTH)
+        return Solution(tuple(best), "subset-dp", order_value(matrix, best[0]))
+    order = search_order(matrix, time_limit=time_limit, seed=seed)
+    return Solution(neighbours(matrix, order), "search", pair_bound(matrix))
+
+
+def pair_bound(matrix: FloatArray) -> float:
+    """The objective if every pair could stand in its better sequence: an upper bound without any work."""
+    return float(np.triu(np.maximum(matrix, matrix.T), k=1).sum())
+
+
+def neighbours(matrix: FloatArray, order: Order, count: int = RANKING_LENGTH) -> tuple[Order, ...]:
+    """``order`` and the best orders one insertion away from it, best first, distinct."""
+    skew = matrix - matrix.T
+    size = len(order)
+    sums = np.zeros((size, size + 1))
+    np.cumsum(skew[np.ix_(order, order)], axis=1, out=sums[:, 1:])
+    gains = np.diagonal(sums)[:, None] - sums
+    # Slots p and p + 1 leave a task where it is; moving one place back equals the neighbour's moving one forth.
+    for place in range(size):
+        gains[place, place : place + 2] = -np.inf
+        if place:
+            gains[place, place - 1] = -np.inf
+    found = [order]
+    for flat in np.argsort(-gains, axis=None, kind="stable")[: count - 1]:
+        place, slot = divmod(int(flat), size + 1)
+        if gains[place, slot] > -np.inf:
+            rest = [task for task in order if task != order[place]]
+            rest.insert(slot if slot < place else slot - 1, order[place])
+            found.append(tuple(rest))
+    return tuple(found)
