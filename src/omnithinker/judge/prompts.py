@@ -79,12 +79,12 @@ def _fill(template: str, fields: dict[str, str]) -> str:
 
 
 _ROLE = re.compile(r"^(\s*)(#*\s*)(system|user|assistant|developer|human|judge)(\s*:)", re.IGNORECASE | re.MULTILINE)
+_TOKENS = "im_|start|end|eot|bos|eos|sep|header|sys|user|assistant|answer|request|think|s>"
 _CONTROL = (
-    (re.compile(r"<(?=\s*[|/]?\s*[|a-z_]*(?:im_|start|end|eot|sep|header|system|user|assistant|answer|request|think))",
-                re.IGNORECASE), "‹"),
+    (re.compile(rf"<(?=[\s|/<]*(?:{_TOKENS}))", re.IGNORECASE), "‹"),
     (re.compile(r"\[(?=\s*/?\s*(?:INST|SYS))", re.IGNORECASE), "("),
     (re.compile(r"^(\s*)-{3,}", re.MULTILINE), r"\1- -"),
-)  # fmt: skip
+)
 
 
 def neutralise(text: str) -> str:

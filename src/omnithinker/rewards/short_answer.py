@@ -36,17 +36,30 @@ class ShortAnswer:
     """1 if the last ``<answer>`` body is one of the row's reference answers, else 0.
 
     Fields: ``answer`` or ``answers``; ``options`` if the prompt listed some. With options the body must match
-    exactly one of them. A letter or number of an option is never an answer, unless it is itself the reference.
+    exactly one of them. A letter or number of an option is never an answer, unless it is an option's text.
     """
 
     def score_group(self, prompt: Prompt, completions: Sequence[Completion]) -> list[Value]:
-        """[G] values; undefined for a row without any reference answer."""
+        """[G] values; a row that no answer could satisfy is undefined.
+
+        Causes: ``gold_missing`` without a reference answer; ``gold_not_among_options`` when no reference matches
+        exactly one of the options.
+        """
         references = reference_answers(prompt.row)
-        if not references:
-            missing = Undefined("gold_missing", f"row {prompt.index} of {prompt.task!r} has no reference answer")
-            return [missing for _ in completions]
         options = [normalise_answer(option) for option in prompt.row.get("options") or ()]
+        fault = row_fault(references, options)
+        if fault is not None:
+            return [Undefined(fault, f"row {prompt.index} of {prompt.task!r}") for _ in completions]
         return [score_answer(last_answer(completion.text), references, options) for completion in completions]
+
+
+def row_fault(references: Sequence[str], options: Sequence[str]) -> str | None:
+    """Why no answer could be right for a row (normalised answers and options); None if one could."""
+    if not references:
+        return "gold_missing"
+    if options and not any(options.count(answer) == 1 for answer in references):
+        return "gold_not_among_options"
+    return None
 
 
 def score_answer(body: str | None, references: Sequence[str], options: Sequence[str]) -> float:
@@ -60,6 +73,6 @@ def score_answer(body: str | None, references: Sequence[str], options: Sequence[
     if body is None:
         return 0.0
     answer = normalise_answer(body)
-    if options and sum(option == answer for option in options) != 1:
+    if options and options.count(answer) != 1:
         return 0.0
     return float(answer in references)

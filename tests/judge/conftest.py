@@ -1,0 +1,12 @@
+"""Fixtures of the judge's tests."""
+
+from collections.abc import Iterator
+
+import pytest
+from fake_endpoint import FakeEndpoint
+
+
+@pytest.fixture
+def server() -> Iterator[FakeEndpoint]:
+    with FakeEndpoint() as server:
+        yield server
