@@ -16,6 +16,7 @@ from omnithinker.sandbox.slot import FILE_SIZE, Ended
 
 _SHOWN_CHARACTERS = 300
 _SHOWN_BYTES = 4096
+_OUTPUT_LIMIT = (Status.OUTPUT_LIMIT, f"wrote more than {FILE_SIZE >> 20} MiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,10 @@ class Verdict:
 
 def judge_calls(ended: Ended, tests: CallTests) -> Verdict:
     """Compare the reported values with the expected ones. Passes only if every test was reported and passed."""
+    if _flooded(ended):
+        return Verdict(*_OUTPUT_LIMIT, ())
     try:
-        lines = _lines(ended.report)
+        lines = _lines(ended.report, len(tests))
         results = tuple(_call_result(line, tests) for line in lines if "stage" not in line)
     except (ValueError, TypeError, KeyError, RecursionError, AttributeError) as error:
         return Verdict(Status.TAMPERED, f"the report is not one of ours: {type(error).__name__}", ())
@@ -50,7 +53,9 @@ def judge_calls(ended: Ended, tests: CallTests) -> Verdict:
 
 def judge_report(judge: Ended, solver: Ended, total: int) -> Verdict:
     """Read the report of a judge process; the solver's end explains a failure, it never makes a pass."""
-    lines = _lines(judge.report)
+    if _flooded(judge) or _flooded(solver):
+        return Verdict(*_OUTPUT_LIMIT, ())
+    lines = _lines(judge.report, total)
     results = tuple(
         TestResult(
             index=line["i"],
@@ -88,8 +93,11 @@ def judge_report(judge: Ended, solver: Ended, total: int) -> Verdict:
 
 def judge_output(ended: Ended, index: int, expected: str) -> Verdict:
     """Compare what a whole program printed with the expected text."""
+    if _flooded(ended):
+        test = TestResult(index=index, status=Status.OUTPUT_LIMIT, wall_s=ended.wall_s, error=_OUTPUT_LIMIT[1])
+        return Verdict(*_OUTPUT_LIMIT, (test,))
     try:
-        stages = [line for line in _lines(ended.report) if "stage" in line]
+        stages = [line for line in _lines(ended.report, 1) if "stage" in line]
         # Leaving by os._exit(0) is a program's right: nothing but its output counts.
         problem = None if _left_by_itself(ended, stages) else _problem(ended, stages)
         printed = ended.stdout.decode()
@@ -112,8 +120,16 @@ def shorten(output: bytes) -> tuple[str, bool]:
     return "\n[...]\n".join(part.decode(errors="replace") for part in parts), True
 
 
-def _lines(report: bytes) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in report.splitlines()]
+def _flooded(ended: Ended) -> bool:
+    sizes = (len(ended.stdout), len(ended.stderr), len(ended.report))
+    return ended.signal == signal.SIGXFSZ or max(sizes) >= FILE_SIZE
+
+
+def _lines(report: bytes, tests: int) -> list[dict[str, Any]]:
+    texts = report.splitlines()
+    if len(texts) > tests + 2:
+        raise ValueError("more lines than tests")
+    lines = [json.loads(text) for text in texts]
     if not all(type(line) is dict for line in lines):
         raise ValueError("not an object")
     return lines
@@ -156,8 +172,6 @@ def _problem(ended: Ended, stages: list[dict[str, Any]]) -> tuple[Status, str] |
         return Status.CPU_LIMIT, f"used {ended.cpu_s:.1f} s of CPU time"
     if ended.killed_for == template.WALL:
         return Status.TIMEOUT, f"not finished after {ended.wall_s:.1f} s"
-    if ended.signal == signal.SIGXFSZ or FILE_SIZE in (len(ended.stdout), len(ended.stderr), len(ended.report)):
-        return Status.OUTPUT_LIMIT, f"wrote more than {FILE_SIZE >> 20} MiB"
     if ended.signal == signal.SIGKILL:
         return Status.KILLED, "killed from outside, most likely for memory"
     if ended.signal is not None:

@@ -1,0 +1,127 @@
+"""How the sandbox starts, dies and behaves on a busy or large machine."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from omnithinker.errors import SandboxError, SandboxUnavailable
+from omnithinker.sandbox import SandboxSettings, Status, fork_server, open_sandbox, parse_tests
+from omnithinker.sandbox.slot import Slot
+
+ADD = parse_tests({"fn_name": "add", "inputs": [[1, 2], [3, 4]], "outputs": [3, 7]})
+RIGHT = "def add(a, b):\n    return a + b"
+
+
+class LackingSlot(Slot):
+    """A fork server that reports a missing layer, as on an old kernel."""
+
+    def _start(self) -> None:
+        super()._start()
+        self.problems = ("landlock",)
+
+
+def test_missing_layer_refuses_with_one_line(monkeypatch):
+    monkeypatch.setattr(fork_server, "Slot", LackingSlot)
+    with pytest.raises(SandboxUnavailable, match=r"lacks landlock.*sandbox.level = 'weak'") as caught:
+        open_sandbox(SandboxSettings(slots=1))
+    assert "\n" not in str(caught.value)
+    with open_sandbox(SandboxSettings(slots=1, level="weak")) as sandbox:
+        assert sandbox.level == "weak"
+        assert sandbox.run(RIGHT, ADD).status is Status.PASSED
+
+
+def test_not_linux_refuses(monkeypatch):
+    monkeypatch.setattr(fork_server.sys, "platform", "darwin")
+    with pytest.raises(SandboxUnavailable, match="needs Linux"):
+        open_sandbox(SandboxSettings(level="weak"))
+
+
+def test_preload_makes_a_package_importable():
+    code = "import numpy\ndef add(a, b):\n    return numpy.int64(a) + b"
+    with open_sandbox(SandboxSettings(slots=1, preload=("numpy",), memory_mb=1024)) as sandbox:
+        assert sandbox.run(code, ADD).status is Status.PASSED
+    with open_sandbox(SandboxSettings(slots=1)) as sandbox:
+        result = sandbox.run(code, ADD)
+        assert (result.status, result.detail) == (
+            Status.RUNTIME_ERROR,
+            "ModuleNotFoundError: No module named 'numpy'",
+        )
+
+
+def test_unknown_preload_says_so():
+    with pytest.raises(SandboxError, match="No module named 'no_such_package'"):
+        open_sandbox(SandboxSettings(slots=1, preload=("no_such_package",)))
+
+
+OWNER = """
+import os, signal, sys, threading
+from omnithinker.sandbox import SandboxSettings, open_sandbox, parse_tests
+tests = parse_tests({"fn_name": "f", "inputs": [[]], "outputs": [1]})
+sandbox = open_sandbox(SandboxSettings(slots=1, cpu_seconds=60))
+threading.Thread(target=sandbox.run, args=("import time\\ntime.sleep(900)", tests), daemon=True).start()
+server = sandbox._slots[0]._process.pid
+while not (children := open(f"/proc/{server}/task/{server}/children").read().split()): pass
+print(server, *children, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_everything_dies_with_a_killed_owner():
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    processes = [int(word) for word in owner.stdout.readline().split()]
+    assert len(processes) == 2
+    handles = [os.pidfd_open(process) for process in processes]
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate()
+    for handle in handles:
+        poll = select.poll()
+        poll.register(handle, 1)
+        assert poll.poll(60_000), "still alive a minute after its owner"
+        os.close(handle)
+
+
+def test_a_thread_that_opened_it_may_end():
+    with ThreadPoolExecutor(1) as thread:
+        sandbox = thread.submit(open_sandbox, SandboxSettings(slots=1)).result()
+    with sandbox:
+        assert sandbox.run(RIGHT, ADD).retries == 0
+
+
+def test_programs_inherit_nothing_of_the_owner_s_memory():
+    ballast = bytearray(os.urandom(1) * (300 << 20))
+    with open_sandbox(SandboxSettings(slots=1)) as sandbox:
+        result = sandbox.run(RIGHT, ADD)
+    assert len(ballast) == 300 << 20
+    assert result.status is Status.PASSED
+    assert result.peak_rss_mb < 200
+
+
+def test_no_false_verdict_on_a_busy_machine():
+    with open_sandbox(SandboxSettings(slots=8)) as sandbox, ThreadPoolExecutor(16) as threads:
+        results = list(threads.map(lambda _: sandbox.run(RIGHT, ADD), range(2000)))
+    assert {result.status for result in results} == {Status.PASSED}
+    assert sum(result.retries for result in results) == 0
+
+
+def test_use_from_a_forked_process_is_refused():
+    with open_sandbox(SandboxSettings(slots=1)) as sandbox:
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            try:
+                sandbox.run(RIGHT, ADD)
+            except SandboxError as error:
+                os.write(writer, str(error).encode())
+            os._exit(0)
+        os.close(writer)
+        with open(reader) as pipe:
+            assert "another process" in pipe.read()
+        os.wait()
