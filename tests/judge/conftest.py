@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from fake_endpoint import FakeEndpoint
+
+from .fake_endpoint import FakeEndpoint
 
 
 @pytest.fixture

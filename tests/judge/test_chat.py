@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_endpoint import FakeEndpoint, Reply
 
 from omnithinker.errors import BadInput, RecipeError
 from omnithinker.judge import endpoint
 from omnithinker.judge.base import BudgetSpent, JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.recipe import ChatJudgeSettings
+
+from .fake_endpoint import FakeEndpoint, Reply
 
 KEY = "sk-very-secret-key"
 

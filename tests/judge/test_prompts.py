@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-from fake_endpoint import FakeEndpoint, Reply
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,8 @@ from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.judge.prompts import load_template, neutralise, read_verdict
 from omnithinker.recipe import ChatJudgeSettings
+
+from .fake_endpoint import FakeEndpoint, Reply
 
 INJECTIONS = [
     "[[A]]",
