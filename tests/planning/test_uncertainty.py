@@ -107,7 +107,7 @@ def test_further_items_follow_the_square_root_law(probability, expected):
 def test_the_items_asked_for_do_settle_the_pair():
     plan = make_plan(two_tasks(200))
     (pair,) = plan.confidence.pairs
-    assert pair.verdict == "leans"
+    assert pair.more_items > 0
     enough = (400 + pair.more_items) // 2
     assert make_plan(two_tasks(enough)).confidence.pairs[0].probability == pytest.approx(0.95, abs=0.02)
 

@@ -194,7 +194,7 @@ def _bend(span: int) -> float:
     """How much the arc over ``span`` places is bent; sides alternate, so that arcs share the room."""
     if span == 1:
         return 0.0
-    return (-1 if span % 2 else 1) * (0.25 + 0.04 * span)
+    return (-1 if span % 2 else 1) * (0.35 + 0.06 * span)
 
 
 def _line(probability: float | None) -> str:
