@@ -262,7 +262,7 @@ def problems(sandbox: Sandbox, name: str, tests: Tests, secret_file: str) -> lis
         found.append(f"took {result.wall_s} s")
     if result.peak_rss_mb > MEMORY_MB:
         found.append(f"used {result.peak_rss_mb} MiB")
-    if left := children_of([slot._process.pid for slot in sandbox._slots]):
+    if left := children_of(sandbox.processes):
         found.append(f"left processes {left}")
     if files := planted_files():
         found.append(f"left files {files}")

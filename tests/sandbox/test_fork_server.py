@@ -90,7 +90,7 @@ def test_many_threads_share_the_slots(sandbox):
 
 def test_a_dead_fork_server_is_replaced_within_the_run():
     with open_sandbox(SandboxSettings(slots=1)) as sandbox:
-        os.kill(sandbox._slots[0]._process.pid, signal.SIGKILL)
+        os.kill(sandbox.processes[0], signal.SIGKILL)
         result = sandbox.run("def add(a, b):\n    return a + b", ADD)
         assert (result.status, result.retries) == (Status.PASSED, 1)
 

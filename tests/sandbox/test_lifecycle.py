@@ -67,7 +67,7 @@ from omnithinker.sandbox import SandboxSettings, open_sandbox, parse_tests
 tests = parse_tests({"fn_name": "f", "inputs": [[]], "outputs": [1]})
 sandbox = open_sandbox(SandboxSettings(slots=1, cpu_seconds=60))
 threading.Thread(target=sandbox.run, args=("import time\\ntime.sleep(900)", tests), daemon=True).start()
-server = sandbox._slots[0]._process.pid
+server = sandbox.processes[0]
 while not (children := open(f"/proc/{server}/task/{server}/children").read().split()): pass
 print(server, *children, flush=True)
 sys.stdin.read()

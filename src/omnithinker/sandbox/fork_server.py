@@ -71,6 +71,11 @@ class ForkServer:
         finally:
             self._free.put(slot)
 
+    @property
+    def processes(self) -> list[int]:
+        """Process ids of the fork servers."""
+        return [slot.process_id for slot in self._slots]
+
     def close(self) -> None:
         """See :meth:`omnithinker.sandbox.Sandbox.close`."""
         self._closed = True

@@ -67,6 +67,17 @@ class Slot:
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
 
+    @property
+    def process_id(self) -> int:
+        """Process id of the fork server.
+
+        Raises:
+            SandboxError: it is not running.
+        """
+        if self._process is None:
+            raise SandboxError("the fork server is not running")
+        return self._process.pid
+
     def run(self, request: bytes, stdin: bytes = b"") -> Ended:
         """Run one child on a request and wait for its end.
 

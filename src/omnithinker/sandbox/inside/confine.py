@@ -1,7 +1,9 @@
 """Confinement that needs no privilege: resource limits, no_new_privs, no capabilities, Landlock, seccomp.
 
-A :class:`Jail` is prepared once in the template; each child then takes the last steps itself, before it reads
-any text written by a model. Sources: landlock(7), seccomp(2), prctl(2), capabilities(7).
+What the template itself can live with is applied there and inherited; each child then takes the last steps itself,
+before it
+reads any text written by a model. Few steps, because every page that a child touches has to be copied.
+Sources: landlock(7), seccomp(2), prctl(2), capabilities(7).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ _FS_WRITE_FILE, _FS_READ_FILE, _FS_READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _FS_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """How many file-system rights each Landlock version knows; all of them are handled, that is, refused."""
 _CAPABILITY_VERSION_3 = 0x20080522
+_OPEN_FILES = 64
 
 
 class _Ruleset(ctypes.Structure):
@@ -44,7 +47,7 @@ class _Capabilities(ctypes.Structure):
 
 
 class Jail:
-    """Everything a child needs to lock itself in.
+    """Gives up what the template does not need, and holds what a child needs to lock itself in.
 
     Args:
         readable: folders and files that a program may read; everything else is refused.
@@ -54,8 +57,15 @@ class Jail:
     """
 
     def __init__(self, readable: Iterable[str], listable: Iterable[str], memory: int, file_size: int) -> None:
-        self.memory = memory
-        self.file_size = file_size
+        for kind, value in (
+            (resource.RLIMIT_AS, memory),
+            (resource.RLIMIT_FSIZE, file_size),
+            (resource.RLIMIT_NOFILE, _OPEN_FILES),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            resource.setrlimit(kind, (value, value))
+        _drop_capabilities()
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         self.landlock_abi = landlock_abi()
         self.ruleset = _make_ruleset(self.landlock_abi, readable, listable) if self.landlock_abi else None
         self.filter = seccomp.build() if seccomp.supported() else None
@@ -74,27 +84,13 @@ class Jail:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        self._limit(cpu_seconds)
-        _drop_capabilities()
-        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        seconds = int(cpu_seconds) + 2
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         if self.ruleset is not None:
             _check(_libc.syscall(_SYS_LANDLOCK_RESTRICT, self.ruleset, 0), "landlock_restrict_self")
-        os.closerange(keep_descriptors, 1024)
+        os.closerange(keep_descriptors, _OPEN_FILES)
         if self.filter is not None:
             _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_FILTER, ctypes.byref(self.filter), 0, 0), "seccomp")
-
-    def _limit(self, cpu_seconds: float) -> None:
-        seconds = int(cpu_seconds) + 2
-        for kind, value in (
-            (resource.RLIMIT_CPU, seconds),
-            (resource.RLIMIT_AS, self.memory),
-            (resource.RLIMIT_FSIZE, self.file_size),
-            (resource.RLIMIT_NOFILE, 64),
-            (resource.RLIMIT_CORE, 0),
-            (resource.RLIMIT_MEMLOCK, 0),
-            (resource.RLIMIT_MSGQUEUE, 0),
-        ):
-            resource.setrlimit(kind, (value, value))
 
 
 def landlock_abi() -> int:
@@ -115,7 +111,7 @@ def _make_ruleset(abi: int, readable: Iterable[str], listable: Iterable[str]) ->
     _allow(ruleset, os.devnull, _FS_READ_FILE | _FS_WRITE_FILE)
     _allow(ruleset, "/dev/urandom", _FS_READ_FILE)
     # Out of the way of the low numbers, which a child gives new meanings before it uses the ruleset.
-    high = fcntl.fcntl(ruleset, fcntl.F_DUPFD_CLOEXEC, 128)
+    high = fcntl.fcntl(ruleset, fcntl.F_DUPFD_CLOEXEC, _OPEN_FILES // 2)
     os.close(ruleset)
     return high
 

@@ -32,13 +32,15 @@ class Link:
     def __init__(self, channel: Channel, namespace: dict[str, Any]) -> None:
         self.channel = channel
         self.namespace = namespace
+        self.records = {name: thing for name, thing in namespace["__builtins__"].items() if _is_record(thing)}
         self.calls = 0
         self.gone = False
         self.invalid = ""
 
     def ask(self, operation: str, target: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         """Have the solver do something and return its result, or raise what it raised."""
-        classes = {name: thing for name, thing in self.namespace.items() if _is_record(thing)}
+        classes = dict(self.records)
+        classes.update({name: thing for name, thing in self.namespace.items() if _is_record(thing)})
         kinds = tuple(classes.values())
         try:
             data = Encoder(lambda thing: isinstance(thing, kinds), _reference_of).encode([arguments, keywords])
@@ -175,11 +177,11 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
 
     Args:
         request: ``sources`` of the tests, ``preamble`` source they share, and ``entry_point`` or None.
-        names: the preamble of data sets; ours, not the program's.
+        names: the preamble of data sets, built-in names included; ours, not the program's.
         reporter: held by the judge alone.
         channel: connection to the solver.
     """
-    namespace = {**names, **judge_helpers(names), "__name__": "tests"}
+    namespace = {"__builtins__": {**names, **judge_helpers(names)}, "__name__": "tests"}
     exec(compile(request["preamble"], "<test preamble>", "exec"), namespace)
     sources = request["sources"]
     link = Link(channel, namespace)
@@ -224,7 +226,7 @@ def wanted_names(sources: Iterable[str], namespace: dict[str, Any], entry_point:
     A program that defines ``len`` or ``is_same_list`` must not get the tests to call it.
     """
     used: set[str] = set()
-    own: set[str] = set(namespace) | set(dir(builtins))
+    own: set[str] = set(namespace) | set(namespace["__builtins__"])
     for source in sources:
         for node in ast.walk(ast.parse(source)):
             match node:

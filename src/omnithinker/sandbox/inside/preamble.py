@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import collections
 import types
 from typing import Any
@@ -39,13 +40,14 @@ class Node:
 
 
 def build() -> dict[str, Any]:
-    """Run the imports once; every program gets a copy of the names."""
+    """Run the imports once, in the template; programs find the names where they find built-in ones.
+
+    Copying them into each program's module would touch, and so copy, the memory of every one of them.
+    """
     module = types.ModuleType("solution")
     exec(compile(_SOURCE, "<preamble>", "exec"), module.__dict__)
-    names = dict(module.__dict__)
-    for name in ("__name__", "__builtins__", "__doc__", "__loader__", "__package__", "__spec__"):
-        names.pop(name, None)
-    return names
+    names = {name: thing for name, thing in vars(module).items() if not name.startswith("__")}
+    return {**vars(builtins), **names}
 
 
 def judge_helpers(names: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, ch
     Args:
         request: ``mode`` (``call``, ``stdio``, ``solver`` or ``judge``) and ``code``; for calls ``fn_name`` and
             encoded ``calls``; for the judge see :func:`run_tests`.
-        names: the preamble.
+        names: the preamble, built-in names included.
         reporter: where results go.
         channel: connection between judge and solver.
     """
@@ -34,7 +34,7 @@ def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, ch
         run_tests(request, names, reporter, channel)
         return
     module = types.ModuleType("__main__" if request["mode"] == "stdio" else "solution")
-    module.__dict__.update(names)
+    module.__dict__["__builtins__"] = names
     sys.modules[module.__name__] = module
     try:
         code = compile(request["code"], "<solution>", "exec", dont_inherit=True)
@@ -44,9 +44,9 @@ def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, ch
     if request["mode"] == "stdio":
         _run_stdio(code, module, reporter)
     elif channel is not None:
-        _run_solver(code, module, names, channel)
+        _run_solver(code, module, channel)
     else:
-        _run_calls(code, module, names, request, reporter)
+        _run_calls(code, module, request, reporter)
 
 
 def _run_stdio(code: types.CodeType, module: types.ModuleType, reporter: Reporter) -> None:
@@ -68,14 +68,13 @@ def _run_stdio(code: types.CodeType, module: types.ModuleType, reporter: Reporte
     reporter.send(stage="done")
 
 
-def _run_solver(code: types.CodeType, module: types.ModuleType, names: dict[str, Any], channel: Channel) -> None:
+def _run_solver(code: types.CodeType, module: types.ModuleType, channel: Channel) -> None:
     try:
         exec(code, module.__dict__)
     except BaseException as error:
         channel.send({"stage": "load", "error": describe(error)})
         return
-    own = [name for name, thing in module.__dict__.items() if names.get(name) is not thing]
-    channel.send({"names": own})
+    channel.send({"names": list(module.__dict__)})
     try:
         Solver(channel, module).run()
     except PeerGone:
@@ -85,13 +84,12 @@ def _run_solver(code: types.CodeType, module: types.ModuleType, names: dict[str,
 def _run_calls(
     code: types.CodeType,
     module: types.ModuleType,
-    names: dict[str, Any],
     request: dict[str, Any],
     reporter: Reporter,
 ) -> None:
     try:
         exec(code, module.__dict__)
-        make = find_function(module, names, request["fn_name"])
+        make = find_function(module, request["fn_name"])
     except BaseException as error:
         reporter.send(stage="load", error=describe(error))
         return
@@ -108,12 +106,11 @@ def _run_calls(
     reporter.send(stage="done")
 
 
-def find_function(module: types.ModuleType, names: dict[str, Any], name: str) -> Callable[[], Any]:
+def find_function(module: types.ModuleType, name: str) -> Callable[[], Any]:
     """A maker of the function under test: of the module, or a method of a new object for each call.
 
     Args:
-        module: the loaded program, preamble included.
-        names: the preamble; what is still the preamble's is not the program's answer.
+        module: the loaded program.
         name: ``f`` (of the module, else of ``Solution``) or ``Class.f``.
 
     Raises:
@@ -121,7 +118,7 @@ def find_function(module: types.ModuleType, names: dict[str, Any], name: str) ->
     """
     owner, _, attribute = name.rpartition(".")
     function = module.__dict__.get(attribute)
-    if not owner and function is not None and function is not names.get(attribute):
+    if not owner and function is not None:
         return lambda: function
     solution = getattr(module, owner or "Solution", None)
     if solution is None or not hasattr(solution, attribute):

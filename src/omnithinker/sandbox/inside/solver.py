@@ -60,8 +60,9 @@ class Solver:
         return reply if after == before else {**reply, "arguments": after}
 
     def _decode(self, data: Any) -> Any:
-        names = self._module.__dict__
-        classes = {name: names[name] for name in self._shared if isinstance(names.get(name), type)}
+        own = self._module.__dict__
+        found = {name: own.get(name, own["__builtins__"].get(name)) for name in self._shared}
+        classes = {name: thing for name, thing in found.items() if isinstance(thing, type)}
         return decode(data, classes, self._resolve)
 
     def _encode(self, value: Any) -> Any:
