@@ -181,7 +181,7 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
         reporter: held by the judge alone.
         channel: connection to the solver.
     """
-    namespace = {"__builtins__": {**names, **judge_helpers(names)}, "__name__": "tests"}
+    namespace: dict[str, Any] = {"__builtins__": {**names, **judge_helpers(names)}, "__name__": "tests"}
     exec(compile(request["preamble"], "<test preamble>", "exec"), namespace)
     sources = request["sources"]
     link = Link(channel, namespace)
@@ -238,6 +238,6 @@ def wanted_names(sources: Iterable[str], namespace: dict[str, Any], entry_point:
                     own.add(name)
                 case ast.arg(arg=name):
                     own.add(name)
-                case ast.alias(name=name, asname=alias):
-                    own.add(alias or name.partition(".")[0])
+                case ast.alias(name=imported, asname=alias):
+                    own.add(alias or imported.partition(".")[0])
     return (used - own) | ({entry_point} if entry_point else set())
