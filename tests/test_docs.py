@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from omnithinker.cli import COMMANDS, main
-from omnithinker.recipe import load_recipe
+from omnithinker.recipe_file import load_recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

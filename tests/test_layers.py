@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "omnithinker"
 LAYERS = [
     {"errors", "types"},
     {"files", "recipe", "advantages", "losses", "interrupt", "schedule", "watch"},
-    {"data", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
+    {"recipe_file", "data", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
     {"rewards", "view"},
     {"tasks", "scoring", "policy"},
     {"generation", "checkpoint", "report"},

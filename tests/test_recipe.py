@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from omnithinker.errors import RecipeError
-from omnithinker.recipe import Recipe, changed_settings, load_recipe, parse_order
+from omnithinker.recipe import Recipe, parse_order
+from omnithinker.recipe_file import changed_settings, load_recipe
 
 GOOD = """
 seed = 3

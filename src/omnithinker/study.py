@@ -22,7 +22,8 @@ from omnithinker.errors import BadInput, Interrupted
 from omnithinker.experiment import RESULT, Experiment, RunPlan, read_results
 from omnithinker.files import make_folder, read_json, write_json, write_text
 from omnithinker.planning import Plan, make_plan, plan_to_json, read_accuracies
-from omnithinker.recipe import Recipe, changed_settings, load_recipe, parse_order
+from omnithinker.recipe import Recipe, parse_order
+from omnithinker.recipe_file import changed_settings, load_recipe
 from omnithinker.types import EvalResult
 
 LOCK = "running.json"

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
 from omnithinker.errors import BadInput
-from omnithinker.recipe import Recipe, changed_settings, load_recipe, parse_order
+from omnithinker.recipe import Recipe, parse_order
+from omnithinker.recipe_file import changed_settings, load_recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
