@@ -134,6 +134,16 @@ class SandboxSettings(Settings):
     """Address space of one program, MiB."""
     preload: tuple[str, ...] = ()
     """Modules imported once before programs are run, such as ``numpy``."""
+    backend: Literal["fork_server", "bubblewrap", "container", "command", "sandbox_fusion"] = "fork_server"
+    """What runs them; see the page on the sandbox."""
+    target: str | None = None
+    """Image of ``container``, command line of ``command``, address of ``sandbox_fusion``."""
+
+    @model_validator(mode="after")
+    def _needs_target(self) -> SandboxSettings:
+        if (self.target is None) != (self.backend in ("fork_server", "bubblewrap")):
+            raise ValueError(f"backend {self.backend!r} {'needs a' if self.target is None else 'takes no'} 'target'")
+        return self
 
 
 class RubricJudgeSettings(Settings):

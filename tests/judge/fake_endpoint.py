@@ -84,8 +84,8 @@ class FakeEndpoint:
                     self.in_flight -= 1
                 if not keep:
                     break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass  # the client has gone, or the test is over
         finally:
             writer.close()
 

@@ -46,12 +46,58 @@ def test_overrun_is_a_timeout_and_the_pool_goes_on() -> None:
     with MathPool(1, cpu_seconds=0.3) as pool:
         assert pool.compare("9", ENDLESS) is Equality.TIMEOUT
         assert pool.compare("1+x", "x+1") is Equality.EQUAL
-        assert (pool.started, pool.restarts) == (2, 1)
+        assert (pool.started, pool.restarts) == (1, 0)
+
+
+STRESSED_WORKER = """
+import importlib.util, os, signal, sys
+spec = importlib.util.spec_from_file_location("math_worker", {path!r})
+worker = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(worker)
+
+def judge(gold, answer):
+    if answer == "c code":
+        7 ** 10**8  # one operation; no signal handler runs before it is done
+    if answer == "python":
+        while True:
+            pass
+    if answer == "memory":
+        bytearray(10**11)
+    if answer == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return "equal"
+
+worker.judge = judge
+worker.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ("c code", Equality.TIMEOUT),
+        ("python", Equality.TIMEOUT),
+        ("memory", Equality.CRASHED),
+        ("segfault", Equality.CRASHED),
+    ],
+)
+def test_what_goes_wrong_in_a_worker_harms_only_its_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, verdict: Equality
+) -> None:
+    path = tmp_path / "worker.py"
+    path.write_text(STRESSED_WORKER.format(path=str(math_pool.WORKER)))
+    monkeypatch.setattr(math_pool, "WORKER", path)
+    with MathPool(1, cpu_seconds=0.2) as pool:
+        assert pool.compare("5", answer) is verdict
+        assert pool.compare("5", "5") is Equality.EQUAL
+        assert (pool.started, pool.restarts) == (1, 0)
 
 
 def test_a_process_that_hangs_is_killed(fake_worker: None) -> None:
-    with MathPool(1, cpu_seconds=0.1) as pool:
+    with MathPool(1) as pool:
+        pool._wall_seconds = 0.2
         assert pool.compare("a", "hang") is Equality.TIMEOUT
+        assert pool.restarts == 1
         assert pool.compare("a", "a") is Equality.EQUAL
 
 
@@ -80,7 +126,8 @@ def test_a_worker_that_cannot_start_is_an_error_with_its_reason(
 
 
 def test_failures_are_undefined_with_their_cause_and_not_remembered(fake_worker: None) -> None:
-    with MathPool(1, cpu_seconds=0.1) as pool:
+    with MathPool(1) as pool:
+        pool._wall_seconds = 0.2
         reward = MathAnswer(pool)
         prompt = Prompt(task="math", index=0, text="", row={"answer": "x+y"})
         group = [Completion(text=f"<answer>{text}</answer>") for text in ("hang", "die", "z+y")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,6 +48,7 @@ class _Worker:
             stderr=self._errors,
             env=environment | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
             bufsize=0,
+            start_new_session=True,  # the worker and its child are ended together
         )
         if self._read(start_seconds) != "ready":
             self._errors.seek(0)
@@ -59,7 +62,7 @@ class _Worker:
         return self._process.pid
 
     def ask(self, gold: str, answer: str, wall_seconds: float) -> str | None:
-        """The worker's reply; None when it died; ``timeout`` when it overran (then it is of no more use)."""
+        """The worker's reply; None when it died or overran its wall time, and is of no more use."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write((json.dumps([gold, answer]) + "\n").encode())
@@ -67,9 +70,14 @@ class _Worker:
             return None
         return self._read(wall_seconds)
 
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
-        """End the process and free its pipes."""
-        self._process.kill()
+        """End the process with its child and free its pipes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             if stream is not None:
@@ -80,8 +88,8 @@ class _Worker:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             if not selector.select(wall_seconds):
-                return "timeout"
-        return self._process.stdout.readline().decode().strip() or None
+                return None
+        return os.read(self._process.stdout.fileno(), 64).decode().strip() or None
 
 
 class MathPool:
@@ -89,8 +97,8 @@ class MathPool:
 
     Args:
         workers: processes; by default one per core, at most 8. They start one by one as pairs wait for them.
-        cpu_seconds: CPU time for one pair. Wall time is limited to twice this plus a second, so that a worker on a
-            busy machine is not ended for its neighbours' load.
+        cpu_seconds: CPU time for one pair, so that the load of a machine changes no verdict. A worker that gives no
+            answer in ten times this and five seconds more is ended.
         memory_mb: address space of a worker, MiB.
         start_seconds: how long a worker may take to import its libraries.
     """
@@ -105,14 +113,14 @@ class MathPool:
     ) -> None:
         self._count = workers or min(os.cpu_count() or 1, 8)
         self._limits = (cpu_seconds, memory_mb, start_seconds)
-        self._wall_seconds = 2 * cpu_seconds + 1
+        self._wall_seconds = 10 * cpu_seconds + 5
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="math")
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         self._lock = threading.Lock()
         self.started = 0
         """Workers started so far."""
         self.restarts = 0
-        """Workers that were replaced after an overrun or a crash."""
+        """Workers that had to be ended or died. (One that ended a pair at its deadline goes on.)"""
 
     def submit(self, gold: str, answer: str) -> Future[Equality]:
         r"""Start comparing two LaTeX expressions (without ``$`` or ``\boxed``).
@@ -148,28 +156,27 @@ class MathPool:
         self.close()
 
     def _compare(self, gold: str, answer: str) -> Equality:
-        reply = self._attempt(gold, answer)
-        if reply is None:
-            # Died without a word (killed for memory, crashed in C code): once more, in case it was not the pair.
-            reply = self._attempt(gold, answer)
-        return Equality.CRASHED if reply is None else Equality(reply)
+        verdict = self._attempt(gold, answer)
+        if verdict is Equality.CRASHED:
+            # Killed for memory, or crashed in C code: once more, in case it was not the pair.
+            verdict = self._attempt(gold, answer)
+        return verdict
 
-    def _attempt(self, gold: str, answer: str) -> str | None:
+    def _attempt(self, gold: str, answer: str) -> Equality:
         worker = self._take()
         reply: str | None = None
-        overran = True
         try:
             reply = worker.ask(gold, answer, self._wall_seconds)
-            overran = reply is None or reply == "timeout"
         finally:
-            # After a timer in the middle of anything, caches of the libraries may be half written: start afresh.
-            if overran:
-                worker.kill()
-                with self._lock:
-                    self.restarts += 1
-            else:
+            if reply is not None:
                 self._idle.put(worker)
-        return reply
+        if reply is not None:
+            return Equality(reply)
+        overran = worker.alive()
+        worker.kill()
+        with self._lock:
+            self.restarts += 1
+        return Equality.TIMEOUT if overran else Equality.CRASHED
 
     def _take(self) -> _Worker:
         try:

@@ -86,7 +86,7 @@ class Result:
     """Signal that ended it."""
     detail: str = ""
     """One line for people, for every status but ``passed``."""
-    backend: str = "zygote"
+    backend: str = ""
     """Which backend ran it."""
     layers: tuple[str, ...] = ()
     """Confinement layers that were seen to work."""

@@ -28,6 +28,8 @@ class Limits:
     cpu_seconds: float
     memory_mb: int
     preload: tuple[str, ...] = ()
+    outer: tuple[str, ...] = ()
+    """Command line of an outer jail that the fork server is started in."""
 
     @property
     def wall_seconds(self) -> float:
@@ -65,6 +67,7 @@ class Slot:
         self.layers: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
         self._start()
 
     @property
@@ -113,15 +116,23 @@ class Slot:
                     os.close(file)
 
     def close(self) -> None:
-        """End the fork server; a running child dies with it."""
+        """End the fork server for good; a running child dies with it."""
+        self._closed = True
+        self._discard()
+
+    def _discard(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
         self._control.close()
         process.kill()
         process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
     def _exchange(self, files: Sequence[Sequence[int]], connections: Sequence[socket.socket]) -> bytes:
+        if self._closed:
+            raise SandboxError("the sandbox is closed")
         if self._process is None:
             self._start()
         header = template.HEADER.pack(self.limits.cpu_seconds, self.limits.wall_seconds, len(files))
@@ -133,10 +144,10 @@ class Slot:
                 connection.close()  # so that each process sees when the other ends
             answer = self._control.recv(1024)
         except OSError as error:
-            self.close()
+            self._discard()
             raise SandboxError(f"the fork server does not answer: {error}") from error
         if len(answer) != template.OUTCOME.size * len(files):
-            self.close()
+            self._discard()
             raise SandboxError("the fork server died")
         return answer
 
@@ -145,7 +156,7 @@ class Slot:
         with theirs:
             # A new interpreter with an empty environment: nothing of this process (memory, tokens) is inherited.
             self._process = subprocess.Popen(
-                [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _BOOT, _options(theirs, self.limits)],
+                [*self.limits.outer, *_INTERPRETER, "-c", _BOOT, _options(theirs, self.limits)],
                 env=_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -171,12 +182,14 @@ class Slot:
         assert process.stderr is not None
         process.kill()
         message = process.stderr.read().decode(errors="replace").strip().splitlines()
-        self.close()
+        self._discard()
         raise SandboxError(f"the sandbox's interpreter did not start: {message[-1] if message else 'no message'}")
 
 
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """The same program gives the same set order in every slot; numerical libraries start no threads."""
+
+_INTERPRETER = (sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8")
 
 _BOOT = f"""
 import sys, types

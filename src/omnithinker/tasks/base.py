@@ -11,8 +11,8 @@ from omnithinker.data.rows import Row, read_rows
 from omnithinker.errors import DataError
 from omnithinker.lab import generate_rows
 from omnithinker.recipe import Recipe, TaskSettings
-from omnithinker.rewards.registry import Resources, build_components, check_row
 from omnithinker.rewards.base import Component
+from omnithinker.rewards.registry import Resources, build_components, check_row
 from omnithinker.types import Prompt
 
 LAB_TRAIN_ITEMS = 256
