@@ -251,8 +251,16 @@ def planted_files() -> list[str]:
     return [path for place in places for path in glob.glob(f"{place}/{MARKER}*")]
 
 
-def problems(sandbox: Sandbox, name: str, tests: Tests, secret_file: str) -> list[str]:
-    """Everything that went wrong with one program; empty if it was held."""
+def problems(sandbox: Sandbox, servers: list[int], name: str, tests: Tests, secret_file: str) -> list[str]:
+    """Everything that went wrong with one program; empty if it was held.
+
+    Args:
+        sandbox: runs it.
+        servers: process ids of the sandbox's fork servers.
+        name: of the program.
+        tests: that it must not pass.
+        secret_file: that it must not read.
+    """
     result = sandbox.run(prepared(PROGRAMS[name], secret_file), tests, stop_early=True)
     text = repr(result)
     found = [word for word in (SECRET, "ABILITY") if word in text]
@@ -262,7 +270,7 @@ def problems(sandbox: Sandbox, name: str, tests: Tests, secret_file: str) -> lis
         found.append(f"took {result.wall_s} s")
     if result.peak_rss_mb > MEMORY_MB:
         found.append(f"used {result.peak_rss_mb} MiB")
-    if left := children_of(sandbox.processes):
+    if left := children_of(servers):
         found.append(f"left processes {left}")
     if files := planted_files():
         found.append(f"left files {files}")
@@ -281,6 +289,6 @@ if __name__ == "__main__":
             problem
             for tests in (CALLS, ASSERTS)
             for name in PROGRAMS
-            for problem in problems(opened, name, parse_tests(tests), sys.argv[1])
+            for problem in problems(opened, opened.processes, name, parse_tests(tests), sys.argv[1])
         ]
     print(json.dumps({"uid": os.getuid(), "programs": len(PROGRAMS), "problems": report}))

@@ -43,7 +43,7 @@ def test_the_suite_is_large_and_its_controls_pass(sandbox):
 @pytest.mark.parametrize("mode", TESTS)
 @pytest.mark.parametrize("name", hostile.PROGRAMS)
 def test_hostile_program_is_held(sandbox, secret_file, name, mode):
-    assert hostile.problems(sandbox, name, parse_tests(TESTS[mode]), secret_file) == []
+    assert hostile.problems(sandbox, sandbox.processes, name, parse_tests(TESTS[mode]), secret_file) == []
 
 
 def _interpreter_for_everyone() -> str | None:

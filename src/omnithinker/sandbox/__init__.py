@@ -34,4 +34,14 @@ def open_sandbox(settings: SandboxSettings) -> Sandbox:
         SandboxUnavailable: this machine lacks a layer that ``settings.level`` requires; names it.
         SandboxError: it could not be started.
     """
-    return ForkServer(settings)
+    match settings.backend:
+        case "fork_server" | "bubblewrap":
+            return ForkServer(settings)
+        case "container" | "command":
+            from omnithinker.sandbox.remote import RemoteSandbox
+
+            return RemoteSandbox(settings)
+        case "sandbox_fusion":
+            from omnithinker.sandbox.fusion import FusionSandbox
+
+            return FusionSandbox(settings)

@@ -1,0 +1,164 @@
+"""Client of services that speak SandboxFusion's ``/run_code`` protocol. Comparison stays on our side.
+
+What confines programs there cannot be seen from here, so the level is ``weak`` unless the recipe accepts that.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+import secrets
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from omnithinker.errors import SandboxError, SandboxUnavailable
+from omnithinker.recipe import SandboxSettings
+from omnithinker.sandbox.assemble import assemble, call_request, invalid, run_twice
+from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests
+from omnithinker.sandbox.inside import template
+from omnithinker.sandbox.result import Result, Status
+from omnithinker.sandbox.slot import Ended, Limits
+from omnithinker.sandbox.verdict import judge_calls, judge_output
+
+_MODULES = ("codec", "channel", "report", "solver", "preamble", "judge", "runner")
+_SCRIPT = """
+import json, os, sys, tempfile, types
+for name in ("omnithinker", "omnithinker.sandbox", "omnithinker.sandbox.inside"):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = []
+for name, source in {sources}:
+    module = sys.modules["omnithinker.sandbox.inside." + name] = types.ModuleType("omnithinker.sandbox.inside." + name)
+    setattr(sys.modules["omnithinker.sandbox.inside"], name, module)
+    exec(compile(source, name, "exec"), module.__dict__)
+report = tempfile.TemporaryFile()
+inside = sys.modules["omnithinker.sandbox.inside"]
+inside.runner.serve(json.loads({request}), inside.preamble.build(), inside.report.Reporter(report.fileno()))
+sys.stdout.flush()
+report.seek(0)
+os.write(1, b"\\n" + {marker}.encode() + b"\\n")
+data = report.read()
+while data:
+    data = data[os.write(1, data):]
+os._exit(0)
+"""
+
+
+class FusionSandbox:
+    """Runs programs in a SandboxFusion service; see :class:`omnithinker.sandbox.Sandbox`.
+
+    Tests that are source code cannot be judged there, because one request is one process: they are an invalid task.
+
+    Raises:
+        SandboxUnavailable: the recipe requires the level ``strong``.
+    """
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        if settings.level == "strong":
+            raise SandboxUnavailable(
+                "sandbox: a SandboxFusion service's confinement cannot be verified from here (its default has none); "
+                "set sandbox.level = 'weak' if you trust it"
+            )
+        self._limits = Limits(settings.cpu_seconds, settings.memory_mb)
+        self.slots = settings.slots or len(os.sched_getaffinity(0))
+        self.level = "weak"
+        self.layers: tuple[str, ...] = ("sandbox_fusion",)
+        self._client = httpx.Client(
+            base_url=settings.target or "",
+            timeout=httpx.Timeout(self._limits.wall_seconds + 60),
+            limits=httpx.Limits(max_connections=self.slots),
+        )
+
+    def run(self, code: str, tests: Tests, *, stop_early: bool = False) -> Result:
+        """See :meth:`omnithinker.sandbox.Sandbox.run`."""
+        if self._client.is_closed:
+            raise SandboxError("the sandbox is closed")
+        return run_twice(lambda retries: self._signed(self._run(code, tests, stop_early), retries), tests)
+
+    def close(self) -> None:
+        """See :meth:`omnithinker.sandbox.Sandbox.close`."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, code: str, tests: Tests, stop_early: bool) -> Result:
+        match tests:
+            case CallTests():
+                marker = secrets.token_hex(16)
+                script = wrapped(json.dumps(call_request(code, tests)), marker)
+                ended = self._post(script, "", marker)
+                return assemble([ended], [judge_calls(ended, tests)], tests)
+            case StdioTests():
+                processes, verdicts = [], []
+                for index, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
+                    processes.append(self._post(code, given, None))
+                    verdicts.append(judge_output(processes[-1], index, expected))
+                    if stop_early and verdicts[-1].status is not Status.PASSED:
+                        break
+                return assemble(processes, verdicts, tests)
+            case AssertTests():
+                return invalid(tests, "a SandboxFusion service cannot judge tests that are source code")
+
+    def _post(self, code: str, stdin: str, marker: str | None) -> Ended:
+        seconds = self._limits.wall_seconds
+        body = {
+            "code": code,
+            "language": "python",
+            "stdin": stdin,
+            "run_timeout": seconds,
+            "memory_limit_MB": self._limits.memory_mb,
+        }
+        try:
+            response = self._client.post("/run_code", json=body)
+            response.raise_for_status()
+            answer = response.json()
+            run = answer["run_result"]
+            if answer["status"] == "SandboxError" or run is None:
+                raise SandboxError(f"the service says: {str(answer.get('message'))[:200]}")
+            return _ended(run, marker)
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise SandboxError(f"the service failed: {type(error).__name__}: {str(error)[:200]}") from error
+
+    def _signed(self, result: Result, retries: int) -> Result:
+        return replace(result, backend="sandbox_fusion", layers=self.layers, retries=retries)
+
+
+def wrapped(request: str, marker: str) -> str:
+    """A program that runs a request as our own children do and prints the report after a marker line."""
+    folder = importlib.resources.files("omnithinker.sandbox.inside")
+    sources = [(name, (folder / f"{name}.py").read_text("utf-8")) for name in _MODULES]
+    return _SCRIPT.format(sources=repr(sources), request=repr(request), marker=repr(marker))
+
+
+def _ended(run: dict[str, Any], marker: str | None) -> Ended:
+    """The service's account of a process in our terms; ``report`` is what follows the marker."""
+    timed_out = run["status"] == "TimeLimitExceeded"
+    code = run["return_code"]
+    printed = str(run["stdout"] or "")
+    errors = str(run["stderr"] or "")
+    report = ""
+    if marker is not None:
+        printed, _, report = printed.partition(f"\n{marker}\n")
+    elif code not in (0, None):
+        last = (errors.strip().splitlines() or [f"exit code {code}"])[-1]
+        report = json.dumps({"stage": "run", "error": last})
+    return Ended(
+        exit_code=None if timed_out else code,
+        signal=9 if timed_out else None,
+        killed_for=template.WALL if timed_out else template.ENDED,
+        cpu_s=0.0,
+        wall_s=float(run["execution_time"] or 0.0),
+        peak_rss_mb=0.0,
+        report=report.encode("utf-8", "surrogatepass"),
+        stdout=printed.encode("utf-8", "surrogatepass"),
+        stderr=errors.encode("utf-8", "surrogatepass"),
+    )
