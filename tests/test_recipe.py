@@ -77,7 +77,7 @@ def test_bad_recipe_names_the_place(tmp_path, find, replace, message):
 
 
 def test_missing_file():
-    with pytest.raises(RecipeError, match=r"nowhere\.toml: cannot read the recipe: No such file"):
+    with pytest.raises(RecipeError, match=r"nowhere\.toml: cannot be read: No such file"):
         load_recipe("nowhere.toml")
 
 

@@ -218,7 +218,7 @@ def test_too_long_prompts_are_skipped_and_said(recipe, tmp_path, capsys):
         (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "--order goes with"),
         (["train", "{recipe}", "--schedule", "curriculum", "--order", "up"], "lacks down"),
         (["evaluate", "{recipe}", "--model", "/nowhere/model"], "model '/nowhere/model' cannot be loaded"),
-        (["study", "/nowhere.toml"], "cannot read the recipe"),
+        (["study", "/nowhere.toml"], "/nowhere.toml: cannot be read"),
         (["study", "{recipe}", "--set", "output=/proc/nothing"], "cannot write here"),
     ],
 )

@@ -36,6 +36,20 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def read_text(path: Path, error: type[BadInput] = DataError) -> str:
+    """Read a text file that a user named.
+
+    Raises:
+        BadInput: of the type ``error``: it cannot be read, or is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as cause:
+        raise error(f"{path}: cannot be read: {cause.strerror}") from cause
+    except UnicodeDecodeError as cause:
+        raise error(f"{path}: not a text file (byte {cause.start} is not UTF-8)") from cause
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -48,9 +62,7 @@ def read_json(path: Path) -> Any:
         DataError: it is missing or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        return json.loads(read_text(path))
     except ValueError as error:
         raise DataError(f"{path}: not valid JSON: {error}") from error
 

@@ -16,6 +16,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from omnithinker.errors import RecipeError
+from omnithinker.files import read_text
 from omnithinker.recipe import Recipe, Settings, TaskSettings, nearest
 
 
@@ -30,12 +31,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         RecipeError: with file, line, key and what to do.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot read the recipe: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
+    text = read_text(path, RecipeError)
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

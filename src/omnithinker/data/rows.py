@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.errors import DataError
+from omnithinker.files import read_text
 
 Row = dict[str, Any]
 
@@ -21,15 +22,9 @@ def read_rows(path: str | Path) -> list[tuple[str, Row]]:
         DataError: the file is missing, has a malformed line, or has no rows.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
     rows = []
     # Not splitlines(): JSON strings may hold the other characters that it takes for line ends.
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
