@@ -138,6 +138,8 @@ class SandboxSettings(Settings):
     """What runs them; see the page on the sandbox."""
     target: str | None = None
     """Image of ``container``, command line of ``command``, address of ``sandbox_fusion``."""
+    in_process_tests: bool = False
+    """Accept tests of ``unittest`` style, whose verdict a program could forge."""
 
     @model_validator(mode="after")
     def _needs_target(self) -> SandboxSettings:

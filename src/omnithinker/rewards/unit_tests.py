@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from omnithinker.errors import DataError, SandboxError
 from omnithinker.rewards.answers import last_answer
-from omnithinker.sandbox import Result, Sandbox, Status, Tests, Trust, parse_tests
+from omnithinker.sandbox import Result, Sandbox, Status, Tests, parse_tests
 from omnithinker.types import Completion, Prompt, Undefined, Value
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
@@ -87,6 +87,4 @@ def reward_of(result: Result) -> Value:
         return Undefined("sandbox_error", result.detail)
     if result.status is Status.INVALID_TASK:
         return Undefined("invalid_tests", result.detail)
-    if result.trust is Trust.IN_PROCESS:
-        return Undefined("untrusted_verdict", "these tests run in the program's own process and could be forged")
     return float(result.status is Status.PASSED)

@@ -1,13 +1,11 @@
-"""Tests of programs: their kinds, and how data-set rows become them."""
+"""Tests of programs: their kinds."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from omnithinker.errors import DataError
 from omnithinker.sandbox.compare import TOLERANCE
 
 
@@ -66,105 +64,18 @@ class AssertTests:
         return len(self.sources)
 
 
-Tests = CallTests | StdioTests | AssertTests
+@dataclass(frozen=True, slots=True)
+class UnittestTests:
+    """Classes of ``unittest``, run in the program's own process: a hostile program can forge the verdict."""
+
+    source: str
+    """Defines the classes; sees the program's names."""
+    names: tuple[str, ...]
+    """[n] ``Class.method`` of every test, read from the source and not from what ran."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+Tests = CallTests | StdioTests | AssertTests | UnittestTests
 """What :meth:`Sandbox.run` takes."""
-
-
-def parse_tests(row_field: Any) -> Tests:
-    """Read a row's ``tests``.
-
-    Args:
-        row_field: an object, or a JSON string of one: ``{"fn_name", "inputs", "outputs"}`` (calls; an input is a
-            list of positional arguments, an object of keyword arguments, or text with one JSON value per line),
-            ``{"inputs", "outputs"}`` (standard input and output), ``{"functional": source}``; or a list of assert
-            statements, or of ``{"input", "output"}`` objects. Optional: ``tolerance``.
-
-    Raises:
-        DataError: it is none of these, or has no test; says which key.
-    """
-    value = _from_json(row_field)
-    if isinstance(value, list):
-        return _from_list(value)
-    if not isinstance(value, dict):
-        raise DataError(f"tests must be an object or a list, got {type(value).__name__}")
-    if isinstance(value.get("functional"), str):
-        from omnithinker.sandbox.functional import parse_functional
-
-        return parse_functional(value["functional"])
-    inputs, outputs = _lists(value)
-    if value.get("fn_name"):
-        return _calls(value, inputs, outputs)
-    for name, items in (("inputs", inputs), ("outputs", outputs)):
-        for position, item in enumerate(items):
-            if not isinstance(item, str):
-                raise DataError(f"tests.{name}[{position}] must be text, or give 'fn_name' for calls")
-    return StdioTests(tuple(inputs), tuple(outputs))
-
-
-def _from_json(row_field: Any) -> Any:
-    if not isinstance(row_field, str):
-        return row_field
-    try:
-        return json.loads(row_field)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"tests are not valid JSON: {error}") from error
-
-
-def _from_list(items: list[Any]) -> Tests:
-    if not items:
-        raise DataError("tests are empty; a row needs at least one test")
-    if all(isinstance(item, str) for item in items):
-        from omnithinker.sandbox.functional import parse_asserts
-
-        return parse_asserts(items)
-    if all(isinstance(item, dict) and isinstance(item.get("input"), str) for item in items):
-        outputs = [item.get("output") for item in items]
-        return parse_tests({"inputs": [item["input"] for item in items], "outputs": outputs})
-    raise DataError("a list of tests must hold assert statements, or objects with 'input' and 'output'")
-
-
-def _lists(value: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-    for name in ("inputs", "outputs"):
-        if not isinstance(value.get(name), list):
-            known = ", ".join(map(str, value)) or "nothing"
-            raise DataError(f"tests need a list {name!r} (or 'functional'); they have {known}")
-    inputs, outputs = value["inputs"], value["outputs"]
-    if len(inputs) != len(outputs):
-        raise DataError(f"tests have {len(inputs)} inputs but {len(outputs)} outputs")
-    if not inputs:
-        raise DataError("tests are empty; a row needs at least one test")
-    return inputs, outputs
-
-
-def _calls(value: Mapping[str, Any], inputs: list[Any], outputs: list[Any]) -> CallTests:
-    fn_name, tolerance = value["fn_name"], value.get("tolerance", TOLERANCE)
-    if not isinstance(fn_name, str) or not all(part.isidentifier() for part in fn_name.split(".")):
-        raise DataError(f"tests.fn_name {fn_name!r} is not the name of a function")
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance >= 0:
-        raise DataError(f"tests.tolerance must be a number from 0 up, got {tolerance!r}")
-    calls = [_call(position, a, b) for position, (a, b) in enumerate(zip(inputs, outputs, strict=True))]
-    return CallTests(fn_name, tuple(calls), float(tolerance))
-
-
-def _call(position: int, given: Any, expected: Any) -> Call:
-    if isinstance(given, str):
-        # LiveCodeBench: one JSON value per line and argument, and the expected value as JSON.
-        arguments = [_json_value(f"inputs[{position}]", line) for line in given.split("\n") if line.strip()]
-        if isinstance(expected, str):
-            expected = _json_value(f"outputs[{position}]", expected)
-        return Call(tuple(arguments), expected)
-    if isinstance(given, list):
-        return Call(tuple(given), expected)
-    if isinstance(given, dict):
-        return Call((), expected, given)
-    raise DataError(
-        f"tests.inputs[{position}] must be a list of arguments, an object of keyword arguments, "
-        f"or text with one JSON value per line; got {type(given).__name__}"
-    )
-
-
-def _json_value(place: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"tests.{place}: {text[:60]!r} is not JSON: {error}") from error

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import queue
+import secrets
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,10 +16,10 @@ from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.recipe import SandboxSettings
 from omnithinker.sandbox.assemble import assemble, call_request, invalid, run_twice
 from omnithinker.sandbox.bubblewrap import bubblewrap_command
-from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests
+from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.result import Result, Status, Trust
 from omnithinker.sandbox.slot import Limits, Slot
-from omnithinker.sandbox.verdict import judge_calls, judge_output, judge_report
+from omnithinker.sandbox.verdict import judge_calls, judge_output, judge_report, judge_unittests
 
 
 class ForkServer:
@@ -44,6 +45,7 @@ class ForkServer:
         outer = bubblewrap_command(settings.preload) if settings.backend == "bubblewrap" else ()
         limits = Limits(settings.cpu_seconds, settings.memory_mb, settings.preload, outer)
         self._backend = settings.backend
+        self._in_process_tests = settings.in_process_tests
         with ThreadPoolExecutor(self.slots) as starters:
             self._slots = list(starters.map(lambda _: Slot(limits), range(self.slots)))
         self.layers: tuple[str, ...] = (*(("bubblewrap",) if outer else ()), *self._slots[0].layers)
@@ -65,6 +67,8 @@ class ForkServer:
             raise SandboxError("the sandbox belongs to another process; open one in this process")
         if len(tests) == 0:
             return self._signed(invalid(tests, "no tests"), 0)
+        if isinstance(tests, UnittestTests) and not self._in_process_tests:
+            return self._signed(invalid(tests, _REFUSED), 0)
         slot = self._free.get()
         try:
             if self._closed:
@@ -105,6 +109,18 @@ def _run(slot: Slot, code: str, tests: Tests, stop_early: bool) -> Result:
             return _run_stdio(slot, code, tests, stop_early)
         case AssertTests():
             return _run_pair(slot, code, tests)
+        case UnittestTests():
+            canary = f"T{secrets.token_hex(8)}"
+            request = {"mode": "unittest", "code": code, "canary": canary, **asdict(tests)}
+            ended = slot.run(_dump(request))
+            result = assemble([ended], [judge_unittests(ended, tests)], tests)
+            return replace(result, trust=Trust.IN_PROCESS)
+
+
+_REFUSED = (
+    "unittest classes run in the program's own process, which could forge the verdict; "
+    "set sandbox.in_process_tests = true to accept that"
+)
 
 
 def _run_stdio(slot: Slot, code: str, tests: StdioTests, stop_early: bool) -> Result:

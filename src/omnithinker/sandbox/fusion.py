@@ -18,13 +18,13 @@ import httpx
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.recipe import SandboxSettings
 from omnithinker.sandbox.assemble import assemble, call_request, invalid, run_twice
-from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests
+from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.inside import template
 from omnithinker.sandbox.result import Result, Status
 from omnithinker.sandbox.slot import Ended, Limits
 from omnithinker.sandbox.verdict import judge_calls, judge_output
 
-_MODULES = ("codec", "channel", "report", "solver", "preamble", "judge", "runner")
+_MODULES = ("codec", "channel", "report", "solver", "preamble", "judge", "unittests", "runner")
 _SCRIPT = """
 import json, os, sys, tempfile, types
 for name in ("omnithinker", "omnithinker.sandbox", "omnithinker.sandbox.inside"):
@@ -105,7 +105,7 @@ class FusionSandbox:
                     if stop_early and verdicts[-1].status is not Status.PASSED:
                         break
                 return assemble(processes, verdicts, tests)
-            case AssertTests():
+            case AssertTests() | UnittestTests():
                 return invalid(tests, "a SandboxFusion service cannot judge tests that are source code")
 
     def _post(self, code: str, stdin: str, marker: str | None) -> Ended:

@@ -6,6 +6,7 @@ The command starts :mod:`omnithinker.sandbox.serve` there and connects it to its
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import shlex
@@ -94,7 +95,9 @@ class RemoteSandbox:
         self._waiting: dict[int, Future[Result]] = {}
         assert process.stdout is not None
         try:
-            self._write(self._settings.model_dump_json())
+            # A peer that refuses may be gone before it has read this; its first line says why.
+            with contextlib.suppress(BrokenPipeError):
+                self._write(self._settings.model_dump_json())
             hello = json.loads(process.stdout.readline())
         except (OSError, ValueError) as error:
             self._stop()

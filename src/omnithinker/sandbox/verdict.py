@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
-from omnithinker.sandbox.cases import CallTests
+from omnithinker.sandbox.cases import CallTests, UnittestTests
 from omnithinker.sandbox.compare import same_output, same_value
 from omnithinker.sandbox.inside import template
 from omnithinker.sandbox.inside.codec import decode
@@ -55,40 +55,59 @@ def judge_report(judge: Ended, solver: Ended, total: int) -> Verdict:
     """Read the report of a judge process; the solver's end explains a failure, it never makes a pass."""
     if _flooded(judge) or _flooded(solver):
         return Verdict(*_OUTPUT_LIMIT, ())
-    lines = _lines(judge.report, total)
-    results = tuple(
-        TestResult(
-            index=line["i"],
-            status=Status.PASSED if line["error"] is None else Status.FAILED,
-            error=None if line["error"] is None else _one_line(line["error"]),
-        )
-        for line in lines
-        if "stage" not in line
-    )
+    try:
+        lines = _lines(judge.report, total)
+        results = tuple(_reported(line) for line in lines if "stage" not in line)
+    except (ValueError, TypeError, KeyError) as error:
+        return Verdict(Status.TAMPERED, f"the judge's report is damaged: {type(error).__name__}", ())
     stages = [line for line in lines if "stage" in line]
-    solver_problem = (
-        _problem(solver, [{"stage": "done"}])
-        if solver.signal != signal.SIGKILL or (solver.killed_for != template.ENDED)
-        else None
-    )
-    problem = _problem(judge, [stage for stage in stages if stage["stage"] != "gone"] or [{"stage": "done"}])
-    if problem is None and stages and stages[-1]["stage"] == "gone":
-        problem = solver_problem or (Status.EARLY_EXIT, "the program's process ended during the tests")
-    elif problem is None and solver_problem is not None and len(results) < total:
-        problem = solver_problem
-    if problem is not None:
-        return Verdict(*(solver_problem or problem), results)
-    done = stages[-1] if stages and stages[-1]["stage"] == "done" else {}
+    done = stages[-1] if stages and stages[-1]["stage"] == "done" else None
+    if done is None:
+        # Without "done" the judge has a problem in any case; the solver's, if it has one, is the cause of it.
+        blamed = _problem_of_solver(solver) or _problem(judge, stages)
+        return Verdict(*(blamed or (Status.EARLY_EXIT, "the tests did not come to their end")), results)
     if done.get("invalid"):
         return Verdict(Status.INVALID_TASK, _one_line(done["invalid"]), results)
     for result in results:
         if result.status is not Status.PASSED:
             return Verdict(Status.FAILED, f"test {result.index}: {result.error}", results)
-    if not done or len(results) != total:
-        return Verdict(Status.FAILED, f"{len(results)} of {total} tests reported", results)
+    if len(results) != total:
+        return Verdict(Status.TAMPERED, f"{len(results)} of {total} tests reported", results)
     if done["calls"] == 0:
         return Verdict(Status.INVALID_TASK, "the tests never call the program", results)
     return Verdict(Status.PASSED, "", results)
+
+
+def _problem_of_solver(solver: Ended) -> tuple[Status, str] | None:
+    if solver.signal == signal.SIGKILL and solver.killed_for == template.ENDED:
+        return None  # ended by us, after the judge
+    return _problem(solver, [{"stage": "done"}])
+
+
+def judge_unittests(ended: Ended, tests: UnittestTests) -> Verdict:
+    """Read the report of tests that ran beside the program. Every expected test, and the failing one, must be in it."""
+    if _flooded(ended):
+        return Verdict(*_OUTPUT_LIMIT, ())
+    try:
+        lines = _lines(ended.report, len(tests))
+        results = tuple(_reported(line) for line in lines if "stage" not in line)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        return Verdict(Status.TAMPERED, f"the report is not one of ours: {type(error).__name__}", ())
+    stages = [line for line in lines if "stage" in line]
+    problem = _problem(ended, stages)
+    if problem is not None:
+        return Verdict(*problem, results)
+    if [result.index for result in results] != list(range(len(tests))) or not stages[-1].get("canary_failed"):
+        return Verdict(Status.TAMPERED, "the report lacks tests, or one that must fail has passed", results)
+    for result in results:
+        if result.status is not Status.PASSED:
+            return Verdict(Status.FAILED, f"{tests.names[result.index]}: {result.error}", results)
+    return Verdict(Status.PASSED, "", results)
+
+
+def _reported(line: dict[str, Any]) -> TestResult:
+    error = None if line["error"] is None else _one_line(str(line["error"]))
+    return TestResult(index=line["i"], status=Status.FAILED if error is not None else Status.PASSED, error=error)
 
 
 def judge_output(ended: Ended, index: int, expected: str) -> Verdict:

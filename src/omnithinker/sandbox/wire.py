@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from omnithinker.sandbox.cases import AssertTests, Call, CallTests, StdioTests, Tests
+from omnithinker.sandbox.cases import AssertTests, Call, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.inside.codec import decode, encode
 from omnithinker.sandbox.result import Result, Status, TestResult, Trust
 
@@ -20,6 +20,8 @@ def tests_to_json(tests: Tests) -> dict[str, Any]:
             return {"kind": "stdio", "inputs": tests.inputs, "outputs": tests.outputs}
         case AssertTests():
             return {"kind": "assert", **asdict(tests)}
+        case UnittestTests():
+            return {"kind": "unittest", **asdict(tests)}
 
 
 def tests_from_json(data: dict[str, Any]) -> Tests:
@@ -37,6 +39,8 @@ def tests_from_json(data: dict[str, Any]) -> Tests:
             return StdioTests(tuple(data["inputs"]), tuple(data["outputs"]))
         case "assert":
             return AssertTests(tuple(data["sources"]), data["preamble"], data["entry_point"])
+        case "unittest":
+            return UnittestTests(data["source"], tuple(data["names"]))
     raise ValueError(f"unknown kind of tests {data['kind']!r}")
 
 

@@ -17,14 +17,15 @@ from omnithinker.sandbox.inside.codec import decode, encode
 from omnithinker.sandbox.inside.judge import run_tests
 from omnithinker.sandbox.inside.report import Reporter, describe
 from omnithinker.sandbox.inside.solver import Solver
+from omnithinker.sandbox.inside.unittests import run_unittests
 
 
 def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, channel: Channel | None = None) -> None:
     """Run one request to its end.
 
     Args:
-        request: ``mode`` (``call``, ``stdio``, ``solver`` or ``judge``) and ``code``; for calls ``fn_name`` and
-            encoded ``calls``; for the judge see :func:`run_tests`.
+        request: ``mode`` (``call``, ``stdio``, ``solver``, ``judge`` or ``unittest``) and ``code``; for calls
+            ``fn_name`` and encoded ``calls``; for tests see :func:`run_tests` and :func:`run_unittests`.
         names: the preamble, built-in names included.
         reporter: where results go.
         channel: connection between judge and solver.
@@ -43,6 +44,8 @@ def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, ch
         return
     if request["mode"] == "stdio":
         _run_stdio(code, module, reporter)
+    elif request["mode"] == "unittest":
+        run_unittests(code, module, request, reporter)
     elif channel is not None:
         _run_solver(code, module, channel)
     else:

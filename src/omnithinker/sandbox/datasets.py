@@ -1,0 +1,123 @@
+"""Rows of public data sets as tests: LiveCodeBench, HumanEval and BigCodeBench, by the fields each one has."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import io
+import json
+import pickle
+import zlib
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from omnithinker.errors import DataError
+from omnithinker.sandbox.call_rows import parse_calls
+from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
+from omnithinker.sandbox.compare import TOLERANCE
+
+_LARGEST = 1 << 28
+
+
+class _TextOnly(pickle.Unpickler):
+    """Reads a pickle of built-in values; refuses every class and function, so that nothing can run."""
+
+    def find_class(self, module: str, name: str) -> NoReturn:
+        """Refuse a global.
+
+        Raises:
+            UnpicklingError: always.
+        """
+        raise pickle.UnpicklingError(f"refused: {module}.{name}")
+
+
+def from_dataset(row: Mapping[str, Any]) -> Tests | None:
+    """Tests of a row, or None when it is of none of these data sets.
+
+    LiveCodeBench: ``public_test_cases``, ``private_test_cases`` and ``metadata``. HumanEval: ``test`` with a function
+    ``check``, and ``entry_point``. BigCodeBench: ``test`` with a class of ``unittest``.
+
+    Raises:
+        DataError: it is, but cannot be read.
+    """
+    if "public_test_cases" in row or "private_test_cases" in row:
+        return _live_code_bench(row)
+    if isinstance(row.get("test"), str):
+        return _from_source(row["test"], row.get("entry_point"))
+    return None
+
+
+def _live_code_bench(row: Mapping[str, Any]) -> Tests:
+    names = ("public_test_cases", "private_test_cases")
+    cases = [case for name in names for case in _cases(name, row.get(name))]
+    for case in cases:
+        if not isinstance(case, dict) or not isinstance(case.get("input"), str) or "output" not in case:
+            raise DataError("tests: a case of LiveCodeBench needs 'input' and 'output' as text")
+    if not cases:
+        raise DataError("tests are empty; a row needs at least one test")
+    inputs, outputs = [case["input"] for case in cases], [case["output"] for case in cases]
+    if not any(case.get("testtype") == "functional" for case in cases):
+        return StdioTests(tuple(inputs), tuple(map(str, outputs)))
+    metadata = _json("metadata", row.get("metadata") or "{}")
+    name = metadata.get("func_name") if isinstance(metadata, dict) else None
+    if not isinstance(name, str):
+        raise DataError("tests: functional cases of LiveCodeBench need metadata with 'func_name'")
+    return CallTests(name, parse_calls(inputs, outputs), TOLERANCE)
+
+
+def _cases(name: str, value: Any) -> list[Any]:
+    """A list of cases: as it is, as JSON, or as JSON in a pickle, compressed, in base64."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = _json(name, _unpack(name, value))
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise DataError(f"tests.{name} is not a list of cases")
+    return value
+
+
+def _unpack(name: str, text: str) -> str:
+    try:
+        decompressor = zlib.decompressobj()
+        data = decompressor.decompress(base64.b64decode(text, validate=True), _LARGEST)
+        value = _TextOnly(io.BytesIO(data)).load()
+    except (ValueError, zlib.error, pickle.UnpicklingError, EOFError, IndexError, KeyError) as error:
+        raise DataError(f"tests.{name} is neither JSON nor packed as LiveCodeBench does: {error}") from error
+    if not isinstance(value, str):
+        raise DataError(f"tests.{name} holds a packed {type(value).__name__} instead of text")
+    return value
+
+
+def _json(name: str, value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise DataError(f"tests.{name} is not valid JSON: {error}") from error
+
+
+def _from_source(source: str, entry_point: Any) -> Tests:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise DataError(f"tests.test does not parse: {error}") from error
+    if any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body):
+        if not isinstance(entry_point, str) or not entry_point.isidentifier():
+            raise DataError("tests with a function 'check' need 'entry_point', the name of the function under test")
+        return AssertTests((f"{source}\ncheck(candidate)",), entry_point=entry_point)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and _is_test_case(node)]
+    names = tuple(f"{node.name}.{name}" for node in classes for name in _methods(node))
+    if not names:
+        raise DataError("tests.test has neither a function 'check' nor a unittest class with tests")
+    return UnittestTests(source, names)
+
+
+def _is_test_case(node: ast.ClassDef) -> bool:
+    return any("TestCase" in ast.unparse(base) for base in node.bases)
+
+
+def _methods(node: ast.ClassDef) -> list[str]:
+    functions = [item.name for item in node.body if isinstance(item, ast.FunctionDef)]
+    return [name for name in functions if name.startswith("test")]

@@ -1,0 +1,75 @@
+"""Running ``unittest`` classes in the program's own process: the verdict can be forged, and is marked so.
+
+What makes it harder: what is needed is taken before the program loads, and each run carries a test that must fail,
+under a name drawn at random; a program that makes everything pass makes that one pass too.
+"""
+
+from __future__ import annotations
+
+import types
+import unittest
+from typing import Any
+
+from omnithinker.sandbox.inside.report import Reporter, describe
+
+
+class _Collector(unittest.TestResult):
+    """Remembers the outcome of each test: None for passed, else what went wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcomes: dict[str, str | None] = {}
+
+    def addSuccess(self, test: unittest.TestCase) -> None:
+        """Note a pass."""
+        self.outcomes.setdefault(_name(test), None)
+
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
+        """Note an error."""
+        self.outcomes[_name(test)] = describe(err[1])
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        """Note a failed assertion."""
+        self.outcomes[_name(test)] = describe(err[1])
+
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
+        """A test that was skipped did not pass."""
+        self.outcomes[_name(test)] = f"skipped: {reason}"
+
+    def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any) -> None:
+        """Note a part of a test that failed."""
+        if err is not None:
+            self.outcomes[_name(test)] = describe(err[1])
+
+
+def _name(test: unittest.TestCase) -> str:
+    return f"{type(test).__name__}.{test._testMethodName}"
+
+
+def run_unittests(code: types.CodeType, module: types.ModuleType, request: dict[str, Any], reporter: Reporter) -> None:
+    """Run the tests named in the request in the program's namespace and report each.
+
+    Args:
+        code: the compiled program.
+        module: where it is run.
+        request: ``source`` of the tests, ``names`` of the form ``Class.method``, and ``canary``, a name.
+        reporter: where results go.
+    """
+    suite_class, collector = unittest.TestSuite, _Collector()
+    canary = type(request["canary"], (unittest.TestCase,), {"test": lambda self: self.fail()})
+    try:
+        exec(code, module.__dict__)
+        exec(compile(request["source"], "<tests>", "exec"), module.__dict__)
+        tests = [getattr(module, owner)(method) for owner, method in map(_split, request["names"])]
+    except BaseException as error:
+        reporter.send(stage="load", error=describe(error))
+        return
+    suite_class([canary("test"), *tests]).run(collector)
+    for index, name in enumerate(request["names"]):
+        reporter.send(i=index, error=collector.outcomes.get(name, "was not run"))
+    reporter.send(stage="done", canary_failed=collector.outcomes.get(f"{request['canary']}.test") is not None)
+
+
+def _split(name: str) -> tuple[str, str]:
+    owner, _, method = name.partition(".")
+    return owner, method

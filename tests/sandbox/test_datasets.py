@@ -1,0 +1,126 @@
+"""Rows of LiveCodeBench, HumanEval and BigCodeBench."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+import zlib
+
+import pytest
+
+from omnithinker.errors import DataError
+from omnithinker.sandbox import (
+    AssertTests,
+    Call,
+    CallTests,
+    SandboxSettings,
+    Status,
+    StdioTests,
+    Trust,
+    UnittestTests,
+    open_sandbox,
+    parse_tests,
+)
+
+STDIN = [{"input": "1 2\n", "output": "3\n", "testtype": "stdin"}]
+FUNCTIONAL = [{"input": "[1, 2]\n3", "output": "6", "testtype": "functional"}]
+
+
+def _packed(value):
+    return base64.b64encode(zlib.compress(pickle.dumps(value))).decode()
+
+
+def test_live_code_bench_stdin():
+    row = {"public_test_cases": json.dumps(STDIN), "private_test_cases": _packed(json.dumps(STDIN * 2))}
+    assert parse_tests(row) == StdioTests(("1 2\n",) * 3, ("3\n",) * 3)
+
+
+def test_live_code_bench_functional():
+    row = {"public_test_cases": json.dumps(FUNCTIONAL), "metadata": json.dumps({"func_name": "total"})}
+    assert parse_tests(row) == CallTests("total", (Call(([1, 2], 3), 6),))
+
+
+class Evil:
+    def __reduce__(self):
+        return (os.system, ("touch /tmp/omnithinker-pickle-ran",))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"private_test_cases": _packed(Evil())}, "refused: .*system"),
+        ({"private_test_cases": _packed(["x"])}, "packed list instead of text"),
+        ({"private_test_cases": "!!"}, "neither JSON nor packed"),
+        ({"public_test_cases": json.dumps(FUNCTIONAL)}, "func_name"),
+        ({"public_test_cases": "[]"}, "at least one test"),
+        ({"public_test_cases": '[{"input": "1"}]'}, "needs 'input' and 'output'"),
+        ({"public_test_cases": "{}"}, "not a list of cases"),
+        ({"test": "def check(candidate):\n    assert candidate(1)"}, "entry_point"),
+        ({"test": "x = 1"}, "neither a function 'check' nor"),
+        ({"test": "def ("}, "does not parse"),
+    ],
+)
+def test_bad_rows_say_what_is_wrong(row, message):
+    with pytest.raises(DataError, match=message):
+        parse_tests(row)
+    assert not os.path.exists("/tmp/omnithinker-pickle-ran")
+
+
+CHECK = "METADATA = {}\ndef check(candidate):\n    assert candidate([1.0, 2.0]) == 1.5\n"
+CASES = """import unittest
+class TestCases(unittest.TestCase):
+    def test_one(self):
+        self.assertEqual(task_func(1), 2)
+    def test_two(self):
+        with self.assertRaises(TypeError):
+            task_func("x")
+"""
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with open_sandbox(SandboxSettings(slots=1, cpu_seconds=1, in_process_tests=True)) as opened:
+        yield opened
+
+
+def test_human_eval(sandbox):
+    tests = parse_tests({"test": CHECK, "entry_point": "mean"})
+    assert isinstance(tests, AssertTests)
+    assert sandbox.run("def mean(x):\n    return sum(x) / len(x)", tests).status is Status.PASSED
+    assert sandbox.run("def mean(x):\n    return sum(x)", tests).status is Status.FAILED
+    assert sandbox.run("mean = 1.5", tests).status is Status.FAILED
+
+
+def test_unittest_classes_run_in_process_and_say_so(sandbox):
+    tests = parse_tests({"test": CASES, "entry_point": "task_func"})
+    assert tests == UnittestTests(CASES, ("TestCases.test_one", "TestCases.test_two"))
+    right = sandbox.run("def task_func(n):\n    return n + 1", tests)
+    assert (right.status, right.passed, right.trust) == (Status.PASSED, 2, Trust.IN_PROCESS)
+    wrong = sandbox.run("def task_func(n):\n    return n", tests)
+    assert (wrong.status, wrong.passed) == (Status.FAILED, 0)
+    assert wrong.detail.startswith("TestCases.test_one: AssertionError: 1 != 2")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\nos._exit(0)",
+        "import unittest\nunittest.TestCase.run = lambda self, result=None: result.addSuccess(self)",
+        "import unittest\nunittest.TestCase.assertEqual = lambda *a: None\nunittest.TestCase.fail = lambda *a: None\n"
+        "def task_func(n):\n    raise TypeError",
+        "import unittest\nunittest.case._Outcome.testPartExecutor = __import__('contextlib').nullcontext",
+        "import unittest\nclass E:\n    def __eq__(self, o): return True\ndef task_func(n):\n    return 1",
+    ],
+)
+def test_plain_cheats_in_process_fail(sandbox, code):
+    result = sandbox.run(code, parse_tests({"test": CASES}))
+    assert result.status is not Status.PASSED
+
+
+def test_unittest_classes_are_refused_unless_allowed():
+    with open_sandbox(SandboxSettings(slots=1)) as sandbox:
+        result = sandbox.run("def task_func(n):\n    return n + 1", parse_tests({"test": CASES}))
+    assert result.status is Status.INVALID_TASK
+    assert "sandbox.in_process_tests = true" in result.detail
