@@ -28,7 +28,7 @@ _WRONG = "\ndef add(a, b):\n    return -1\n"
 
 
 def _attempt(*statements: str) -> str:
-    """Each statement must fail; those that do not are reported."""
+    """Each statement must fail; those that do not are reported. Chosen to do no harm where they succeed."""
     lines = ["import os, sys, ctypes, socket, subprocess, signal, resource, mmap, threading, time"]
     lines.append("libc = ctypes.CDLL(None, use_errno=True)")
     lines.append("def must(ok):\n    if ok: raise OSError")
@@ -77,7 +77,10 @@ PROGRAMS: dict[str, str] = {
         f"os.mkfifo('/tmp/{MARKER}')",
     ),
     "change files": _attempt(
-        "os.chmod('/tmp', 0o777)", "os.utime('/tmp')", "os.chown('/tmp', 0, 0)", "os.truncate('/etc/hostname', 0)"
+        "os.chmod('/tmp', 0o1777)",
+        "os.utime('/tmp')",
+        "os.chown('/tmp', 0, 0)",
+        "os.truncate('/etc/hostname', os.stat('/etc/hostname').st_size)",
     ),
     "read files": "for p in ('/etc/shadow', '/etc/passwd', '/etc/hostname', '/root/.bashrc', SECRET_FILE):\n"
     "    try: print('ABILITY', open(p).read()[:200])\n    except OSError: pass" + _WRONG,
@@ -104,12 +107,12 @@ PROGRAMS: dict[str, str] = {
     "signals": _attempt(
         "os.kill(os.getppid(), 0)",
         "os.kill(1, 0)",
-        "os.kill(-1, 9)",
-        "os.kill(0, 9)",
-        "os.killpg(0, 9)",
+        "os.kill(-1, 0)",
+        "os.kill(0, 0)",
+        "os.killpg(0, 0)",
         "signal.raise_signal(signal.SIGUSR2)",
         "signal.pthread_kill(threading.get_ident(), signal.SIGUSR2)",
-        "signal.pidfd_send_signal(os.pidfd_open(os.getppid()), 9)",
+        "signal.pidfd_send_signal(os.pidfd_open(os.getppid()), 0)",
     ),
     "signals by descriptor": "import fcntl, os\ntry:\n    fcntl.fcntl(1, 8, os.getppid())\n    print('ABILITY')\n"
     "except OSError: pass" + _WRONG,
