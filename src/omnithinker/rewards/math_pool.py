@@ -62,17 +62,13 @@ class _Worker:
         return self._process.pid
 
     def ask(self, gold: str, answer: str, wall_seconds: float) -> str | None:
-        """The worker's reply; None when it died or overran its wall time, and is of no more use."""
+        """The worker's reply; empty when it died, None when it overran its wall time (then it is of no more use)."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write((json.dumps([gold, answer]) + "\n").encode())
         except OSError:
-            return None
+            return ""
         return self._read(wall_seconds)
-
-    def alive(self) -> bool:
-        """Whether the process still runs."""
-        return self._process.poll() is None
 
     def kill(self) -> None:
         """End the process with its child and free its pipes."""
@@ -89,7 +85,7 @@ class _Worker:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             if not selector.select(wall_seconds):
                 return None
-        return os.read(self._process.stdout.fileno(), 64).decode().strip() or None
+        return os.read(self._process.stdout.fileno(), 64).decode().strip()
 
 
 class MathPool:
@@ -168,15 +164,15 @@ class MathPool:
         try:
             reply = worker.ask(gold, answer, self._wall_seconds)
         finally:
-            if reply is not None:
+            if reply:
                 self._idle.put(worker)
-        if reply is not None:
+            else:
+                worker.kill()
+        if reply:
             return Equality(reply)
-        overran = worker.alive()
-        worker.kill()
         with self._lock:
             self.restarts += 1
-        return Equality.TIMEOUT if overran else Equality.CRASHED
+        return Equality.TIMEOUT if reply is None else Equality.CRASHED
 
     def _take(self) -> _Worker:
         try:

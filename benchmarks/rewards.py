@@ -1,0 +1,164 @@
+"""How fast the math reward and the chat judge are: ``python benchmarks/rewards.py [quick|mixed|bombs|judge ...]``.
+
+quick   normalise and decide pairs that need no computer algebra, one core
+mixed   answers as models write them, two verifier processes, nothing remembered
+bombs   2,000 answers of which 50 keep computer algebra busy until their deadline
+judge   1,000 judgments, 200 ms latency each, 64 in flight (ideal: 3.2 s)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import resource
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from omnithinker.judge.chat import ChatJudge
+from omnithinker.recipe import ChatJudgeSettings
+from omnithinker.rewards.math_answer import MathAnswer, quick_verdict
+from omnithinker.rewards.math_pool import Equality, MathPool
+from omnithinker.rewards.math_text import normalise
+from omnithinker.types import Completion, Prompt, Undefined
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+CASES = [json.loads(line) for line in (ROOT / "tests/golden/math_cases.jsonl").read_text("utf-8").splitlines()]
+ENDLESS = r"\prod_{n=1}^{9999}(n^n+%d)"
+
+
+def quick() -> None:
+    pairs = [(case["gold"], case["answer"]) for case in CASES if case["kind"] in ("integers", "decimals", "fractions")]
+    pairs = [pair for pair in pairs if isinstance(quick_verdict(*map(normalise, pair)), Equality)]
+    rounds = 200
+    started = time.process_time()
+    for _ in range(rounds):
+        for gold, answer in pairs:
+            quick_verdict(gold, normalise(answer))
+    seconds = time.process_time() - started
+    print(f"quick: {rounds * len(pairs) / seconds:,.0f} pairs/s of CPU time (normalising included)")
+
+
+def mixed_load(groups: int, seed: int) -> list[tuple[str, list[str]]]:
+    """Groups of 8 answers: mostly plain numbers, a quarter formulas of which each is written differently."""
+    rng = random.Random(seed)
+    formulas = [
+        (r"\frac{%d\sqrt{%d}}{%d}", r"\frac{%d}{%d}\sqrt{%d}"),
+        (r"%dx^2+%dx-%d", r"%dx^2 + x\cdot %d - %d"),
+        (r"(%d, %d, %d)", r"\left(%d,%d,%d\right)"),
+        (r"%d\pi+\frac{%d}{%d}", r"\frac{%d}{%d}+%d\pi"),
+    ]
+    load = []
+    for _ in range(groups):
+        numbers = [rng.randrange(2, 99) for _ in range(3)]
+        if rng.random() < 0.25:
+            gold, other = rng.choice(formulas)
+            wrong = [[number + rng.randrange(3) for number in numbers] for _ in range(6)]
+            answers = [gold % tuple(numbers), *(rng.choice((gold, other)) % tuple(w) for w in wrong), "no idea"]
+            load.append((gold % tuple(numbers), answers))
+        else:
+            gold = str(numbers[0] * numbers[1])
+            load.append((gold, [gold, f"${gold}$", f"{gold}.0", *(str(rng.randrange(9999)) for _ in range(4)), "x=3"]))
+    return load
+
+
+def score(load: list[tuple[str, list[str]]], pool: MathPool) -> tuple[float, list[object]]:
+    """Seconds and values for a load, groups scored by 16 threads as in training."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    reward = MathAnswer(pool)
+
+    def one(group: tuple[str, list[str]]) -> list[object]:
+        prompt = Prompt(task="math", index=0, text="", row={"answer": group[0]})
+        return list(reward.score_group(prompt, [Completion(text=f"<answer>{text}</answer>") for text in group[1]]))
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(16) as threads:
+        values = [value for values in threads.map(one, load) for value in values]
+    return time.perf_counter() - started, values
+
+
+def warm(pool: MathPool) -> None:
+    """Start both processes before the clock."""
+    for future in [pool.submit("x+1", f"x+{number}") for number in range(8)]:
+        future.result()
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of the children that have ended."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def mixed() -> None:
+    load = mixed_load(1000, 0)
+    started = cpu_seconds()
+    with MathPool(2) as pool:
+        warm(pool)
+        seconds, values = score(load, pool)
+    used = cpu_seconds() - started
+    print(
+        f"mixed: {len(values) / seconds:,.0f} answers/s on 2 processes ({len(values)} answers in {seconds:.1f} s; CPU "
+        f"time {used:.1f} s with start-up, so {2 * len(values) / used:,.0f} answers/s on 2 free cores)"
+    )
+
+
+def bombs() -> None:
+    load = mixed_load(250, 1)
+    for number in range(50):
+        load[number * 5][1][-1] = ENDLESS % number
+    with MathPool(2, cpu_seconds=1.0) as pool:
+        warm(pool)
+        seconds, values = score(load, pool)
+    undefined = sum(isinstance(value, Undefined) for value in values)
+    print(
+        f"bombs: {len(values)} answers in {seconds:.1f} s (50 deadlines of 1 s on 2 processes are 25 s); "
+        f"{undefined} undefined, {len(values) - undefined} decided"
+    )
+
+
+def judge() -> None:
+    async def everything(judge: ChatJudge, count: int) -> None:
+        calls = (judge.compare(request="r", answer_a=f"{i}", answer_b="b", row={}) for i in range(count))
+        await asyncio.gather(*calls)
+
+    async def measure(judge: ChatJudge) -> float:
+        await everything(judge, 64)  # connections and imports
+        started = time.perf_counter()
+        await everything(judge, 1000)
+        return time.perf_counter() - started
+
+    server = subprocess.Popen([sys.executable, __file__, "server"], stdout=subprocess.PIPE, text=True)
+    try:
+        url = server.stdout.readline().strip() if server.stdout else ""
+        settings = ChatJudgeSettings(model="m", base_url=url, concurrency=64)
+        started = time.process_time()
+        seconds = asyncio.run(measure(ChatJudge(settings)))
+        used = time.process_time() - started
+    finally:
+        server.kill()
+        server.wait()
+    print(
+        f"judge: 1,000 judgments in {seconds:.2f} s, {seconds / 3.2:.2f} x the ideal 3.2 s; CPU time {used:.2f} s, "
+        "imports included"
+    )
+
+
+def serve() -> None:
+    """The endpoint, in a process of its own so that it does not share the judge's interpreter."""
+    from tests.judge.fake_endpoint import FakeEndpoint, Reply
+
+    with FakeEndpoint() as endpoint:
+        endpoint.answer = lambda body: Reply(delay_s=0.2)
+        print(endpoint.url, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ["quick", "mixed", "bombs", "judge"]:
+        {"quick": quick, "mixed": mixed, "bombs": bombs, "judge": judge, "server": serve}[name]()
