@@ -19,6 +19,8 @@ from itertools import accumulate, chain, combinations, count, groupby, permutati
 from math import ceil, comb, factorial, floor, gcd, inf, isqrt, lcm, log, log2, sqrt
 from copy import deepcopy
 
+exit = quit = sys.exit  # the interpreter runs without the module that defines them
+
 class ListNode:
     def __init__(self, val=0, next=None):
         self.val = val

@@ -36,6 +36,7 @@ def main() -> None:
     """Prepare, report what confinement works, then serve until the owner is gone."""
     options = json.loads(sys.argv[1])
     control = socket.socket(fileno=options["control"])
+    sys.argv[:] = ["solution.py"]
     sys.path += options["path"]
     names = preamble.build()
     for name in options["preload"]:

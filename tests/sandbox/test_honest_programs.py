@@ -1,0 +1,115 @@
+"""What honest solutions commonly do works inside: confinement must not cost right answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from omnithinker.sandbox import SandboxSettings, Status, open_sandbox, parse_tests, slot
+from tests.sandbox import hostile
+
+CALLS, STDIO = parse_tests(hostile.CALLS), parse_tests(hostile.STDIO)
+
+FUNCTIONS = {
+    "typing names": "def add(a: int, b: Optional[List[int]]) -> Dict[str, int]:\n    return a + b",
+    "helpers": "def add(a, b):\n    return reduce(lambda x, y: x + y, Counter({'x': a, 'y': b}).values())",
+    "star imports": "from math import *\nfrom typing import *\ndef add(a, b):\n    return floor(a + b)",
+    "dataclass": "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    "@dataclass(order=True)\nclass P:\n    x: int\n    y: list[int]\ndef add(a, b):\n    return P(a + b, []).x",
+    "named tuple and enum": "from enum import Enum\nclass E(Enum):\n    A = 1\nP = namedtuple('P', 'x y')\n"
+    "def add(a, b):\n    return sum(P(a, b)) * E.A.value",
+    "int subclass": "from enum import IntEnum\nclass E(IntEnum):\n    A = 3\n    B = 7\n"
+    "def add(a, b):\n    return E(a + b)",
+    "deep recursion": "import sys\nsys.setrecursionlimit(10 ** 6)\n"
+    "def down(n):\n    return 0 if n == 0 else 1 + down(n - 1)\n"
+    "def add(a, b):\n    return down(20000) - 20000 + a + b",
+    "threads": "import threading, queue\ndef add(a, b):\n    q = queue.Queue()\n"
+    "    t = threading.Thread(target=lambda: q.put(a + b))\n    t.start()\n    t.join()\n    return q.get()",
+    "pool of threads": "from concurrent.futures import ThreadPoolExecutor\ndef add(a, b):\n"
+    "    with ThreadPoolExecutor(2) as p:\n        return sum(p.map(int, [a, b]))",
+    "asyncio-free coroutine": "async def f(x):\n    return x\ndef add(a, b):\n    try: f(a + b).send(None)\n"
+    "    except StopIteration as e: return e.value",
+    "clocks and chance": "import time, random, datetime, uuid, secrets\ndef add(a, b):\n"
+    "    time.sleep(0.001), random.random(), uuid.uuid4(), secrets.token_hex()\n"
+    "    datetime.datetime.now(), time.perf_counter()\n    return a + b",
+    "library of numbers": "import decimal, fractions, statistics, cmath, numbers\ndef add(a, b):\n"
+    "    return int(fractions.Fraction(a) + decimal.Decimal(b).__int__())",
+    "text": "import re, string, textwrap, difflib, json, csv, io, hashlib, base64, zlib, struct\ndef add(a, b):\n"
+    "    return sum(map(int, re.findall(r'\\d+', json.dumps([a, b]))))",
+    "output on the way": "def add(a, b):\n    print('debug', a, b)\n    return a + b",
+    "silenced output": "import os, contextlib\ndef add(a, b):\n"
+    "    with open(os.devnull, 'w') as f, contextlib.redirect_stdout(f): print('x')\n    return a + b",
+    "main guard": "def add(a, b):\n    return a + b\nif __name__ == '__main__':\n    raise SystemExit(1)",
+    "own ListNode": "class ListNode:\n    def __init__(self, x):\n        self.x = x\n"
+    "def add(a, b):\n    return ListNode(a + b).x",
+    "name of a helper": "def product(a, b):\n    return a * b\ndef add(a, b):\n    return product(a, 1) + b",
+    "limits lowered": "import resource\nresource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20))\n"
+    "def add(a, b):\n    return a + b",
+    "time zone": "from zoneinfo import ZoneInfo\nimport datetime\ndef add(a, b):\n"
+    "    datetime.datetime.now(ZoneInfo('UTC'))\n    return a + b",
+}
+PROGRAMS = {
+    "readline": "import sys\ninput = sys.stdin.readline\nprint(sum(map(int, input().split())))",
+    "buffer": "import sys\nsys.stdout.write(str(sum(map(int, sys.stdin.buffer.read().split()))))",
+    "open(0)": "print(sum(map(int, open(0).read().split())))",
+    "bytes out": "import os, sys\nos.write(1, str(sum(map(int, sys.stdin.read().split()))).encode())",
+    "fileinput": "import fileinput\nprint(*(sum(map(int, line.split())) for line in fileinput.input()))",
+    "main in a thread with a large stack": "import sys, threading\nsys.setrecursionlimit(10 ** 6)\n"
+    "threading.stack_size(1 << 26)\ndef main():\n    print(sum(map(int, input().split())))\n"
+    "threading.Thread(target=main).start()",
+    "at exit": "import atexit, io, os, sys\nout = io.StringIO()\n"
+    "atexit.register(lambda: os.write(1, out.getvalue().encode()))\n"
+    "sys.stdout = out\nprint(sum(map(int, sys.stdin.read().split())))",
+    "exit": "import sys\nprint(sum(map(int, input().split())))\nsys.exit()",
+    "exit function": "print(sum(map(int, input().split())))\nexit(0)",
+    "end of input": "import sys\ntotal = 0\nwhile True:\n    try: total += sum(map(int, input().split()))\n"
+    "    except EOFError: break\nprint(total)",
+    "main guard": "def main():\n    print(sum(map(int, input().split())))\nif __name__ == '__main__':\n    main()",
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with open_sandbox(SandboxSettings(slots=1)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function(sandbox, name):
+    result = sandbox.run(FUNCTIONS[name], CALLS)
+    assert (result.status, result.detail) == (Status.PASSED, "")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(sandbox, name):
+    result = sandbox.run(PROGRAMS[name], STDIO)
+    assert (result.status, result.detail) == (Status.PASSED, "")
+
+
+def test_the_same_program_gives_the_same_order_in_every_slot():
+    code = "def order():\n    return list({'a', 'b', 'c', 'd', 'e', 'f'})"
+    tests = parse_tests({"fn_name": "order", "inputs": [[]], "outputs": [None]})
+    seen = set()
+    for _ in range(3):
+        with open_sandbox(SandboxSettings(slots=1)) as sandbox:
+            seen.add(sandbox.run(code, tests).tests[0].got)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("layer", "sabotage", "program"),
+    [
+        ("landlock", "confine.landlock_abi = lambda: 0", "read files"),
+        ("seccomp", "confine.seccomp.supported = lambda: False", "sockets"),
+    ],
+)
+def test_a_layer_that_does_not_work_is_noticed(monkeypatch, tmp_path, layer, sabotage, program):
+    """Also shows that the hostile programs tell confinement from its absence."""
+    secret = tmp_path / "token"
+    secret.write_text(hostile.SECRET)
+    broken = f"from omnithinker.sandbox.inside import confine\n{sabotage}\ntemplate.main()"
+    monkeypatch.setattr(slot, "_BOOT", slot._BOOT.replace("template.main()", broken))
+    settings = hostile.settings().model_copy(update={"level": "weak"})
+    with open_sandbox(settings) as sandbox:
+        assert sandbox.level == "weak"
+        assert not any(name.startswith(layer) for name in sandbox.layers)
+        assert hostile.problems(sandbox, sandbox.processes, program, CALLS, str(secret)) != []
