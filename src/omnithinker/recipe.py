@@ -164,8 +164,8 @@ class ChatJudgeSettings(Settings):
     """Endpoint; by default the ``openai`` package's own."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key. The key itself never enters a recipe or a log."""
-    temperature: float | None = 0.4
-    """Sent with each request; leave out where the model refuses it."""
+    temperature: float | Literal["default"] = 0.4
+    """Sent with each request; ``default`` sends none, for models that refuse it."""
     max_tokens: int = Field(1024, ge=1)
     """Longest verdict, reasoning included."""
     concurrency: int = Field(16, ge=1)

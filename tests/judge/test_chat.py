@@ -71,7 +71,7 @@ def test_the_last_verdict_counts(server: FakeEndpoint, text: str, verdict: Verdi
 
 def test_request_carries_model_texts_and_sampling(server: FakeEndpoint) -> None:
     ask(ChatJudge(settings(server, max_tokens=77)))
-    ask(ChatJudge(settings(server, temperature=None)))
+    ask(ChatJudge(settings(server, temperature="default")))
     first, second = server.requests
     assert (first["model"], first["temperature"], first["max_completion_tokens"]) == ("m", 0.4, 77)
     assert "temperature" not in second

@@ -114,7 +114,7 @@ class Endpoint:
 
     def _body(self, messages: list[Message]) -> dict[str, Any]:
         body: dict[str, Any] = {"messages": messages, "max_completion_tokens": self.settings.max_tokens}
-        if self.settings.temperature is not None:
+        if self.settings.temperature != "default":
             body["temperature"] = self.settings.temperature
         return body
 
