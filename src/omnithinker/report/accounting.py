@@ -1,0 +1,113 @@
+"""What went wrong, what was cut off, under which settings and in how much time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from omnithinker.recipe import Recipe
+from omnithinker.report.collect import Run, Study
+from omnithinker.report.tables import MISSING, Cell, Table, number
+
+
+def runs_table(study: Study) -> Table:
+    """One row per run: time, completions, truncated share, undefined rewards by cause."""
+    runs = [study.base] if study.base else []
+    runs += [run for group in study.groups for run in group.runs]
+    return Table(
+        "Every run",
+        "Truncated: share of training completions that reached the token limit. Undefined rewards leave the update "
+        "and every mean; they are counted here by cause.",
+        ("run", "steps", "completions", "truncated", "time", "undefined rewards"),
+        tuple(_row(run, study) for run in runs),
+        words_last=True,
+    )
+
+
+def _row(run: Run, study: Study) -> tuple[Cell, ...]:
+    drawn = _sum(run, "completions")
+    causes = undefined_causes(run)
+    words = ", ".join(f"{name} {count}" for name, count in causes.most_common()) or "none"
+    held_out = sum(result.undefined for result in run.results.values())
+    if held_out:
+        words += f"; {held_out} in the final evaluation"
+    seconds = run.manifest.get("seconds")
+    return (
+        Cell(run.folder if run.folder != "." else study.title),
+        Cell(str(len(run.steps)) if run.steps else "–"),
+        Cell(f"{drawn:,.0f}") if drawn else MISSING,
+        Cell(f"{100 * truncated_share(run):.1f} %") if drawn else MISSING,
+        MISSING if seconds is None else Cell(duration(seconds)),
+        Cell(words, tone="bad" if causes or held_out else ""),
+    )
+
+
+def undefined_causes(run: Run) -> Counter[str]:
+    """Undefined components during training, by ``task: component, cause``."""
+    found: Counter[str] = Counter()
+    for step in run.steps:
+        for key, count in step.items():
+            parts = key.split("/", 4)
+            if len(parts) == 5 and parts[0] == "task" and parts[2] == "undefined":
+                found[f"{parts[1]}: {parts[3]}, {parts[4]}"] += count
+    return found
+
+
+def truncated_share(run: Run) -> float:
+    """Share of training completions that reached the token limit."""
+    weighted = total = 0.0
+    for step in run.steps:
+        for key, share in step.items():
+            if key.startswith("task/") and key.endswith("/truncated") and share is not None:
+                drawn = step.get(key.removesuffix("truncated") + "completions", 0)
+                weighted, total = weighted + share * drawn, total + drawn
+    return weighted / total if total else 0.0
+
+
+def _sum(run: Run, measure: str) -> float:
+    return sum(
+        value
+        for step in run.steps
+        for key, value in step.items()
+        if key.startswith("task/") and key.count("/") == 2 and key.endswith(f"/{measure}") and value is not None
+    )
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, as far as they matter."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{number(seconds, 1)} s"
+
+
+def environment(study: Study) -> list[tuple[str, str]]:
+    """Versions and confinement, as the result files tell; several where runs differ."""
+    found: dict[str, list[str]] = {}
+    runs = ([study.base] if study.base else []) + [run for group in study.groups for run in group.done]
+    for run in runs:
+        facts: dict[str, Any] = {"sandbox": run.manifest.get("sandbox")} | dict(run.manifest.get("versions") or {})
+        for name, value in facts.items():
+            values = found.setdefault(name, [])
+            if value is not None and str(value) not in values:
+                values.append(str(value))
+    total = sum(run.manifest.get("seconds") or 0 for run in runs)
+    shown = [(name, ", ".join(values)) for name, values in found.items() if values]
+    return [*shown, ("time, all runs", duration(total))] if runs else shown
+
+
+def settings(recipe: Recipe) -> list[tuple[str, str]]:
+    """Every resolved setting, flat: ``training.learning_rate`` and its value."""
+    return list(_flat(recipe.model_dump(mode="json", exclude_none=True), ""))
+
+
+def _flat(value: Any, prefix: str) -> Iterable[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from _flat(child, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list):
+        yield prefix, ", ".join(map(str, value))
+    else:
+        yield prefix, f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,262 @@
+"""Reads a study or run folder, however far it has come, into frozen records. Needs no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from omnithinker.errors import DataError
+from omnithinker.files import read_json, read_json_lines
+from omnithinker.recipe import Recipe
+from omnithinker.recipe_file import load_recipe
+from omnithinker.types import EvalResult
+
+Kind = Literal["base", "single", "curriculum", "joint", "other"]
+"""What a run trained; ``other`` is a baseline this package has no chapter for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One evaluation during or after training."""
+
+    step: int
+    """Training steps finished."""
+    results: Mapping[str, EvalResult]
+    """By task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training run (or the base evaluation) as its folder tells it."""
+
+    kind: Kind
+    """What it trained."""
+    subject: str
+    """Task of a single-task run; ``best``, ``worst`` or an order ``a>b>c`` of a curriculum; otherwise a name."""
+    seed: int | None
+    """Seed, where several were run."""
+    folder: str
+    """Name of its folder."""
+    order: tuple[str, ...]
+    """Tasks in training order; empty until finished."""
+    results: Mapping[str, EvalResult]
+    """Evaluation at the end, by task; empty until finished."""
+    checks: tuple[Check, ...]
+    """Evaluations along the way, by rising step."""
+    steps: tuple[Mapping[str, Any], ...]
+    """Lines of metrics.jsonl."""
+    manifest: Mapping[str, Any]
+    """The rest of result.json: seconds, versions, sandbox, completions ..."""
+
+    @property
+    def done(self) -> bool:
+        """True when the run is finished and evaluated."""
+        return bool(self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class RunGroup:
+    """The same run under one or several seeds."""
+
+    kind: Kind
+    """What they trained."""
+    subject: str
+    """As in :class:`Run`."""
+    runs: tuple[Run, ...]
+    """One per seed that has been started; may be empty."""
+    expected: int
+    """Seeds the recipe asks for."""
+
+    @property
+    def done(self) -> tuple[Run, ...]:
+        """Finished runs."""
+        return tuple(run for run in self.runs if run.done)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Training order, as far as it is known."""
+        return next((run.order for run in self.runs if run.order), ())
+
+    @property
+    def label(self) -> str:
+        """Short name for tables and legends."""
+        match self.kind:
+            case "single":
+                return f"{self.subject} alone"
+            case "curriculum" if self.subject in ("best", "worst"):
+                return f"curriculum, {self.subject} order"
+            case "curriculum":
+                return "curriculum " + self.subject.replace(">", " > ")
+            case "joint":
+                return "joint training"
+            case _:
+                return self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Everything a folder holds."""
+
+    folder: Path
+    """Where it was read from."""
+    title: str
+    """Name of the folder."""
+    tasks: tuple[str, ...]
+    """[K] in the recipe's order."""
+    recipe: Recipe | None
+    """Resolved settings."""
+    base: Run | None
+    """Evaluation of the base model, once done."""
+    groups: tuple[RunGroup, ...]
+    """Training runs, in the order in which a study runs them."""
+    plan: Mapping[str, Any] | None
+    """plan.json."""
+
+    def of(self, kind: Kind) -> list[RunGroup]:
+        """Groups of one kind."""
+        return [group for group in self.groups if group.kind == kind]
+
+    @property
+    def compared(self) -> list[RunGroup]:
+        """Finished groups that train every task: what a study compares at the end."""
+        return [group for group in self.groups if group.kind != "single" and group.done]
+
+    @property
+    def missing(self) -> list[str]:
+        """Parts that are not there yet, in words."""
+        if self.recipe is None or self.is_single_run:
+            return []
+        found = [] if self.base else ["base evaluation"]
+        found += [
+            group.label + (f" ({len(group.done)} of {group.expected} seeds)" if group.expected > 1 else "")
+            for group in self.groups
+            if len(group.done) < group.expected
+        ]
+        return found if self.plan else [*found, "plan"]
+
+    @property
+    def is_single_run(self) -> bool:
+        """True for the folder of one run."""
+        return len(self.groups) == 1 and self.groups[0].runs != () and self.groups[0].runs[0].folder == "."
+
+
+def read_folder(folder: Path) -> Study:
+    """Read a study folder or a run folder.
+
+    Raises:
+        DataError: it is neither, or one of its files is damaged.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give the folder of a study or a run")
+    file = folder / "recipe.toml"
+    recipe = load_recipe(file) if file.exists() else None
+    if (folder / "result.json").exists() or (folder / "metrics.jsonl").exists():
+        return _single_run(folder, recipe)
+    known = {name for name, *_ in _expected(recipe)} if recipe else set()
+    others = sorted(path.parent for path in folder.glob("*/result.json") if path.parent.name not in known)
+    if recipe is None and not others:
+        raise DataError(f"{folder}: holds neither recipe.toml nor result.json; give the folder of a study or a run")
+    groups = _groups(folder, recipe, others)
+    bases = [run for group in groups if group.kind == "base" for run in group.done]
+    plan = folder / "plan.json"
+    return Study(
+        folder=folder,
+        title=folder.resolve().name,
+        tasks=tuple(recipe.tasks) if recipe else _tasks(groups),
+        recipe=recipe,
+        base=bases[0] if bases else None,
+        groups=tuple(group for group in groups if group.kind != "base"),
+        plan=read_json(plan) if plan.exists() else None,
+    )
+
+
+def _single_run(folder: Path, recipe: Recipe | None) -> Study:
+    run = _run(folder, "other", folder.resolve().name, None, ".")
+    group = RunGroup("other", str(run.manifest.get("name", run.subject)), (run,), 1)
+    tasks = tuple(recipe.tasks) if recipe else _tasks([group])
+    return Study(folder, folder.resolve().name, tasks, recipe, None, (group,), None)
+
+
+def _tasks(groups: Sequence[RunGroup]) -> tuple[str, ...]:
+    names = [task for group in groups for run in group.runs for task in run.results]
+    return tuple(dict.fromkeys(names))
+
+
+def _expected(recipe: Recipe) -> list[tuple[str, Kind, str, int | None]]:
+    """Folder, kind, subject and seed of every stage that evaluates a model, as a study names them."""
+    seeds = recipe.study.seeds
+    stages: list[tuple[str, Kind, str]] = [(f"single-{task}", "single", task) for task in recipe.tasks]
+    stages += [(f"curriculum-{order.replace('>', '-')}", "curriculum", order) for order in recipe.study.orders]
+    stages += [("joint", "joint", "")] * recipe.study.joint
+    found: list[tuple[str, Kind, str, int | None]] = [("base", "base", "", None)]
+    for name, kind, subject in stages:
+        for seed in seeds:
+            found.append((name + f"-seed{seed}" * (len(seeds) > 1), kind, subject, seed if len(seeds) > 1 else None))
+    return found
+
+
+def _groups(folder: Path, recipe: Recipe | None, others: Sequence[Path]) -> list[RunGroup]:
+    wanted = _expected(recipe) if recipe else []
+    wanted += [(path.name, *_guess(path.name)) for path in others]
+    members: dict[tuple[Kind, str], list[tuple[str, int | None]]] = {}
+    for name, kind, subject, seed in wanted:
+        members.setdefault((kind, subject), []).append((name, seed))
+    return [
+        RunGroup(
+            kind,
+            subject,
+            tuple(_run(folder / name, kind, subject, seed, name) for name, seed in stages if (folder / name).is_dir()),
+            len(stages),
+        )
+        for (kind, subject), stages in members.items()
+    ]
+
+
+def _guess(name: str) -> tuple[Kind, str, int | None]:
+    """What a folder that no recipe announces holds, by its name."""
+    seeded = re.fullmatch(r"(.*)-seed(\d+)", name)
+    stem, seed = (seeded[1], int(seeded[2])) if seeded else (name, None)
+    kind, _, subject = stem.partition("-")
+    if kind in ("single", "curriculum") and subject:
+        return ("single" if kind == "single" else "curriculum"), subject, seed
+    if stem in ("base", "joint"):
+        return ("base" if stem == "base" else "joint"), "", seed
+    return "other", stem, seed
+
+
+def _run(path: Path, kind: Kind, subject: str, seed: int | None, name: str) -> Run:
+    manifest: dict[str, Any] = read_json(path / "result.json") if (path / "result.json").exists() else {}
+    checks = [_check(file) for file in (path / "eval").glob("step-*.json")]
+    return Run(
+        kind=kind,
+        subject=subject,
+        seed=seed,
+        folder=name,
+        order=tuple(manifest.get("order", ())),
+        results=_results(manifest, path / "result.json"),
+        checks=tuple(sorted(checks, key=lambda check: check.step)),
+        steps=tuple(read_json_lines(path / "metrics.jsonl")),
+        manifest={key: value for key, value in manifest.items() if key != "tasks"},
+    )
+
+
+def _check(file: Path) -> Check:
+    value = read_json(file)
+    if not isinstance(value, dict) or not isinstance(value.get("step"), int):
+        raise DataError(f"{file}: not an evaluation; remove it, or evaluate again")
+    return Check(value["step"], _results(value, file))
+
+
+def _results(manifest: Mapping[str, Any], file: Path) -> dict[str, EvalResult]:
+    """Evaluations of a file; fields that a later version may add are passed over."""
+    known = {field.name for field in fields(EvalResult)}
+    try:
+        return {
+            task: EvalResult(**{key: value for key, value in result.items() if key in known})
+            for task, result in manifest.get("tasks", {}).items()
+        }
+    except (TypeError, AttributeError) as error:
+        raise DataError(f"{file}: not the result of an evaluation ({error}); remove it, or run it again") from error

@@ -1,0 +1,209 @@
+"""The HTML page: what its chapters hold, and one template that lays them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from omnithinker.files import write_text
+from omnithinker.report import plots, tables
+from omnithinker.report.accounting import environment, runs_table, settings
+from omnithinker.report.collect import Run, Study, read_folder
+from omnithinker.report.findings import findings
+from omnithinker.report.tables import Table, number
+
+PAGE = "report.html"
+"""Name of the file, in the folder it describes."""
+
+SHOWN_EXAMPLES = 3
+"""Completions shown per task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Plots that belong together."""
+
+    title: str
+    note: str
+    keys: list[plots.Key]
+    images: list[Markup]
+    """SVG elements of our own making."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one model answered."""
+
+    label: str
+    """Which model."""
+    completion: str
+    """Untrusted text."""
+    scores: tuple[tuple[str, str], ...]
+    """Component and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One held-out prompt with the answers of several models."""
+
+    prompt: str
+    answers: tuple[Said, ...]
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` into a study or run folder, at any stage of completion.
+
+    Returns:
+        The file: self-contained, no scripts, nothing loaded from elsewhere.
+
+    Raises:
+        DataError: the folder is neither, or one of its files is damaged.
+    """
+    file = folder / PAGE
+    write_text(file, render(read_folder(folder)))
+    return file
+
+
+def render(study: Study) -> str:
+    """The page as text."""
+    # Completions and names are untrusted: everything is escaped unless it is one of our own SVG elements.
+    environment_ = Environment(
+        loader=PackageLoader("omnithinker.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment_.globals["heat"] = heat_style
+    return environment_.get_template("report.html.j2").render(_content(study))
+
+
+def _content(study: Study) -> dict[str, Any]:
+    lead, *others = findings(study)
+    single = study.is_single_run
+    return {
+        "title": study.title,
+        "subtitle": _subtitle(study),
+        "lead": lead,
+        "others": others,
+        "base": tables.final_table(study) if single else tables.base_table(study),
+        "matrices": [] if single else _present(tables.transfer_table(study), tables.entropy_table(study)),
+        "plan": tables.plan_table(study),
+        "plan_words": _plan_words(study),
+        "outcomes": [] if single else _present(tables.outcome_table(study), tables.difference_table(study)),
+        "figures": [] if single else _outcome_figures(study),
+        "curves": _curves(study),
+        "examples": {task: _examples(study, task) for task in study.tasks},
+        "runs": runs_table(study),
+        "environment": environment(study),
+        "settings": settings(study.recipe) if study.recipe else [],
+        "style": Markup(files("omnithinker.report").joinpath("report.css").read_text(encoding="utf-8")),
+    }
+
+
+def _present(*found: Table | None) -> list[Table]:
+    return [table for table in found if table is not None]
+
+
+def _subtitle(study: Study) -> str:
+    parts = []
+    if study.recipe:
+        parts.append(f"model {study.recipe.model.path}")
+    parts.append(f"{len(study.tasks)} task{'s' * (len(study.tasks) != 1)}: {', '.join(study.tasks)}")
+    if study.recipe:
+        seeds = len(study.recipe.study.seeds)
+        parts.append(f"{study.recipe.evaluation.items} held-out items per task")
+        if not study.is_single_run:
+            parts.append(f"{seeds} seed{'s' * (seeds != 1)}")
+    return " · ".join(parts)
+
+
+def _plan_words(study: Study) -> list[str]:
+    """The plan's own sentence on its confidence, the heuristics, and the probes."""
+    if study.plan is None:
+        return []
+    plan = study.plan
+    words = [
+        f"Chosen: {' > '.join(plan['order'])}. The paper's heuristics: greedy {' > '.join(plan['greedy'])}, "
+        f"forgettability {' > '.join(plan['forgettability'])}. Worst: {' > '.join(plan['worst'])}."
+    ]
+    for part, label in (("confidence", "Confidence: "), ("probes", "Measurements along the way: ")):
+        if (plan.get(part) or {}).get("sentence"):
+            words.append(f"{label}{plan[part]['sentence']}.")
+    return words
+
+
+def _outcome_figures(study: Study) -> list[Figure]:
+    found = []
+    series = plots.outcome_series(study)
+    if series:
+        image = Markup(plots.outcome_plot(study, series))
+        found.append(Figure("Accuracy by task", "", [each.key for each in series], [image]))
+    groups = plots.prediction_groups(study)
+    if groups:
+        image = Markup(plots.prediction_plot(study, groups))
+        note = "A point on the dashed line was predicted exactly; above it the run did better than predicted."
+        found.append(Figure("Predicted against measured", note, plots.prediction_keys(study, groups), [image]))
+    return found
+
+
+def _curves(study: Study) -> list[Figure]:
+    alone = [group for group in study.of("single") if any(run.steps for run in group.runs)]
+    rows = [("Each task alone", "Every curve is a run of its own.", alone)] if alone else []
+    for group in study.groups:
+        if group.kind != "single" and any(run.steps for run in group.runs):
+            note = f"Training order {' > '.join(group.order)}." if group.kind == "curriculum" and group.order else ""
+            rows.append((group.label[0].upper() + group.label[1:], note, [group]))
+    return [
+        Figure(
+            title, note, plots.task_keys(study.tasks), [Markup(svg) for svg in plots.curve_plots(study, groups, title)]
+        )
+        for title, note, groups in rows
+    ]
+
+
+def _examples(study: Study, task: str) -> list[Example]:
+    """The same held-out prompts, answered before and after."""
+    voices: list[tuple[str, Run]] = [("before: base model", study.base)] if study.base else []
+    groups = [group for group in study.compared if group.kind in ("curriculum", "joint", "other")]
+    voices += [(f"after: {group.label}", group.done[0]) for group in groups[:1]]
+    answers: dict[str, list[Said]] = {}
+    for label, run in voices:
+        for example in run.results[task].examples[:SHOWN_EXAMPLES] if task in run.results else ():
+            answers.setdefault(str(example["prompt"]), []).append(_said(label, example))
+    return [Example(prompt, tuple(said)) for prompt, said in answers.items()]
+
+
+def _said(label: str, example: Mapping[str, Any]) -> Said:
+    scores = tuple((name, number(value, 2)) for name, value in example["components"].items())
+    return Said(label, str(example["completion"]), scores)
+
+
+ORANGE, WHITE, PURPLE = (230, 97, 1), (255, 255, 255), (94, 60, 153)
+"""Ends and middle of the diverging scale: told apart with any colour vision; signs are written out too."""
+
+
+def heat_style(value: float) -> str:
+    """CSS of a cell on the diverging scale.
+
+    Args:
+        value: in [-1, 1].
+    """
+    end = PURPLE if value > 0 else ORANGE
+    # Full colour would leave text unreadable in the middle range.
+    share = min(abs(value), 1.0) * 0.85
+    mixed = [round(w + (e - w) * share) for w, e in zip(WHITE, end, strict=True)]
+    return f"background: rgb({', '.join(map(str, mixed))}); color: {_ink(mixed)}"
+
+
+def _ink(background: Sequence[int]) -> str:
+    """Dark or white text, whichever has more contrast (WCAG relative luminance)."""
+    linear = [(c / 255) ** 2.2 for c in background]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#fff" if luminance < 0.18 else "#14202b"

@@ -1,0 +1,259 @@
+"""Plots as inline SVG: text stays text, colours are told apart with any colour vision (Okabe and Ito)."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from omnithinker.report.collect import Run, RunGroup, Study
+from omnithinker.report.measures import Estimate, accuracy, singles
+from omnithinker.report.series import curve, phases
+from omnithinker.report.tables import prediction_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
+MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("*", "★"))
+"""For matplotlib, and as a character of a legend."""
+
+GREY = "#5f6b76"
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "omnithinker",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": "#1c2733",
+    "axes.labelcolor": "#1c2733",
+    "axes.edgecolor": "#8a96a3",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "axes.axisbelow": True,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.unicode_minus": True,
+}
+MEASURES = (
+    ("accuracy", "Accuracy"),
+    ("reward", "Reward"),
+    ("entropy", "Entropy (nats per token)"),
+)
+"""Panels of learning curves: metric and title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One entry of a legend."""
+
+    sign: str
+    """A character that looks like the marker."""
+    colour: str
+    """CSS colour."""
+    label: str
+    """What it stands for."""
+
+
+def task_keys(tasks: Sequence[str]) -> list[Key]:
+    """Legend of the tasks."""
+    return [Key(MARKERS[k % 7][1], COLOURS[k % 7], task) for k, task in enumerate(tasks)]
+
+
+def draw(paint: Callable[[Axes], None], size: tuple[float, float], description: str) -> str:
+    """Run a painter on one pair of axes and return the SVG element.
+
+    Args:
+        paint: draws.
+        size: inches, width and height.
+        description: what a reader who cannot see it is told.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasSVG(figure)
+        paint(figure.add_subplot())
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return _embeddable(stream.getvalue(), description)
+
+
+def _embeddable(document: str, description: str) -> str:
+    """Leave out the prologue, fixed sizes and names of groups, which would occur twice on a page."""
+    svg = document[document.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    head, rest = svg.split(">", 1)
+    head = re.sub(r' (?:width|height|version|xmlns:xlink)="[^"]*"', "", head).replace(
+        "<svg", f'<svg role="img" aria-label="{escape(description, quote=True)}"'
+    )
+    if "xlink:" in rest:
+        head += ' xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return head + ">" + rest.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One model's accuracy on every task, as drawn."""
+
+    key: Key
+    marker: str
+    values: dict[str, Estimate]
+    hollow: bool = False
+
+
+def outcome_series(study: Study) -> list[Series]:
+    """Base, each task alone, and every run over all tasks."""
+    found = []
+    if study.base:
+        found.append(Series(Key("○", GREY, "base model"), "o", _accuracies(study, [study.base]), hollow=True))
+    done = singles(study)
+    if done:
+        alone = {task: accuracy(group.done, task) for task, group in done.items()}
+        found.append(Series(Key("◇", GREY, "trained on this task alone"), "D", alone, hollow=True))
+    for k, group in enumerate(study.compared):
+        marker, sign = MARKERS[k % 7]
+        found.append(Series(Key(sign, COLOURS[k % 7], group.label), marker, _accuracies(study, group.done)))
+    return found
+
+
+def _accuracies(study: Study, runs: Sequence[Run]) -> dict[str, Estimate]:
+    return {task: accuracy(runs, task) for task in study.tasks}
+
+
+def outcome_plot(study: Study, series: Sequence[Series]) -> str:
+    """Accuracy with standard errors: a row per task, a mark per model."""
+
+    def paint(axes: Axes) -> None:
+        step = 0.7 / max(len(series), 1)
+        for s, each in enumerate(series):
+            for row, task in enumerate(study.tasks):
+                if task in each.values:
+                    found = each.values[task]
+                    axes.errorbar(
+                        found.value,
+                        row + (s - (len(series) - 1) / 2) * step,
+                        xerr=found.error,
+                        fmt=each.marker,
+                        color=each.key.colour,
+                        markerfacecolor="white" if each.hollow else each.key.colour,
+                        markersize=5.5,
+                        elinewidth=1.2,
+                    )
+        for row in range(1, len(study.tasks)):
+            axes.axhline(row - 0.5, color="#dde3e8", linewidth=0.8)
+        axes.set_yticks(range(len(study.tasks)), study.tasks)
+        axes.set_ylim(len(study.tasks) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0, labelcolor="#1c2733")
+        axes.grid(axis="x", color="#e6ebef", linewidth=0.8)
+        axes.set_xlabel("held-out accuracy ± standard error")
+
+    height = 0.9 + len(study.tasks) * max(0.55, 0.145 * len(series))
+    return draw(paint, (4.7, height), "Accuracy of every model on every task with standard errors")
+
+
+def prediction_groups(study: Study) -> list[RunGroup]:
+    """Finished curricula that the plan predicted."""
+    return [g for g in study.of("curriculum") if g.done and prediction_for(study, g.order)]
+
+
+def prediction_plot(study: Study, groups: Sequence[RunGroup]) -> str:
+    """Predicted against measured accuracy; on the line a prediction was right."""
+
+    def paint(axes: Axes) -> None:
+        seen = []
+        for k, group in enumerate(groups):
+            predicted = prediction_for(study, group.order) or {}
+            intervals = predicted.get("predicted_interval") or {}
+            for t, task in enumerate(study.tasks):
+                found, x = accuracy(group.done, task), predicted["predicted"][task]
+                low, high = intervals.get(task, (x, x))
+                seen += [found.value, x]
+                axes.errorbar(
+                    x,
+                    found.value,
+                    xerr=[[max(x - low, 0)], [max(high - x, 0)]],
+                    yerr=found.error,
+                    fmt=MARKERS[t % 7][0],
+                    color=COLOURS[t % 7],
+                    markerfacecolor=COLOURS[t % 7] if k == 0 else "white",
+                    markersize=6,
+                    elinewidth=1,
+                )
+        low, high = max(min(seen) - 0.12, 0), min(max(seen) + 0.12, 1.15)
+        axes.plot([low, high], [low, high], color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+        axes.set_xlim(low, high)
+        axes.set_ylim(low, high)
+        axes.set_aspect("equal")
+        axes.grid(color="#e6ebef", linewidth=0.8)
+        axes.set_xlabel("predicted from single-task runs, 90 % interval")
+        axes.set_ylabel("measured ± standard error")
+
+    return draw(paint, (4.4, 4.0), "Predicted against measured accuracy of every task")
+
+
+def prediction_keys(study: Study, groups: Sequence[RunGroup]) -> list[Key]:
+    """Legend of :func:`prediction_plot`."""
+    fills = [Key("●" if k == 0 else "○", GREY, group.label) for k, group in enumerate(groups)]
+    return [*task_keys(study.tasks), *(fills if len(fills) > 1 else [])]
+
+
+def curve_plots(study: Study, groups: Sequence[RunGroup], title: str) -> list[str]:
+    """Accuracy, reward and entropy over the steps of a run.
+
+    Args:
+        study: what to draw from.
+        groups: one run; or all single-task runs, of which each contributes its own task.
+        title: of the run, for readers who cannot see the plots.
+    """
+    return [
+        draw(
+            lambda axes, measure=measure, name=name: _paint_curves(axes, study, groups, measure, name),
+            (3.6, 2.5),
+            f"{name} per step: {title}",
+        )
+        for measure, name in MEASURES
+    ]
+
+
+def _paint_curves(axes: Axes, study: Study, groups: Sequence[RunGroup], measure: str, name: str) -> None:
+    for k, task in enumerate(study.tasks):
+        for group in groups:
+            if group.kind == "single" and group.subject != task:
+                continue
+            found, colour = curve(study, group, task, measure), COLOURS[k % 7]
+            axes.plot(*found.raw, ".", color=colour, markersize=2.5, alpha=0.3)
+            axes.plot(*found.smooth, color=colour, linewidth=1.7)
+            axes.plot(*found.held_out, ":", color=colour, linewidth=0.9, alpha=0.7)
+            axes.plot(
+                *found.held_out,
+                MARKERS[k % 7][0],
+                color=colour,
+                markerfacecolor="white",
+                markeredgewidth=1.2,
+                markersize=4.8,
+                clip_on=False,
+            )
+    axes.set_title(name)
+    axes.set_xlabel("training step")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color="#e6ebef", linewidth=0.8)
+    if len(groups) == 1 and groups[0].runs:
+        _paint_phases(axes, groups[0].runs[0])
+
+
+def _paint_phases(axes: Axes, run: Run) -> None:
+    """Shade every other phase of a curriculum."""
+    found = phases(run)
+    for k, (_, first, last) in enumerate(found if len(found) > 1 else []):
+        if k % 2:
+            axes.axvspan(first - 0.5, last + 0.5, color="#eef2f5", zorder=-1, linewidth=0)

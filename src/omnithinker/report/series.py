@@ -1,0 +1,91 @@
+"""Curves over training steps, read from metrics and evaluations; several seeds are averaged."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from omnithinker.report.collect import Run, RunGroup, Study
+from omnithinker.types import EvalResult
+
+Points = tuple[tuple[int, ...], tuple[float, ...]]
+"""Steps and values, the steps rising."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One task's numbers along one run."""
+
+    task: str
+    """Which task."""
+    raw: Points
+    """Every training step that had this task; mean over seeds."""
+    smooth: Points
+    """The same, averaged over neighbouring steps."""
+    held_out: Points
+    """Evaluations on held-out items; mean over seeds."""
+
+
+def curve(study: Study, group: RunGroup, task: str, measure: str) -> Curve:
+    """Collect a measure (``accuracy``, ``reward`` or ``entropy``) of a task."""
+    raw = _mean_points([_training(run, task, measure) for run in group.runs])
+    evaluations: dict[str, Callable[[EvalResult], float]] = {
+        "accuracy": lambda result: result.accuracy,
+        "entropy": lambda result: result.entropy,
+    }
+    held_out: Points = ((), ())
+    if measure in evaluations:
+        held_out = _mean_points([_held_out(study, run, task, evaluations[measure]) for run in group.runs])
+    return Curve(task, raw, smoothed(raw), held_out)
+
+
+def smoothed(points: Points) -> Points:
+    """Centred moving average over about a tenth of the points, at least 3; the window shrinks at both ends."""
+    steps, values = points
+    half = max(1, len(values) // 20)
+    means = [
+        fmean(values[k - min(half, k, len(values) - 1 - k) : k + min(half, k, len(values) - 1 - k) + 1])
+        for k in range(len(values))
+    ]
+    return steps, tuple(means)
+
+
+def phases(run: Run) -> list[tuple[str, int, int]]:
+    """Stretches of steps that train a single task: task, first and last step; empty for mixed batches."""
+    found: list[tuple[str, int, int]] = []
+    for record in run.steps:
+        trained = {key.split("/")[1] for key in record if key.startswith("task/")}
+        if len(trained) != 1:
+            return []
+        (task,) = trained
+        step = int(record["step"])
+        if found and found[-1][0] == task:
+            found[-1] = (task, found[-1][1], step)
+        else:
+            found.append((task, step, step))
+    return found
+
+
+def _training(run: Run, task: str, measure: str) -> dict[int, float]:
+    values = {int(record["step"]): record.get(f"task/{task}/{measure}") for record in run.steps}
+    return {step: float(value) for step, value in values.items() if value is not None}
+
+
+def _held_out(study: Study, run: Run, task: str, value: Callable[[EvalResult], float]) -> dict[int, float]:
+    found = {check.step: value(check.results[task]) for check in run.checks if task in check.results}
+    if study.base and task in study.base.results:
+        found[0] = value(study.base.results[task])
+    if task in run.results and run.steps:
+        found[int(run.steps[-1]["step"])] = value(run.results[task])
+    return found
+
+
+def _mean_points(seeds: Sequence[dict[int, float]]) -> Points:
+    by_step: dict[int, list[float]] = defaultdict(list)
+    for seed in seeds:
+        for step, value in seed.items():
+            by_step[step].append(value)
+    steps = tuple(sorted(by_step))
+    return steps, tuple(fmean(by_step[step]) for step in steps)
