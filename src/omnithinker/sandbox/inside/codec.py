@@ -107,50 +107,69 @@ def encode(value: Any) -> Any:
     return Encoder().encode(value)
 
 
-def decode(data: Any, classes: Mapping[str, type] | None = None, reference: Callable[[Any], Any] | None = None) -> Any:
+def decode(
+    data: Any,
+    classes: Mapping[str, type] | None = None,
+    reference: Callable[[Any], Any] | None = None,
+    largest: int | None = None,
+) -> Any:
     """Rebuild a value from :func:`encode`'s data, from built-in types and ``classes`` alone.
 
     Args:
         data: parsed JSON; may come from a hostile process.
         classes: classes by name that objects may be rebuilt as, without running their code.
         reference: turns handles (tag ``r``) into values.
+        largest: most members of a set or dict; None for any number.
 
     Raises:
-        ValueError: the data has an unknown form, tag or class.
+        ValueError: the data has an unknown form, tag or class, or a larger set or dict.
         RecursionError: the data is nested too deeply.
     """
-    things: list[Any] = []
-    table: list[Any] = []
-    if type(data) is dict and set(data) == {"v", "objects"}:
-        table, data = data["objects"], data["v"]
-        for name, _ in table:
-            if not classes or name not in classes:
-                raise ValueError(f"an object of class {name!r} is not plain data")
-            things.append(object.__new__(classes[name]))
-    value = _decode(data, things, reference)
-    for thing, (_, attributes) in zip(things, table, strict=True):
-        thing.__dict__.update({key: _decode(item, things, reference) for key, item in attributes.items()})
-    return value
-
-
-def _decode(data: Any, things: list[Any], reference: Callable[[Any], Any] | None) -> Any:
-    if type(data) is list:
-        return [_decode(item, things, reference) for item in data]
-    if type(data) is not dict:
-        return data
-    if len(data) != 1:
-        raise ValueError("malformed data")
-    [(tag, body)] = data.items()
     try:
+        return _Decoder(classes or {}, reference, largest).decode(data)
+    except (TypeError, IndexError, AttributeError, OverflowError) as error:
+        raise ValueError(f"malformed data: {error}") from error
+
+
+class _Decoder:
+    def __init__(
+        self, classes: Mapping[str, type], reference: Callable[[Any], Any] | None, largest: int | None
+    ) -> None:
+        self._classes = classes
+        self._reference = reference
+        self._largest = largest
+        self._things: list[Any] = []
+
+    def decode(self, data: Any) -> Any:
+        table: list[Any] = []
+        if type(data) is dict and data.keys() == {"v", "objects"}:
+            table, data = data["objects"], data["v"]
+        for name, _ in table:
+            if name not in self._classes:
+                raise ValueError(f"an object of class {name!r} is not plain data")
+            self._things.append(object.__new__(self._classes[name]))
+        value = self._value(data)
+        for thing, (_, attributes) in zip(self._things, table, strict=True):
+            thing.__dict__.update({key: self._value(item) for key, item in attributes.items()})
+        return value
+
+    def _value(self, data: Any) -> Any:
+        if type(data) is list:
+            return [self._value(item) for item in data]
+        if type(data) is not dict:
+            return data
+        if len(data) != 1:
+            raise ValueError("malformed data")
+        [(tag, body)] = data.items()
         match tag:
             case "t":
-                return tuple(_decode(item, things, reference) for item in body)
+                return tuple([self._value(item) for item in body])
             case "d":
-                return {_decode(k, things, reference): _decode(v, things, reference) for k, v in body}
+                return {self._value(key): self._value(item) for key, item in self._bounded(body)}
             case "s":
-                return {_decode(item, things, reference) for item in body}
+                return {self._value(item) for item in self._bounded(body)}
             case "f":
-                return frozenset(_decode(item, things, reference) for item in body)
+                return frozenset([self._value(item) for item in self._bounded(body)])
             case "b":
                 return bytes.fromhex(body)
             case "i":
@@ -158,9 +177,12 @@ def _decode(data: Any, things: list[Any], reference: Callable[[Any], Any] | None
             case "c":
                 return complex(*body)
             case "o":
-                return things[body]
-            case "r" if reference is not None:
-                return reference(body)
-    except (TypeError, IndexError) as error:
-        raise ValueError(f"malformed data: {error}") from error
-    raise ValueError(f"malformed data: tag {tag!r}")
+                return self._things[body]
+            case "r" if self._reference is not None:
+                return self._reference(body)
+        raise ValueError(f"malformed data: tag {tag!r}")
+
+    def _bounded(self, body: list[Any]) -> list[Any]:
+        if self._largest is not None and len(body) > self._largest:
+            raise ValueError(f"a set or dict of {len(body)} members, larger than any expected")
+        return body
