@@ -1,0 +1,137 @@
+"""Distractors: uniqueness, the second opinion, resuming, and what is left out."""
+
+import argparse
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omnithinker.cli import data
+from omnithinker.data.distractors import NoDistractors, Question, write_distractors
+from omnithinker.errors import BadInput, DataError
+
+from ..judge.fake_endpoint import FakeEndpoint, Reply
+
+CAPITAL = Question("Capital of France?", ("Paris", "City of Light"))
+
+
+def model(written: list[list[str]], correct: dict[str, Any] | None = None) -> Callable[[str, int], Any]:
+    """A model that writes these lists one after the other, and finds these options correct."""
+    script = list(written)
+
+    async def ask(message: str, trial: int) -> str:
+        if message.startswith("Here is a question with its correct answer, and"):
+            numbered = re.findall(r"^(\d+)\. (.*)$", message, re.MULTILINE)
+            return f"Thinking [1, 2] ... {[int(number) for number, text in numbered if text in (correct or {})]}"
+        return json.dumps(script.pop(0), ensure_ascii=False)
+
+    return ask
+
+
+def write(ask: Callable[[str, int], Any], count: int, question: Question = CAPITAL) -> list[str]:
+    return asyncio.run(write_distractors(question, ask, data.same_option, count))
+
+
+def test_repetitions_and_answers_are_struck_out_and_replaced() -> None:
+    ask = model([["Rome", "rome.", "PARIS", "city of light", " Bern "], ["Bern", "Oslo", "Bonn"]])
+    assert write(ask, 4) == ["Rome", "Bern", "Oslo", "Bonn"]
+
+
+def test_numbers_are_compared_by_value() -> None:
+    ask = model([["1/2", "0.50", "0.25", "25%", "1.0", "1"]])
+    assert write(ask, 2, Question("Half of 1?", ("0.5",))) == ["0.25", "25%"]
+
+
+def test_options_that_are_also_correct_are_struck_out() -> None:
+    ask = model([["Rome", "Paname", "Bern"], ["Paname", "Oslo"]], {"Paname": True})
+    assert write(ask, 3) == ["Rome", "Bern", "Oslo"]
+
+
+def test_too_few_options_are_a_failure_with_its_reason() -> None:
+    with pytest.raises(NoDistractors, match="1 of 3 after 4 rounds"):
+        write(model([["Rome"], ["Rome"], ["rome"], ["Rome."]]), 3)
+
+
+def test_replies_that_cannot_be_read_are_asked_for_again() -> None:
+    replies = iter(["I cannot.", '["Rome", "Bern"]', "none [x]", '["Rome", "Bern"]', "[7]", '["Rome", "Bern"]', "[]"])
+
+    async def ask(message: str, trial: int) -> str:
+        return next(replies)
+
+    assert write(ask, 2) == ["Rome", "Bern"]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, server: FakeEndpoint) -> Path:
+    rows = [{"question": f"Number {number}?", "answer": f"{number}"} for number in range(6)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "recipe.toml").write_text(
+        '[tasks.qa]\ntrain = "train.jsonl"\ntest = "train.jsonl"\nprompt = "{question}"\nrewards.short_answer = 1.0\n'
+        '[tasks.lab]\ndata = "lab:qa"\nrewards.short_answer = 1.0\n'
+        f'[judges.writer]\nkind = "chat"\nmodel = "m"\nbase_url = "{server.url}"\nprice_input = 10.0\n'
+    )
+
+    def answer(body: dict[str, Any]) -> Reply:
+        message = body["messages"][0]["content"]
+        if "numbered answers" in message:
+            return Reply("[]")
+        number = int(re.findall(r"Number (\d)", message)[0])
+        options = ["same", "Same"] if number == 3 else [f"{number + step}" for step in range(5)]
+        return Reply(json.dumps(options))
+
+    server.answer = answer
+    return tmp_path / "recipe.toml"
+
+
+@pytest.fixture
+def server() -> Any:
+    with FakeEndpoint() as server:
+        yield server
+
+
+def run(recipe: Path, *extra: str) -> int:
+    parser = argparse.ArgumentParser()
+    data.add_arguments(parser)
+    output = str(recipe.with_name("out.jsonl"))
+    words = ["distractors", str(recipe), "--task", "qa", "--output", output, "--count", "4", "--judge", "writer"]
+    return data.run(parser.parse_args([*words, *extra]))
+
+
+def test_command_writes_rows_lists_failures_and_replays_for_free(
+    recipe: Path, server: FakeEndpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(recipe) == 1
+    written = [json.loads(line) for line in recipe.with_name("out.jsonl").read_text().splitlines()]
+    assert [row["answer"] for row in written] == ["0", "1", "2", "4", "5"]
+    for row in written:
+        number = int(row["answer"])
+        assert sorted(row["options"]) == [str(number + step) for step in range(5)]
+        assert row["options_text"] == "\n".join(f"- {option}" for option in row["options"])
+    assert len({tuple(int(option) - int(row["answer"]) for option in row["options"]) for row in written}) > 1
+    out, err = capsys.readouterr()
+    # Ten calls for the five rows; the sixth found one option and then none, in four rounds.
+    assert out.startswith(
+        f"{recipe.with_name('out.jsonl')}: 5 of 6 rows; 15 calls, 0 from the cache, 1500 + 150 tokens"
+    )
+    assert "cost 0.0150" in out
+    assert re.fullmatch(r"left out: \S+train\.jsonl:4: 1 of 4 after 4 rounds, 0 struck out as correct\n", err)
+    first = recipe.with_name("out.jsonl").read_text()
+    assert run(recipe) == 1
+    assert "; 0 calls, 15 from the cache" in capsys.readouterr().out
+    assert recipe.with_name("out.jsonl").read_text() == first
+    assert len(server.requests) == 15
+
+
+def test_bad_requests_are_named(recipe: Path) -> None:
+    with pytest.raises(DataError, match=r"train\.jsonl:1: no text in field 'text' \(fields: question, answer\)"):
+        run(recipe, "--question", "text")
+    with pytest.raises(BadInput, match=r"judges\.default: is no model"):
+        run(recipe, "--judge", "default")
+    with pytest.raises(BadInput, match=r"tasks\.lab: has built-in data"):
+        run(recipe, "--task", "lab")
+    with pytest.raises(BadInput, match="no task 'x'"):
+        run(recipe, "--task", "x")
