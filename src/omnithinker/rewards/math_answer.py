@@ -21,7 +21,7 @@ from omnithinker.rewards.math_forms import (
     strip_lead_in,
 )
 from omnithinker.rewards.math_pool import Equality, MathPool
-from omnithinker.rewards.math_text import MAX_LENGTH, as_number, normalise, too_complex
+from omnithinker.rewards.math_text import MAX_LENGTH, as_number, balanced, normalise, too_complex
 from omnithinker.types import Completion, Prompt, Undefined, Value
 
 MAX_WORDS = 3
@@ -98,8 +98,10 @@ def _compare_forms(gold: str, answer: str) -> Equality | tuple[str, str]:
     verdict = _compare_numbers(gold, answer)
     if verdict is not None:
         return verdict
-    if too_complex(gold) or too_complex(answer):
-        return Equality.GOLD_UNPARSEABLE if too_complex(gold) else Equality.DIFFERENT
+    if too_complex(gold) or not balanced(gold):
+        return Equality.GOLD_UNPARSEABLE
+    if too_complex(answer) or not balanced(answer):
+        return Equality.DIFFERENT
     bases = [match[1] for text in (gold, answer) if (match := _BASE.fullmatch(text))]
     if len(set(bases)) > 1:
         return Equality.DIFFERENT

@@ -174,6 +174,16 @@ def too_complex(text: str) -> bool:
     )
 
 
+def balanced(text: str) -> bool:
+    r"""Whether curly braces come in pairs, escaped ones aside; others could end the ``\boxed`` around the text."""
+    depth = 0
+    for brace in re.findall(r"\\.|[{}]", text):
+        depth += (brace == "{") - (brace == "}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
 def _depth(text: str) -> int:
     depth = deepest = 0
     for character in text:
