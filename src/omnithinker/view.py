@@ -60,7 +60,7 @@ class View:
         if self._live:
             self._live.update(self._render())
         else:
-            self.console.print(f"  {escape(text)}", highlight=False)
+            self.console.print(f"  {escape(text)}", highlight=False, soft_wrap=True)
 
     def start_run(self, name: str, steps: int) -> None:
         """A training run begins."""
@@ -69,7 +69,7 @@ class View:
         self._rewards = {}
         self._clock = time.monotonic()
         if not self._live:
-            self.console.print(f"{escape(name)}: {steps} steps", highlight=False)
+            self.console.print(f"{escape(name)}: {steps} steps", highlight=False, soft_wrap=True)
 
     def step(self, metrics: StepMetrics, total: int) -> None:
         """A training step is finished."""
@@ -84,7 +84,7 @@ class View:
             self._live.update(self._render())
         elif now - self._last_line >= PLAIN_EVERY_S or metrics.step == total:
             self._last_line = now
-            self.console.print(self._line(metrics, total), highlight=False)
+            self.console.print(self._line(metrics, total), highlight=False, soft_wrap=True)
 
     def time_left(self) -> str:
         """Rough time until the last training step of the command, at the pace so far."""
