@@ -38,6 +38,19 @@ def test_missing_layer_refuses_with_one_line(monkeypatch):
         assert sandbox.run(RIGHT, ADD).status is Status.PASSED
 
 
+def test_lower_limits_of_the_owner_stay():
+    script = (
+        "import resource\nfrom omnithinker.sandbox import *\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (50, 50))\n"
+        "code = 'import resource\\ndef f(): return resource.getrlimit(resource.RLIMIT_FSIZE)[1]'\n"
+        "tests = parse_tests({'fn_name': 'f', 'inputs': [[]], 'outputs': [1 << 20]})\n"
+        "with open_sandbox(SandboxSettings(slots=1, cpu_seconds=90)) as s: print(s.run(code, tests).status)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "passed"
+
+
 def test_not_linux_refuses(monkeypatch):
     monkeypatch.setattr(fork_server.sys, "platform", "darwin")
     with pytest.raises(SandboxUnavailable, match="needs Linux"):

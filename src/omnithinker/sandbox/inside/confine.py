@@ -25,6 +25,8 @@ _LANDLOCK_VERSION, _RULE_PATH_BENEATH = 1, 1
 _FS_WRITE_FILE, _FS_READ_FILE, _FS_READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _FS_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """How many file-system rights each Landlock version knows; all of them are handled, that is, refused."""
+_CLONE_NEW, _CLONE_NEWUSER = 0x40000000 | 0x08000000 | 0x04000000, 0x10000000
+"""New namespaces for network, IPC and host name; for users."""
 _CAPABILITY_VERSION_3 = 0x20080522
 _OPEN_FILES = 64
 
@@ -57,13 +59,11 @@ class Jail:
     """
 
     def __init__(self, readable: Iterable[str], listable: Iterable[str], memory: int, file_size: int) -> None:
-        for kind, value in (
-            (resource.RLIMIT_AS, memory),
-            (resource.RLIMIT_FSIZE, file_size),
-            (resource.RLIMIT_NOFILE, _OPEN_FILES),
-            (resource.RLIMIT_CORE, 0),
-        ):
-            resource.setrlimit(kind, (value, value))
+        self.namespaces = _leave_namespaces()
+        _limit(resource.RLIMIT_AS, memory)
+        _limit(resource.RLIMIT_FSIZE, file_size)
+        _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+        _limit(resource.RLIMIT_CORE, 0)
         _drop_capabilities()
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         self.landlock_abi = landlock_abi()
@@ -84,13 +84,36 @@ class Jail:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        seconds = int(cpu_seconds) + 2
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        _limit(resource.RLIMIT_CPU, int(cpu_seconds) + 2)
         if self.ruleset is not None:
             _check(_libc.syscall(_SYS_LANDLOCK_RESTRICT, self.ruleset, 0), "landlock_restrict_self")
         os.closerange(keep_descriptors, _OPEN_FILES)
         if self.filter is not None:
             _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_FILTER, ctypes.byref(self.filter), 0, 0), "seccomp")
+
+
+def _limit(kind: int, value: int) -> None:
+    """Set a limit for good; one that is lower already stays."""
+    _, hard = resource.getrlimit(kind)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def _leave_namespaces() -> bool:
+    """Go where there is no network and nobody to share memory with, if the kernel lets us.
+
+    As root directly, else by way of a user namespace in which we stay who we are. Nothing depends on this layer:
+    many machines and containers forbid it.
+    """
+    user, group = os.geteuid(), os.getegid()
+    if _libc.unshare(_CLONE_NEW) == 0:
+        return True
+    if _libc.unshare(_CLONE_NEW | _CLONE_NEWUSER) != 0:
+        return False
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+    return True
 
 
 def landlock_abi() -> int:

@@ -202,6 +202,8 @@ def _observed_layers(jail: Jail) -> dict[str, list[str]]:
         layers.append("seccomp")
     else:
         problems.append("seccomp")
+    if jail.namespaces:
+        layers.append("namespaces")
     return {"layers": layers, "problems": problems}
 
 
