@@ -55,6 +55,13 @@ def test_group_with_a_real_sandbox():
     assert values == [1.0, 0.0, 0.0, 1.0]
 
 
+def test_outcomes_show_every_test():
+    with open_sandbox(SandboxSettings(slots=1)) as sandbox:
+        [result, nothing] = UnitTests(sandbox).outcomes(*_group(WRONG, "nothing"))
+    assert nothing is None
+    assert [(test.status, test.got) for test in result.tests] == [(Status.FAILED, "-1")] * 2
+
+
 def test_equal_programs_run_once():
     sandbox = FakeSandbox(Status.PASSED)
     assert UnitTests(sandbox).score_group(*_group(RIGHT, WRONG, RIGHT)) == [1.0, 1.0, 1.0]

@@ -57,21 +57,31 @@ class UnitTests:
         Raises:
             SandboxError: more than 1 % of all runs failed for reasons that are not the programs'.
         """
+        return [_value(outcome) for outcome in self.outcomes(prompt, completions, stop_early=True)]
+
+    def outcomes(
+        self, prompt: Prompt, completions: Sequence[Completion], *, stop_early: bool = False
+    ) -> list[Result | Undefined | None]:
+        """[G] what each completion's program did; None without a program, for people who debug a reward.
+
+        Raises:
+            SandboxError: as for :meth:`score_group`.
+        """
         try:
             tests = parse_tests(prompt.row.get("tests"))
         except DataError as error:
-            return [Undefined("invalid_tests", str(error))] * len(completions)
+            return [Undefined("invalid_tests", str(error)) for _ in completions]
         programs = [extract_code(completion.text) for completion in completions]
         distinct = [program for program in dict.fromkeys(programs) if program is not None]
         if len(distinct) == 1:
-            results = [self._run(distinct[0], tests)]
+            results = [self._run(distinct[0], tests, stop_early)]
         else:
-            results = list(self._threads.map(lambda program: self._run(program, tests), distinct))
-        values = dict(zip(distinct, map(reward_of, results), strict=True))
-        return [0.0 if program is None else values[program] for program in programs]
+            results = list(self._threads.map(lambda program: self._run(program, tests, stop_early), distinct))
+        known = dict(zip(distinct, results, strict=True))
+        return [None if program is None else known[program] for program in programs]
 
-    def _run(self, program: str, tests: Tests) -> Result:
-        result = self.sandbox.run(program, tests, stop_early=True)
+    def _run(self, program: str, tests: Tests, stop_early: bool) -> Result:
+        result = self.sandbox.run(program, tests, stop_early=stop_early)
         with self._lock:
             self._runs += 1
             self._failures += result.status is Status.SANDBOX_ERROR
@@ -79,6 +89,12 @@ class UnitTests:
         if failures >= _TOLERATED_FAILURES and failures > _TOLERATED_SHARE * runs:
             raise SandboxError(f"the sandbox failed in {failures} of {runs} runs, last with: {result.detail}")
         return result
+
+
+def _value(outcome: Result | Undefined | None) -> Value:
+    if outcome is None:
+        return 0.0
+    return outcome if isinstance(outcome, Undefined) else reward_of(outcome)
 
 
 def reward_of(result: Result) -> Value:
