@@ -98,7 +98,9 @@ def levels(trained: Sequence[str]) -> dict[str, float]:
 
 
 def results(accuracy: dict[str, float], rng: np.random.Generator, shrink: float) -> dict[str, Any]:
-    return {task: evaluation(task, accuracy[task], rng, ENTROPY[task] * shrink) for task in TASKS}
+    return {
+        task: evaluation(task, accuracy[task], rng, ENTROPY[task] * shrink * rng.uniform(0.8, 1.5)) for task in TASKS
+    }
 
 
 def metrics(batches: Sequence[dict[str, int]], end: dict[str, float], rng: np.random.Generator) -> list[dict[str, Any]]:
@@ -185,7 +187,7 @@ def manifest(name: str, tasks: dict[str, Any], seconds: float) -> dict[str, Any]
 
 
 def make_study(folder: Path, seeds: Sequence[int] = (0,), until: str = "joint") -> Path:
-    """Write a study that has come as far as a stage: ``nothing``, ``base``, ``single``, ``plan``, ``curriculum``, ``joint``."""
+    """Write a study up to a stage: ``nothing``, ``base``, ``single``, ``plan``, ``curriculum`` or ``joint``."""
     progress = ["nothing", "base", "single", "plan", "curriculum", "joint"].index(until)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.toml").write_text(recipe(seeds).to_toml())

@@ -67,7 +67,7 @@ def truncated_share(run: Run) -> float:
 
 def _sum(run: Run, measure: str) -> float:
     return sum(
-        value
+        float(value)
         for step in run.steps
         for key, value in step.items()
         if key.startswith("task/") and key.count("/") == 2 and key.endswith(f"/{measure}") and value is not None

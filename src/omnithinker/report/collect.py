@@ -95,6 +95,11 @@ class RunGroup:
             case _:
                 return self.subject
 
+    @property
+    def short_label(self) -> str:
+        """For narrow terminals."""
+        return {"single": self.subject, "curriculum": self.subject, "joint": "joint"}.get(self.kind, self.subject)
+
 
 @dataclass(frozen=True, slots=True)
 class Study:
@@ -192,10 +197,9 @@ def _expected(recipe: Recipe) -> list[tuple[str, Kind, str, int | None]]:
     stages += [(f"curriculum-{order.replace('>', '-')}", "curriculum", order) for order in recipe.study.orders]
     stages += [("joint", "joint", "")] * recipe.study.joint
     found: list[tuple[str, Kind, str, int | None]] = [("base", "base", "", None)]
-    for name, kind, subject in stages:
-        for seed in seeds:
-            found.append((name + f"-seed{seed}" * (len(seeds) > 1), kind, subject, seed if len(seeds) > 1 else None))
-    return found
+    if len(seeds) == 1:
+        return found + [(name, kind, subject, None) for name, kind, subject in stages]
+    return found + [(f"{name}-seed{seed}", kind, subject, seed) for name, kind, subject in stages for seed in seeds]
 
 
 def _groups(folder: Path, recipe: Recipe | None, others: Sequence[Path]) -> list[RunGroup]:

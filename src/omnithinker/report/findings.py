@@ -54,7 +54,8 @@ def _against(study: Study, first: RunGroup, other: RunGroup) -> str:
     ]
     behind = [task for task, value in clear if (value > 0) != (change.value > 0)]
     except_for = f", though not on {' and '.join(behind)}" if behind else ""
-    return f"{text}, clear of two standard errors in favour of {'the first' if change.value > 0 else 'this one'}{except_for}."
+    better = "the former" if change.value > 0 else "the latter"
+    return f"{text}, clear of two standard errors in favour of {better}{except_for}."
 
 
 def _plan(study: Study) -> list[str]:

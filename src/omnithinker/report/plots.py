@@ -6,8 +6,9 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omnithinker.report.collect import Run, RunGroup, Study
 from omnithinker.report.measures import Estimate, accuracy, singles
@@ -22,7 +23,7 @@ MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"),
 """For matplotlib, and as a character of a legend."""
 
 GREY = "#5f6b76"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "omnithinker",
     "font.family": "sans-serif",
@@ -177,7 +178,7 @@ def prediction_plot(study: Study, groups: Sequence[RunGroup]) -> str:
             for t, task in enumerate(study.tasks):
                 found, x = accuracy(group.done, task), predicted["predicted"][task]
                 low, high = intervals.get(task, (x, x))
-                seen += [found.value, x]
+                seen += [found.value - found.error, found.value + found.error, low, high]
                 axes.errorbar(
                     x,
                     found.value,
@@ -189,7 +190,7 @@ def prediction_plot(study: Study, groups: Sequence[RunGroup]) -> str:
                     markersize=6,
                     elinewidth=1,
                 )
-        low, high = max(min(seen) - 0.12, 0), min(max(seen) + 0.12, 1.15)
+        low, high = max(min(seen) - 0.03, 0), max(seen) + 0.03
         axes.plot([low, high], [low, high], color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
@@ -203,7 +204,8 @@ def prediction_plot(study: Study, groups: Sequence[RunGroup]) -> str:
 
 def prediction_keys(study: Study, groups: Sequence[RunGroup]) -> list[Key]:
     """Legend of :func:`prediction_plot`."""
-    fills = [Key("●" if k == 0 else "○", GREY, group.label) for k, group in enumerate(groups)]
+    signs = [("●", "filled"), *[("○", "open")] * (len(groups) - 1)]
+    fills = [Key(sign, GREY, f"{word}: {group.label}") for (sign, word), group in zip(signs, groups, strict=True)]
     return [*task_keys(study.tasks), *(fills if len(fills) > 1 else [])]
 
 
@@ -217,7 +219,7 @@ def curve_plots(study: Study, groups: Sequence[RunGroup], title: str) -> list[st
     """
     return [
         draw(
-            lambda axes, measure=measure, name=name: _paint_curves(axes, study, groups, measure, name),
+            partial(_paint_curves, study=study, groups=groups, measure=measure, name=name),
             (3.6, 2.5),
             f"{name} per step: {title}",
         )
@@ -245,7 +247,7 @@ def _paint_curves(axes: Axes, study: Study, groups: Sequence[RunGroup], measure:
             )
     axes.set_title(name)
     axes.set_xlabel("training step")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1 if measure == "accuracy" else None)
     axes.grid(axis="y", color="#e6ebef", linewidth=0.8)
     if len(groups) == 1 and groups[0].runs:
         _paint_phases(axes, groups[0].runs[0])

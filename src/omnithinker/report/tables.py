@@ -41,6 +41,8 @@ class Cell:
     """How it is meant."""
     heat: float | None = None
     """In [-1, 1]: colour on a diverging scale centred at 0."""
+    short: str = ""
+    """Used instead of ``text`` where there is little room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,16 @@ class Table:
     """For a matrix: what rows and columns are."""
     words_last: bool = False
     """True when the last column holds words too."""
+    short_note: str = ""
+    """Explains the short texts."""
+
+    def is_words(self, column: int) -> bool:
+        """True for a column that holds words."""
+        return column < self.labels or (self.words_last and column == len(self.columns) - 1)
+
+    def longest(self, column: int) -> int:
+        """Characters of the longest entry of a column, heading included."""
+        return max(len(self.columns[column]), *(len(row[column].text) for row in self.rows))
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
@@ -125,12 +137,9 @@ def _matrix_table(study: Study, matrix: Floats, title: str, note: str, digits: i
     limit = max((abs(float(value)) for value in matrix.flat if math.isfinite(value)), default=0.0) or 1.0
     rows = []
     for i, task in enumerate(study.tasks):
-        cells = [Cell(task)]
-        for value in map(float, matrix[i]):
-            cells.append(
-                Cell(number(value, digits, sign=True), heat=value / limit) if math.isfinite(value) else MISSING
-            )
-        rows.append(tuple(cells))
+        values = map(float, matrix[i])
+        cells = [Cell(number(v, digits, sign=True), heat=v / limit) if math.isfinite(v) else MISSING for v in values]
+        rows.append((Cell(task), *cells))
     columns = ("evaluated on ↓ trained on →", *study.tasks)
     return Table(title, note, columns, tuple(rows), axes=("evaluated on", "trained on"))
 
@@ -141,10 +150,10 @@ def transfer_table(study: Study) -> Table | None:
     if matrix is None:
         return None
     note = (
-        "log(accuracy after ÷ accuracy before), in nats: +0.10 is about 10 % more right answers, −0.10 about 10 % fewer. "
-        "The diagonal is the task's own gain."
+        "log(accuracy after ÷ accuracy before), in nats: +0.10 is about 10 % more right answers, −0.10 about 10 % "
+        "fewer. The diagonal is the task's own gain."
     )
-    return _matrix_table(study, matrix, "Transfer: what training on one task does to the others", note, 3)
+    return _matrix_table(study, matrix, "Transfer", note, 3)
 
 
 def entropy_table(study: Study) -> Table | None:
@@ -156,7 +165,7 @@ def entropy_table(study: Study) -> Table | None:
         "Relative change of token entropy on sampled completions: −0.30 means 30 % less varied, "
         "0 means as varied as the base model."
     )
-    return _matrix_table(study, matrix, "Entropy change: how much training narrows what the model says", note, 2)
+    return _matrix_table(study, matrix, "Entropy change", note, 2)
 
 
 def plan_marks(plan: Mapping[str, Any], order: Sequence[str]) -> str:
@@ -183,7 +192,12 @@ def plan_table(study: Study) -> Table | None:
     rows = []
     for place, ranked in enumerate(ranking, start=1):
         marks = plan_marks(plan, ranked["order"])
-        row = [Cell(str(place)), Cell(" > ".join(ranked["order"]), tone="strong" if marks else ""), Cell(marks)]
+        tone: Tone = "strong" if marks else ""
+        row = [
+            Cell(str(place)),
+            Cell(" > ".join(ranked["order"]), tone=tone, short=">".join(ranked["order"])),
+            Cell(marks, short="".join(mark[0] for mark in marks.split(", ") if mark)),
+        ]
         predicted = ranked["predicted"] or {}
         row += [_predicted_cell(predicted.get(task)) for task in study.tasks]
         row.append(Cell(number(ranked["delta_rel"], sign=True), tone="strong"))
@@ -202,6 +216,7 @@ def plan_table(study: Study) -> Table | None:
         tuple(rows),
         labels=3,
         folded=fold if len(fold) > 2 else range(0),
+        short_note="c chosen, w worst, g greedy, f forgettability.",
     )
 
 
@@ -226,42 +241,39 @@ def outcome_table(study: Study) -> Table | None:
     if study.base:
         base = [study.base]
         cells = [level_cell(accuracy(base, task)) for task in study.tasks]
-        rows.append((Cell("base model"), Cell(""), *cells, level_cell(mean_accuracy(study, base)), MISSING, MISSING))
+        rows.append((Cell("base model"), Cell(""), *cells, level_cell(mean_accuracy(study, base)), MISSING))
     for group in study.compared:
         predicted = prediction_for(study, group.order) if group.kind == "curriculum" else None
         if predicted:
             values = [predicted["predicted"][task] for task in study.tasks]
             rows.append(
                 (
-                    Cell(group.label),
+                    Cell(group.label, short=group.short_label),
                     Cell("predicted", tone="dim"),
                     *map(_predicted_cell, values),
                     Cell(number(fmean(values))),
                     Cell(number(predicted["delta_rel"], sign=True)),
-                    MISSING,
                 )
             )
-        rows.append(_measured_row(study, group, "" if predicted else group.label))
+        rows.append(_measured_row(study, group, is_first=not predicted))
     return Table(
         "What came out: accuracy after training on all tasks",
         "Greedy accuracy on the same held-out items ± standard error.",
-        ("run", "", *study.tasks, "mean", "delta_rel", "completions"),
+        ("run", "", *study.tasks, "mean", "delta_rel"),
         tuple(rows),
         labels=2,
     )
 
 
-def _measured_row(study: Study, group: RunGroup, label: str) -> tuple[Cell, ...]:
+def _measured_row(study: Study, group: RunGroup, *, is_first: bool) -> tuple[Cell, ...]:
     runs = group.done
     mean, relative = mean_accuracy(study, runs), delta_rel(study, runs)
-    completions = runs[0].manifest.get("completions")
     return (
-        Cell(label),
+        Cell(group.label, short=group.short_label) if is_first else Cell(""),
         Cell("measured"),
         *(level_cell(accuracy(runs, task)) for task in study.tasks),
         Cell(number(mean.value), error_text(mean), "strong"),
         MISSING if relative is None else Cell(number(relative.value, sign=True), error_text(relative)),
-        MISSING if completions is None else Cell(f"{completions:,}"),
     )
 
 
@@ -270,18 +282,18 @@ def difference_table(study: Study) -> Table | None:
     if not study.compared:
         return None
     first = study.compared[0]
-    others = [(group.label, group.done) for group in study.compared[1:]]
+    others = [(group.label, group.short_label, group.done) for group in study.compared[1:]]
     if study.base:
-        others.append(("base model", (study.base,)))
+        others.append(("base model", "base", (study.base,)))
     if not others:
         return None
     rows = [
         (
-            Cell(f"{first.label} − {label}"),
+            Cell(f"{first.label} − {label}", short=f"{first.short_label} − {label_short}"),
             *(change_cell(gain(first.done, runs, task)) for task in study.tasks),
             change_cell(mean_gain(study, first.done, runs)),
         )
-        for label, runs in others
+        for label, label_short, runs in others
     ]
     return Table(
         "Differences, item by item",
@@ -310,7 +322,7 @@ def final_table(study: Study) -> Table | None:
     )
     return Table(
         "Accuracy after the run",
-        "On held-out items ± standard error; entropy in nats per token and length in tokens are of sampled completions.",
+        "On held-out items ± standard error; entropy (nats per token) and length (tokens) are of sampled completions.",
         ("task", "items", "greedy", "sampled", "entropy", "length"),
         rows,
     )

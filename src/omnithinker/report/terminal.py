@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from omnithinker.report.collect import read_folder
-from omnithinker.report.findings import findings
 from omnithinker.report.contents import tables
+from omnithinker.report.findings import findings
 from omnithinker.report.tables import Cell, Table
 
 if TYPE_CHECKING:
@@ -35,34 +36,58 @@ def print_summary(folder: Path, console: Console) -> None:
     """
     study = read_folder(folder)
     for table in tables(study):
-        console.print(to_rich(table))
-        if table.note:
-            console.print(Text(table.note, style="dim"))
+        _print(table, console)
         console.print()
     for sentence in findings(study):
         console.print(Text(f"• {sentence}"))
 
 
-def to_rich(table: Table) -> RichTable:
-    """A table for a rich console."""
-    shown = RichTable(title=Text(table.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    last = len(table.columns) - 1
+def _print(table: Table, console: Console) -> None:
+    shown, note = to_rich(table), table.note
+    if _width(shown, console) > console.width:
+        shown, note = to_rich(table, is_short=True), f"{note} {table.short_note}".strip()
+    # Lines that still do not fit run on in the next line of the terminal rather than being cut.
+    shown.width = _width(shown, console)
+    console.print(shown, crop=False, soft_wrap=shown.width > console.width)
+    if note:
+        console.print(Text(note, style="dim"))
+
+
+def _width(table: RichTable, console: Console) -> int:
+    """Characters that a table needs to show every cell in one line."""
+    return Measurement.get(console, console.options.update(max_width=1000), table).maximum
+
+
+def to_rich(table: Table, *, is_short: bool = False) -> RichTable:
+    """A table for a rich console.
+
+    Args:
+        table: what to show.
+        is_short: leave out what is set small, and use short texts.
+    """
+    shown = RichTable(
+        title=Text(table.title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for place, heading in enumerate(table.columns):
-        words = place < table.labels or (table.words_last and place == last)
-        shown.add_column(heading, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+        justify: JustifyMethod = "left" if table.is_words(place) else "right"
+        shown.add_column(heading, justify=justify, overflow="fold", max_width=44 if table.words_last else None)
     for place, row in enumerate(table.rows):
         if len(table.rows) > LISTED_ROWS and place in table.folded:
             if place == table.folded.start:
                 shown.add_row("…", style="dim")
             continue
-        shown.add_row(*map(_text, row))
+        shown.add_row(*(_text(cell, is_short) for cell in row))
     return shown
 
 
-def _text(cell: Cell) -> Text:
+def _text(cell: Cell, is_short: bool) -> Text:
     # Text objects, never markup: what a task or model is called must not change the style.
-    text = Text(cell.text, style=STYLES[cell.tone])
-    return text.append(f" {cell.small}", style="dim") if cell.small else text
+    text = Text((is_short and cell.short) or cell.text, style=STYLES[cell.tone])
+    return text.append(f" {cell.small}", style="dim") if cell.small and not is_short else text
 
 
 def status_table(statuses: Sequence[StageStatus]) -> RichTable:

@@ -1,0 +1,292 @@
+"""The report of a study at every stage, of a single run, with several seeds, and with hostile text."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from omnithinker.cli import main
+from omnithinker.errors import DataError
+from omnithinker.report import dry_run_table, print_summary, status_table, write_report
+from omnithinker.report.collect import _expected, read_folder
+
+from .make_study import HOSTILE, TASKS, make_study, recipe
+
+VOID = {"meta", "col", "img", "br", "link"}
+"""Elements without an end tag."""
+STAGES = ("nothing", "base", "single", "plan", "curriculum", "joint")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    return make_study(tmp_path_factory.mktemp("study") / "synthetic")
+
+
+class Page(HTMLParser):
+    """Collects elements, visible text, and checks that elements are properly nested."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def summary(folder: Path, width: int = 120) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    print_summary(folder, console)
+    return console.export_text()
+
+
+def result(folder: Path, name: str) -> dict:
+    return json.loads((folder / name / "result.json").read_text())["tasks"]
+
+
+@pytest.mark.parametrize("until", STAGES)
+def test_every_stage_can_be_shown(until, tmp_path):
+    folder = make_study(tmp_path / "study", until=until)
+    page = Page(write_report(folder).read_text())
+    text, progress = summary(folder), STAGES.index(until)
+    for number, words in (
+        (1, "Base model, and each task trained alone"),
+        (2, "Transfer"),
+        (3, "24 orders"),
+        (4, "What came out"),
+        (5, "joint training on the same number of completions"),
+    ):
+        assert (words in page.text) == (progress >= number), words
+        assert (words in re.sub(r"\s+", " ", text)) == (progress >= number), words
+    assert ("Still missing: " in page.text) == (until != "joint")
+
+
+def test_page_is_self_contained_and_text_is_not_markup(study):
+    raw = write_report(study).read_text()
+    page = Page(raw)
+    tags = {tag for tag, _ in page.elements}
+    assert tags.isdisjoint({"script", "link", "img", "iframe", "object"})
+    for _, attributes in page.elements:
+        assert all(not name.startswith("on") for name in attributes)
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    assert "url(http" not in raw
+    assert HOSTILE in "".join(page.words)
+
+
+def test_plots_keep_their_text(study):
+    page = Page(write_report(study).read_text())
+    plots = [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"]
+    # Accuracy, prediction; three panels for: alone, best, worst, joint.
+    assert len(plots) == 2 + 3 * 4
+    assert "predicted from single-task runs, 90 % interval" in page.text
+    assert not any("id" in attributes for tag, attributes in page.elements if tag == "g")
+
+
+def test_same_folder_gives_the_same_page(study):
+    first = write_report(study).read_bytes()
+    assert write_report(study).read_bytes() == first
+    assert not list(study.glob(".report*"))
+
+
+def test_numbers_are_those_of_the_files(study):
+    text, plan = summary(study), json.loads((study / "plan.json").read_text())
+    base, alone = result(study, "base"), result(study, "single-qa")
+    differences = [a - b for a, b in zip(alone["qa"]["outcomes"], base["qa"]["outcomes"], strict=True)]
+    mean = sum(differences) / 200
+    error = math.sqrt(sum((d - mean) ** 2 for d in differences) / 199 / 200)
+    row = next(line for line in text.splitlines() if line.strip().startswith("qa") and "200" in line)
+    assert row.split() == [
+        "qa",
+        "200",
+        f"{base['qa']['accuracy']:.3f}",
+        "±",
+        f"{base['qa']['standard_error']:.3f}",
+        f"{alone['qa']['accuracy']:.3f}",
+        "±",
+        f"{alone['qa']['standard_error']:.3f}",
+        f"+{mean:.3f}",
+        "±",
+        f"{error:.3f}",
+    ]
+    transfer = math.log(result(study, "single-writing")["code"]["accuracy"] / base["code"]["accuracy"])
+    matrix = text[text.index("Transfer") :]
+    row = next(line for line in matrix.splitlines() if line.strip().startswith("code"))
+    assert row.split()[1:][TASKS.index("writing")] == f"{transfer:+.3f}".replace("-", "−")
+    orders = text[text.index("24 orders") :]
+    listed = [line for line in orders.splitlines() if re.match(r"\s*\d+\s+[a-z]+ > ", line)]
+    assert len(listed) == 24
+    assert " > ".join(plan["order"]) in listed[0]
+    assert "chosen" in listed[0]
+    assert "worst" in listed[-1]
+
+
+def test_measured_delta_rel_follows_eq_14(study):
+    base, best = result(study, "base"), result(study, "curriculum-best")
+    expected = sum(math.log(best[t]["accuracy"] / base[t]["accuracy"]) for t in TASKS) / 4
+    text = summary(study, 160)
+    row = next(line for line in text[text.index("What came out") :].splitlines() if "measured" in line)
+    assert f"{expected:+.3f} ±" in row
+
+
+def test_a_clear_difference_is_said_and_an_unclear_one_is_not_claimed(tmp_path):
+    folder = make_study(tmp_path / "study")
+    best = json.loads((folder / "curriculum-best/result.json").read_text())
+    (folder / "curriculum-worst/result.json").write_text(json.dumps(best | {"order": best["order"][::-1]}))
+    for name in TASKS:
+        best["tasks"][name] = result(folder, "base")[name]
+    (folder / "joint/result.json").write_text(json.dumps(best))
+    text = re.sub(r"\s+", " ", summary(folder))
+    assert "a difference of +0.000 ± 0.000, which these test items cannot tell from zero" in text
+    assert "clear of two standard errors in favour of the former." in text
+
+
+def test_undefined_rewards_are_counted_by_cause(study):
+    text = summary(study, 160)
+    row = next(line for line in text.splitlines() if line.strip().startswith("joint  "))
+    lines = [json.loads(line) for line in (study / "joint/metrics.jsonl").open()]
+    count = sum(line.get("task/writing/undefined/pairwise_judge/unparseable", 0) for line in lines)
+    assert count == 5
+    assert f"writing: pairwise_judge, unparseable {count}" in row
+    assert "6,400" in row
+    assert "2.0 %" in row
+
+
+def test_seeds_are_averaged_and_their_spread_is_shown(tmp_path):
+    folder = make_study(tmp_path / "study", seeds=(0, 1, 2))
+    found = read_folder(folder)
+    assert [len(group.runs) for group in found.groups] == [3] * 7
+    values = [result(folder, f"joint-seed{seed}")["math"]["accuracy"] for seed in range(3)]
+    mean = sum(values) / 3
+    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / 2)
+    text = summary(folder, 250)
+    row = next(line for line in text[text.index("What came out") :].splitlines() if "joint" in line)
+    assert f"{mean:.3f} ± " in row
+    assert f"(seeds {spread:.3f})" in row
+    assert "One seed" not in text
+    shutil.rmtree(folder / "joint-seed2")
+    assert "joint training (2 of 3 seeds)" in re.sub(r"\s+", " ", summary(folder))
+    write_report(folder)
+
+
+def test_folder_of_one_run(study, tmp_path):
+    run = shutil.copytree(study / "curriculum-best", tmp_path / "run")
+    page = Page(write_report(run).read_text())
+    assert "Accuracy after the run" in page.text
+    assert sum(tag == "svg" for tag, _ in page.elements) == 3
+    assert "Transfer" not in page.text
+    assert "Accuracy after the run" in summary(run)
+    (run / "result.json").unlink()
+    assert "No run is finished yet." in Page(write_report(run).read_text()).text
+
+
+def test_a_run_cut_off_in_the_middle_is_shown_as_missing(tmp_path):
+    folder = make_study(tmp_path / "study")
+    (folder / "joint/result.json").unlink()
+    with (folder / "joint/metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 101, "tok')
+    assert "Still missing: joint training." in re.sub(r"\s+", " ", summary(folder))
+    assert "Accuracy per step: Joint training" in write_report(folder).read_text()
+
+
+def test_narrow_terminal_loses_no_number(study):
+    text = summary(study, 80)
+    plan = json.loads((study / "plan.json").read_text())
+    assert ">".join(plan["order"]) in text
+    assert "c chosen, w worst" in re.sub(r"\s+", " ", text)
+    for ranked in plan["ranking"]:
+        assert f"{ranked['delta_rel']:+.3f}" in text
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: shutil.rmtree(f), "no such folder"),
+        (lambda f: [shutil.rmtree(p) if p.is_dir() else p.unlink() for p in f.iterdir()], "holds neither"),
+        (lambda f: (f / "plan.json").write_text("{"), "not valid JSON"),
+        (lambda f: (f / "base/result.json").write_text('{"tasks": {"math": {"n": 3}}}'), "not the result of"),
+    ],
+)
+def test_bad_folders(damage, message, tmp_path, capsys):
+    folder = make_study(tmp_path / "study", until="plan")
+    damage(folder)
+    with pytest.raises(DataError, match=message):
+        read_folder(folder)
+    assert main(["report", str(folder)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (folder / "report.html").exists()
+
+
+def test_command_line(study, capsys):
+    assert main(["report", str(study), "--quiet"]) == 0
+    assert capsys.readouterr().out == f"report: {study}/report.html\n"
+    assert main(["report", str(study)]) == 0
+    assert "What came out" in capsys.readouterr().out
+
+
+def test_folders_are_named_as_a_study_names_them():
+    from omnithinker.study import stages
+
+    for seeds in ((0,), (0, 1)):
+        settings = recipe(seeds)
+        wanted = {str(s.folder(Path())): s.subject for s in stages(settings) if s.kind not in ("plan", "report")}
+        assert {name: subject for name, _, subject, _ in _expected(settings)} == wanted
+
+
+def test_writing_a_report_needs_no_torch(study):
+    code = (
+        "import sys, pathlib, omnithinker.report as r; r.write_report(pathlib.Path(sys.argv[1])); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(study)], check=False).returncode == 0
+
+
+def test_status_and_dry_run_tables():
+    console = Console(width=100, record=True, file=io.StringIO())
+    statuses = [
+        SimpleNamespace(stage=SimpleNamespace(name="base"), state="done", step=0, accuracies={"math": 0.5}),
+        SimpleNamespace(stage=SimpleNamespace(name="single:math"), state="running", step=7, accuracies={}),
+    ]
+    console.print(status_table(statuses))
+    rows = [
+        {"stage": "base", "done": True, "prompts": 0, "steps": 0, "completions": 400, "most_tokens": 16000},
+        {"stage": "joint", "done": False, "prompts": 800, "steps": 100, "completions": 7200, "most_tokens": 288000},
+    ]
+    console.print(dry_run_table(rows))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["base", "done", "–", "0.500"] in lines
+    assert ["single:math", "running", "7", "–"] in lines
+    assert ["joint", "to", "run", "800", "100", "7,200", "288,000"] in lines
+    # Only what is still to run is paid for.
+    assert ["to", "run", "800", "100", "7,200", "288,000"] in lines
