@@ -125,6 +125,21 @@ def test_no_false_verdict_on_a_busy_machine():
     assert sum(result.retries for result in results) == 0
 
 
+def test_an_interrupted_run_leaves_nothing_behind():
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with open_sandbox(SandboxSettings(slots=1, cpu_seconds=60)) as sandbox:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(KeyboardInterrupt):
+                sandbox.run("import time\ntime.sleep(900)", ADD)
+            assert sandbox.run(RIGHT, ADD).status is Status.PASSED
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_use_from_a_forked_process_is_refused():
     with open_sandbox(SandboxSettings(slots=1)) as sandbox:
         reader, writer = os.pipe()

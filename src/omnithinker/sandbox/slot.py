@@ -146,6 +146,9 @@ class Slot:
         except OSError as error:
             self._discard()
             raise SandboxError(f"the fork server does not answer: {error}") from error
+        except BaseException:
+            self._discard()  # an interrupted run's answer must not be taken for the next one's
+            raise
         if len(answer) != template.OUTCOME.size * len(files):
             self._discard()
             raise SandboxError("the fork server died")

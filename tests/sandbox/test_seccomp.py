@@ -1,0 +1,100 @@
+"""The seccomp filter, run by a small interpreter of its instructions: also for the architecture that we are not on."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from omnithinker.sandbox.inside import seccomp, syscalls
+
+ALLOW, KILL = 0x7FFF0000, 0x80000000
+EPERM, ENOSYS, ENOTTY = (0x50000 | number for number in (errno.EPERM, errno.ENOSYS, errno.ENOTTY))
+AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+REFUSED = {
+    "x86_64": {
+        "socket": 41,
+        "fork": 57,
+        "vfork": 58,
+        "execve": 59,
+        "kill": 62,
+        "ptrace": 101,
+        "chmod": 90,
+        "mkdir": 83,
+    },
+    "aarch64": {"socket": 198, "execve": 221, "kill": 129, "ptrace": 117, "fchmodat": 53, "mkdirat": 34, "mount": 40},
+}
+THREAD = 0x3D0F00  # what the C library passes for a new thread
+FORK = 0x1200011
+
+
+def verdict(machine, monkeypatch, number, *arguments, audit=None):
+    """Run the filter on one system call."""
+    monkeypatch.setattr(seccomp.platform, "machine", lambda: machine)
+    program = seccomp._program()
+    data = {0: number, 4: AUDIT[machine] if audit is None else audit}
+    data |= {16 + 8 * index: value & 0xFFFFFFFF for index, value in enumerate((*arguments, 0, 0, 0))}
+    accumulator, at = 0, 0
+    while True:
+        code, if_true, if_false, constant = program[at]
+        at += 1
+        match code:
+            case 0x20:
+                accumulator = data[constant]
+            case 0x15:
+                at += if_true if accumulator == constant else if_false
+            case 0x35:
+                at += if_true if accumulator >= constant else if_false
+            case 0x45:
+                at += if_true if accumulator & constant else if_false
+            case 0x06:
+                return constant
+
+
+@pytest.mark.parametrize("machine", AUDIT)
+def test_calls_by_number(machine, monkeypatch):
+    table = {"x86_64": syscalls.X86_64, "aarch64": syscalls.AARCH64}[machine]
+    for name in ("read", "write", "mmap", "futex", "exit_group", "openat", "clock_gettime"):
+        assert verdict(machine, monkeypatch, table[name]) == ALLOW, name
+    for name, number in REFUSED[machine].items():
+        assert number not in table.values()
+        assert verdict(machine, monkeypatch, number) == EPERM, name
+    assert verdict(machine, monkeypatch, table["clone3"]) == ENOSYS
+    assert verdict(machine, monkeypatch, 0x40000000 | table["read"]) == ENOSYS
+    assert verdict(machine, monkeypatch, 5000) == ENOSYS
+
+
+@pytest.mark.parametrize("machine", AUDIT)
+def test_calls_by_argument(machine, monkeypatch):
+    table = {"x86_64": syscalls.X86_64, "aarch64": syscalls.AARCH64}[machine]
+    cases = [
+        ("clone", (THREAD,), ALLOW),
+        ("clone", (FORK,), EPERM),
+        ("clone", (THREAD | 0x10000000,), EPERM),
+        ("prlimit64", (0,), ALLOW),
+        ("prlimit64", (1,), EPERM),
+        ("ioctl", (0, 0x5401), ALLOW),
+        ("ioctl", (0, 0x5412), ENOTTY),
+        ("fcntl", (0, 3), ALLOW),
+        ("fcntl", (0, 8), EPERM),
+    ]
+    for name, arguments, expected in cases:
+        assert verdict(machine, monkeypatch, table[name], *arguments) == expected, (name, arguments)
+
+
+def test_a_foreign_architecture_is_killed(monkeypatch):
+    assert verdict("x86_64", monkeypatch, 0, audit=0x40000003) == KILL
+    assert verdict("aarch64", monkeypatch, 63, audit=AUDIT["x86_64"]) == KILL
+
+
+@pytest.mark.parametrize("machine", AUDIT)
+def test_jumps_fit_their_bytes(machine, monkeypatch):
+    monkeypatch.setattr(seccomp.platform, "machine", lambda: machine)
+    program = seccomp._program()
+    assert len(program) <= 4096
+    assert all(0 <= jump <= 255 for _, *jumps, _ in program for jump in jumps)
+
+
+def test_other_machines_have_no_filter(monkeypatch):
+    monkeypatch.setattr(seccomp.platform, "machine", lambda: "riscv64")
+    assert not seccomp.supported()
