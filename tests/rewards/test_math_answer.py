@@ -1,17 +1,20 @@
 """The math reward: a table of cases, exactness of the quick path, and what is undefined."""
 
 import json
+import random
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnithinker.rewards.math_answer import MathAnswer, gold_text, quick_verdict
+from omnithinker.rewards.math_answer import MathAnswer, answer_text, gold_text, quick_verdict
 from omnithinker.rewards.math_pool import Equality, MathPool
-from omnithinker.rewards.math_text import as_number, last_boxed, normalise, too_complex
+from omnithinker.rewards.math_text import as_number, balanced, last_boxed, normalise, too_complex
 from omnithinker.types import Completion, Prompt, Undefined, Value
 
 TABLE = Path(__file__).parent.parent / "golden" / "math_cases.jsonl"
@@ -48,6 +51,44 @@ def test_table_of_cases(pool: MathPool) -> None:
         if got != case["verdict"]:
             wrong.append(f"{case['kind']}: {case['gold']} | {case['answer']}: {got}, not {case['verdict']}")
     assert wrong == []
+
+
+DECORATIONS = [
+    r"\boxed{%s}", "$%s$", r"\(%s\)", "%s.", "The answer is $%s$.", r"So the final answer is \boxed{%s}.", " %s\n",
+    r"$$\boxed{%s}$$", "**%s**", r"\displaystyle %s", r"\[ %s \]", "Answer: %s",
+]  # fmt: skip
+PLAIN = re.compile(r"[^$`*]+")
+
+
+@pytest.mark.parametrize("decoration", DECORATIONS)
+def test_decoration_changes_nothing(decoration: str) -> None:
+    changed = []
+    for answer in {case["answer"] for case in CASES if case["verdict"] != "gold_unparseable"}:
+        if not PLAIN.fullmatch(answer) or re.search(r"answer|boxed|\\[(\[]|^The |\.$", answer, re.IGNORECASE):
+            continue  # decorated already
+        if balanced(answer) and answer_text(decoration % answer) != answer_text(answer):
+            changed.append((answer, answer_text(answer), answer_text(decoration % answer)))
+    assert changed == []
+
+
+def random_expression(rng: random.Random, depth: int) -> sympy.Expr:
+    if depth == 0:
+        leaves = [*sympy.symbols("x y n a"), sympy.Integer(rng.randint(1, 9)), sympy.pi]
+        return rng.choice(
+            [*leaves, sympy.Rational(rng.randint(1, 9), rng.randint(2, 9)), sympy.sqrt(rng.randint(2, 7))]
+        )
+    left, right = random_expression(rng, depth - 1), random_expression(rng, depth - 1)
+    return rng.choice([left + right, left - right, left * right, left / (right or 1), left**2, left**3])
+
+
+def test_random_expressions_in_other_forms(pool: MathPool) -> None:
+    reward, rng = MathAnswer(pool), random.Random(0)
+    for _ in range(40):
+        gold = random_expression(rng, rng.randint(1, 3))
+        other = rng.choice([sympy.expand, sympy.factor, sympy.together])(gold)
+        wrong = other + rng.choice([1, sympy.Symbol("x"), sympy.Rational(1, 2)])
+        texts = [f"<answer>${sympy.latex(expression)}$</answer>" for expression in (other, wrong)]
+        assert score(reward, sympy.latex(gold), *texts) == [1, 0], sympy.latex(gold)
 
 
 def test_only_the_last_answer_body_counts(pool: MathPool) -> None:

@@ -45,7 +45,6 @@ def quick_verdict(gold: str, answer: str) -> Equality | tuple[str, str]:
     """
     if not gold:
         return Equality.GOLD_UNPARSEABLE
-    answer = strip_lead_in(answer)
     if gold == answer:
         return Equality.EQUAL
     for compare in (_compare_numbers, _compare_words):
@@ -140,7 +139,7 @@ class MathAnswer:
         """
         gold = gold_text(prompt.row)
         bodies = [last_answer(completion.text) for completion in completions]
-        answers = [None if body is None else normalise(body) for body in bodies]
+        answers = [None if body is None else answer_text(body) for body in bodies]
         verdicts = self._decide(gold, {answer for answer in answers if answer})
         return [self._value(prompt, gold, answer, verdicts) for answer in answers]
 
@@ -192,4 +191,9 @@ def gold_text(row: Mapping[str, Any]) -> str:
     body = last_answer(raw)
     if body is None:
         body = raw.rpartition("####")[2]
-    return normalise(body)
+    return answer_text(body)
+
+
+def answer_text(body: str) -> str:
+    """What a body answers, normalised and without an opening such as ``The answer is``."""
+    return normalise(strip_lead_in(body.strip()))

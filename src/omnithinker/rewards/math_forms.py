@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from omnithinker.rewards.math_text import as_number
+
 _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}")
 _WORD = r"[a-zA-Z][a-zA-Z'’-]*"
 _WORDS = re.compile(rf"[a-zA-Z'’-]{{4,}}|{_WORD}(?:(?:,| |, ){_WORD})+")
@@ -234,11 +236,15 @@ def _solution(text: str) -> str:
 
 
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*\\circ")
+_PARSER_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 _TRIGONOMETRIC = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 
 
 def for_algebra(text: str) -> str:
-    """Rewrites for the parser: percent signs, and degrees inside trigonometry as radians."""
+    """Rewrites for the parser: numbers it cannot read, percent signs, degrees inside trigonometry as radians."""
+    number = as_number(text)
+    if number is not None and not _PARSER_NUMBER.fullmatch(text):
+        return rf"\frac{{{number.numerator}}}{{{number.denominator}}}"
     text = text.replace("%", r"\%")
     if _TRIGONOMETRIC.search(text):
         text = _DEGREES.sub(r"{(\1\\pi/180)}", text)
