@@ -63,6 +63,8 @@ class Experiment:
         except BaseException:
             self.resources.close()
             raise
+        if level := self.resources.sandbox_level():
+            view.note(f"sandbox: {level}")
         self.scorer = Scorer({name: task.components for name, task in self.tasks.items()})
 
     def close(self) -> None:
