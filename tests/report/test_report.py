@@ -193,7 +193,7 @@ def test_seeds_are_averaged_and_their_spread_is_shown(tmp_path):
     text = summary(folder, 250)
     row = next(line for line in text[text.index("What came out") :].splitlines() if "joint" in line)
     assert f"{mean:.3f} ± " in row
-    assert f"(seeds {spread:.3f})" in row
+    assert f"({spread:.3f})" in row
     assert "One seed" not in text
     shutil.rmtree(folder / "joint-seed2")
     assert "joint training (2 of 3 seeds)" in re.sub(r"\s+", " ", summary(folder))
@@ -229,6 +229,12 @@ def test_narrow_terminal_loses_no_number(study):
         assert f"{ranked['delta_rel']:+.3f}" in text
 
 
+def drop_an_item(file: Path) -> None:
+    value = json.loads(file.read_text())
+    value["tasks"]["writing"]["outcomes"].pop()
+    file.write_text(json.dumps(value))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -236,6 +242,7 @@ def test_narrow_terminal_loses_no_number(study):
         (lambda f: [shutil.rmtree(p) if p.is_dir() else p.unlink() for p in f.iterdir()], "holds neither"),
         (lambda f: (f / "plan.json").write_text("{"), "not valid JSON"),
         (lambda f: (f / "base/result.json").write_text('{"tasks": {"math": {"n": 3}}}'), "not the result of"),
+        (lambda f: drop_an_item(f / "single-qa/result.json"), "199 held-out items of writing, but 200 in base"),
     ],
 )
 def test_bad_folders(damage, message, tmp_path, capsys):

@@ -166,11 +166,13 @@ def read_folder(folder: Path) -> Study:
         raise DataError(f"{folder}: holds neither recipe.toml nor result.json; give the folder of a study or a run")
     groups = _groups(folder, recipe, others)
     bases = [run for group in groups if group.kind == "base" for run in group.done]
+    tasks = tuple(recipe.tasks) if recipe else _tasks(groups)
+    _check_items(folder, tasks, groups)
     plan = folder / "plan.json"
     return Study(
         folder=folder,
         title=folder.resolve().name,
-        tasks=tuple(recipe.tasks) if recipe else _tasks(groups),
+        tasks=tasks,
         recipe=recipe,
         base=bases[0] if bases else None,
         groups=tuple(group for group in groups if group.kind != "base"),
@@ -186,8 +188,27 @@ def _single_run(folder: Path, recipe: Recipe | None) -> Study:
 
 
 def _tasks(groups: Sequence[RunGroup]) -> tuple[str, ...]:
-    names = [task for group in groups for run in group.runs for task in run.results]
-    return tuple(dict.fromkeys(names))
+    """Tasks that every finished run was evaluated on, when there is no recipe to say."""
+    done = [run.results for group in groups for run in group.done]
+    return tuple(task for task in done[0] if all(task in results for results in done)) if done else ()
+
+
+def _check_items(folder: Path, tasks: Sequence[str], groups: Sequence[RunGroup]) -> None:
+    """Outcomes are compared item by item, so all finished runs must have met the same items.
+
+    Raises:
+        DataError: they have not.
+    """
+    seen: dict[str, tuple[str, int]] = {}
+    for run in (run for group in groups for run in group.done):
+        for task in tasks:
+            items = len(run.results[task].outcomes) if task in run.results else 0
+            other, wanted = seen.setdefault(task, (run.folder, items))
+            if items != wanted or items == 0:
+                raise DataError(
+                    f"{folder / run.folder / 'result.json'}: {items} held-out items of {task}, but {wanted} in "
+                    f"{other}; runs of one study must share their items: remove the folder and run it again"
+                )
 
 
 def _expected(recipe: Recipe) -> list[tuple[str, Kind, str, int | None]]:

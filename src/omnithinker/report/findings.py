@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from statistics import fmean
+import math
+from collections.abc import Mapping
+from statistics import NormalDist, fmean
+from typing import Any
 
+from omnithinker.planning.uncertainty import LEVEL
 from omnithinker.report.collect import RunGroup, Study
 from omnithinker.report.measures import accuracy, gain, mean_accuracy, mean_gain, singles
 from omnithinker.report.tables import number, percent, prediction_for
@@ -86,14 +90,23 @@ def _prediction(study: Study) -> list[str]:
             continue
         measured = {task: accuracy(group.done, task) for task in study.tasks}
         off = {task: measured[task].value - predicted["predicted"][task] for task in study.tasks}
-        outside = [task for task in study.tasks if abs(off[task]) > 2 * measured[task].error]
+        noise = {task: math.hypot(measured[task].error, _prediction_error(predicted, task)) for task in study.tasks}
+        outside = [task for task in study.tasks if abs(off[task]) > 2 * noise[task]]
         text = (
             f"Predictions for {_arrow(group)} were off by {number(fmean(map(abs, off.values())))} on average "
             f"({number(fmean(off.values()), sign=True)} with sign)"
         )
-        text += f"; beyond two standard errors on {', '.join(outside)}." if outside else ", within two standard errors."
+        text += (
+            f"; more than test items explain on {' and '.join(outside)}." if outside else ", which test items explain."
+        )
         found.append(text)
     return found
+
+
+def _prediction_error(predicted: Mapping[str, Any], task: str) -> float:
+    """Standard error of a prediction, from its interval; 0 where the plan gives none."""
+    interval = (predicted.get("predicted_interval") or {}).get(task)
+    return (interval[1] - interval[0]) / (2 * NormalDist().inv_cdf((1 + LEVEL) / 2)) if interval else 0.0
 
 
 def _caveats(study: Study) -> list[str]:

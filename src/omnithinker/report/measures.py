@@ -68,8 +68,15 @@ def accuracy(runs: Sequence[Run], task: str) -> Estimate:
 
 
 def gain(after: Sequence[Run], before: Sequence[Run], task: str) -> Estimate:
-    """Paired difference of accuracy between two groups of runs on one task."""
-    return paired(mean_items(after, task), mean_items(before, task))
+    """Paired difference of accuracy between two groups of runs on one task; several seeds add their own noise."""
+    found = paired(mean_items(after, task), mean_items(before, task))
+    return _with_seeds(found, *([run.results[task].accuracy for run in runs] for runs in (after, before)))
+
+
+def _with_seeds(found: Estimate, *groups: Sequence[float]) -> Estimate:
+    """Add the standard error over seeds, where there are several, to that over items."""
+    seeds = (stdev(group) / math.sqrt(len(group)) for group in groups if len(group) > 1)
+    return Estimate(found.value, math.hypot(found.error, *seeds))
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
@@ -84,13 +91,18 @@ def mean_accuracy(study: Study, runs: Sequence[Run]) -> Estimate:
     found = mean_of([accuracy(runs, task) for task in study.tasks])
     if len(runs) == 1:
         return found
-    per_seed = [fmean(run.results[task].accuracy for task in study.tasks) for run in runs]
-    return Estimate(found.value, found.error, stdev(per_seed))
+    return Estimate(found.value, found.error, stdev(_task_mean(run, study.tasks) for run in runs))
 
 
 def mean_gain(study: Study, after: Sequence[Run], before: Sequence[Run]) -> Estimate:
-    """Mean over tasks of the paired difference."""
-    return mean_of([gain(after, before, task) for task in study.tasks])
+    """Mean over tasks of the paired difference; several seeds add their own noise."""
+    tasks = study.tasks
+    found = mean_of([paired(mean_items(after, task), mean_items(before, task)) for task in tasks])
+    return _with_seeds(found, *([_task_mean(run, tasks) for run in runs] for runs in (after, before)))
+
+
+def _task_mean(run: Run, tasks: Sequence[str]) -> float:
+    return fmean(run.results[task].accuracy for task in tasks)
 
 
 def floored(value: float, n: int) -> float:

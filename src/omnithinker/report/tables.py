@@ -72,6 +72,11 @@ class Table:
         """True for a column that holds words."""
         return column < self.labels or (self.words_last and column == len(self.columns) - 1)
 
+    @property
+    def is_crowded(self) -> bool:
+        """True when what is set small is long, because it tells the spread over seeds too."""
+        return any("(" in cell.small for row in self.rows for cell in row)
+
     def longest(self, column: int) -> int:
         """Characters of the longest entry of a column, heading included."""
         return max(len(self.columns[column]), *(len(row[column].text) for row in self.rows))
@@ -85,9 +90,9 @@ def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
 
 
 def error_text(each: Estimate, digits: int = 3) -> str:
-    """``± standard error``, and the spread over seeds where there are several."""
+    """``± standard error``, and in parentheses the spread over seeds where there are several."""
     text = f"± {number(each.error, digits)}" if math.isfinite(each.error) else ""
-    return text if each.spread is None else f"{text} (seeds {number(each.spread, digits)})"
+    return text if each.spread is None else f"{text} ({number(each.spread, digits)})"
 
 
 def percent(share: float) -> str:
@@ -106,6 +111,11 @@ def change_cell(each: Estimate) -> Cell:
     """A difference; coloured when clear of two standard errors."""
     tone: Tone = ("good" if each.value > 0 else "bad") if each.is_clear else ""
     return Cell(number(each.value, sign=True), error_text(each), tone)
+
+
+def _seeds_note(study: Study) -> str:
+    several = any(len(group.done) > 1 for group in study.groups)
+    return " In parentheses: standard deviation over seeds; differences count it too." if several else ""
 
 
 MISSING = Cell("–", tone="dim")
@@ -127,7 +137,8 @@ def base_table(study: Study) -> Table | None:
         rows.append(tuple(row))
     return Table(
         "Base model, and each task trained alone",
-        "Greedy accuracy on held-out items ± standard error. The gain compares the same items before and after.",
+        "Greedy accuracy on held-out items ± standard error. The gain compares the same items before and after."
+        + _seeds_note(study),
         ("task", "items", "base", "after own training", "gain"),
         tuple(rows),
     )
@@ -258,7 +269,7 @@ def outcome_table(study: Study) -> Table | None:
         rows.append(_measured_row(study, group, is_first=not predicted))
     return Table(
         "What came out: accuracy after training on all tasks",
-        "Greedy accuracy on the same held-out items ± standard error.",
+        "Greedy accuracy on the same held-out items ± standard error." + _seeds_note(study),
         ("run", "", *study.tasks, "mean", "delta_rel"),
         tuple(rows),
         labels=2,
