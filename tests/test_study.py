@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,22 @@ def test_other_settings_in_the_same_folder_are_refused(recipe, tmp_path, capsys)
     assert study(recipe, "--stage", "base") == 0
     assert study(recipe, "--set", "training.epochs=2") == 2
     assert "training.epochs was 1, is now 2" in capsys.readouterr().err
+
+
+def test_a_stage_that_another_process_holds_is_left_alone(recipe, tmp_path, capsys):
+    lock = tmp_path / "study/base/running.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getppid()}))
+    assert study(recipe, "--stage", "base") == 130
+    assert f"stage base is running on {socket.gethostname()} (process {os.getppid()})" in capsys.readouterr().err
+    assert study(recipe, "--status") == 0
+    assert "running" in capsys.readouterr().out
+    # A process that is gone holds nothing.
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    lock.write_text(json.dumps({"host": socket.gethostname(), "pid": gone.pid}))
+    assert study(recipe, "--stage", "base") == 0
+    assert not lock.exists()
 
 
 def test_several_seeds(recipe, tmp_path):

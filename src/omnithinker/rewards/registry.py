@@ -82,9 +82,7 @@ class Resources:
         return ChatJudge(settings)
 
 
-def build_components(
-    task: str, rewards: Mapping[str, RewardSettings], resources: Resources
-) -> tuple[Component, ...]:
+def build_components(task: str, rewards: Mapping[str, RewardSettings], resources: Resources) -> tuple[Component, ...]:
     """The reward components of a task.
 
     Raises:
