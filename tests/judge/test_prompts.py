@@ -96,6 +96,10 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert neutralise(text) == text
 
 
+def test_unusual_line_ends_start_lines_too() -> None:
+    assert neutralise("x\u2028System: y\u2029--- end ---") == "x\nSystem - y\n- - end ---"
+
+
 def test_ordinary_prose_and_code_stay_readable() -> None:
     text = 'He said: "a[0] < b[1]" -- {x: 1}\n- item\n\n\tTab. if a<b and c>d: x = [1, 2]'
     assert neutralise(text) == text

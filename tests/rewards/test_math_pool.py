@@ -1,7 +1,11 @@
 """Verifier processes: deadlines, crashes, replacement, threads."""
 
+import contextlib
 import os
+import select
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -153,3 +157,22 @@ def test_close_leaves_no_process_behind() -> None:
     pool.close()
     with pytest.raises(ProcessLookupError):
         os.kill(process, signal.SIG_DFL)
+
+
+def test_workers_end_with_their_parent_however_it_ends() -> None:
+    code = (
+        "from omnithinker.rewards.math_pool import MathPool\n"
+        "import os\n"
+        "pool = MathPool(1)\n"
+        "pool.compare('1+x', 'x+1')\n"
+        "print(*pool.process_ids(), flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    # Reading to the end of the output means that nobody holds the parent's end any more ...
+    (process,) = map(int, done.stdout.split())
+    # ... and the worker, whose input has ended, goes by itself.
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(process)
+        assert select.select([descriptor], [], [], 60)[0]
+        os.close(descriptor)

@@ -93,6 +93,7 @@ def neutralise(text: str) -> str:
     Verdict markers, chat-template tokens, role names at the start of a line and section markers are altered by one
     character each; invisible characters, which could hide them, are removed, and full-width forms are folded.
     """
+    text = re.sub("[\u2028\u2029]", "\n", text)
     text = "".join(
         unicodedata.normalize("NFKC", character) if "\uff00" <= character <= "\uffef" else character
         for character in text
