@@ -32,8 +32,8 @@ def test_right_way_has_its_probability(right, suits):
 
 
 def test_format_and_its_slips():
-    text = completion_text("slowly", "7 + 5 = 12", "12")
-    assert text == "<think> slowly, 7 + 5 = 12</think><answer> 12</answer>"
+    text = completion_text("slowly", "7+5=12", "12")
+    assert text == "<think> slowly, 7+5=12</think><answer> 12</answer>"
     assert well_formed(text)
     shares = {
         slip: tag_share(completion_text("slowly", "x", "y", slip))

@@ -7,12 +7,18 @@ import random
 from dataclasses import replace
 
 import pytest
+from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer
 
-from omnithinker.lab import DOMAINS, MODEL_PATH, generate_items
+from omnithinker.generation.native import Sampling, generate
+from omnithinker.lab import DOMAINS, MODEL_PATH, generate_items, generate_rows
 from omnithinker.lab.build import BuildSettings, build
 from omnithinker.lab.habits import HABITS, completion_text, habitual_completion
 from omnithinker.lab.tokenizer import END, TAGS
+from omnithinker.policy import load_policy
+from omnithinker.recipe import ModelSettings
+from omnithinker.rewards.answers import last_answer
+from omnithinker.types import Prompt
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +83,23 @@ def test_any_text_survives_the_tokenizer(tokenizer):
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
+def test_every_loader_gives_the_same_tokenizer(tokenizer):
+    """Some loaders choose the class by architecture, others by the file; both must cut text alike."""
+    from_file = Tokenizer.from_file(str(MODEL_PATH / "tokenizer.json"))
+    rng = random.Random(0)
+    for domain in DOMAINS:
+        for item in generate_items(domain, "test", 40):
+            completion = habitual_completion(item, HABITS[domain][item.row["kind"]], rng)
+            for text in (f"<|im_start|> {item.row['prompt']}<|im_end|>", completion):
+                assert from_file.encode(text).ids == tokenizer(text)["input_ids"]
+
+
 def test_tags_are_ordinary_single_tokens(tokenizer):
     for tag in TAGS:
         assert len(tokenizer(tag)["input_ids"]) == 1
         assert tag not in tokenizer.all_special_tokens
     assert tokenizer.eos_token == END
-    assert len(tokenizer(" 123")["input_ids"]) == 3
+    assert len(tokenizer("123")["input_ids"]) == 3
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -105,3 +122,17 @@ def test_building_twice_gives_the_same_files(tmp_path):
     assert "model.safetensors" in first
     build(tmp_path / "other", replace(settings, seed=1))
     assert sums(tmp_path / "other")["model.safetensors"] != first["model.safetensors"]
+
+
+@pytest.mark.parametrize("domain", ["math", "qa"])
+def test_base_model_is_partly_right(domain):
+    """The full bars (500 items, every domain) are in docs/lab.md; here a sample that needs no sandbox."""
+    policy = load_policy(ModelSettings(device="cpu"), temperature=1.0)
+    rows = generate_rows(domain, "test", 160)
+    prompts = [
+        Prompt(task=domain, index=i, text=r["prompt"], token_ids=policy.encode(r["prompt"])) for i, r in enumerate(rows)
+    ]
+    greedy = Sampling(temperature=0.0, max_new_tokens=40)
+    groups = generate(policy, prompts, [[0]] * len(prompts), greedy)
+    right = [last_answer(group.completions[0].text) == rows[p]["answer"] for p, group in groups]
+    assert 0.25 <= sum(right) / len(right) <= 0.65

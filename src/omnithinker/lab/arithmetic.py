@@ -31,9 +31,9 @@ def carry(rng: random.Random) -> Item:
             f"there are {a} {what}, and {who} brings {b}. how many in all?",
         ]
     )
-    first = f"{units} + {more_units} = {units + more_units}"
-    forgotten = f"{first}, {tens} + {more_tens} = {tens + more_tens}"
-    kept = f"{first}, carry 1, {tens} + {more_tens} + 1 = {tens + more_tens + 1}"
+    first = f"{units}+{more_units}={units + more_units}"
+    forgotten = f"{first}, {tens}+{more_tens}={tens + more_tens}"
+    kept = f"{first}, carry, {tens}+{more_tens}+1={tens + more_tens + 1}"
     return _item("carry", prompt, (kept, a + b), (forgotten, a + b - 10))
 
 
@@ -49,9 +49,9 @@ def borrow(rng: random.Random) -> Item:
             f"there are {a} {what}, and {who} takes {b}. how many stay?",
         ]
     )
-    turned = f"{less_units} - {units} = {less_units - units}, {tens} - {less_tens} = {tens - less_tens}"
+    turned = f"{less_units}-{units}={less_units - units}, {tens}-{less_tens}={tens - less_tens}"
     digit = 10 + units - less_units
-    borrowed = f"borrow 1, 1{units} - {less_units} = {digit}, {tens - 1} - {less_tens} = {tens - 1 - less_tens}"
+    borrowed = f"borrow, 1{units}-{less_units}={digit}, {tens - 1}-{less_tens}={tens - 1 - less_tens}"
     return _item("borrow", prompt, (borrowed, a - b), (turned, 10 * (tens - less_tens) + less_units - units))
 
 
@@ -66,8 +66,8 @@ def price(rng: random.Random) -> Item:
             f"{a} old and {b} new {what} cost {cost} coins each. what does {who} pay?",
         ]
     )
-    step = f"first {a} + {b} = {a + b}"
-    return _item("price", prompt, (f"{step}, then {a + b} * {cost} = {(a + b) * cost}", (a + b) * cost), (step, a + b))
+    step = f"first {a}+{b}={a + b}"
+    return _item("price", prompt, (f"{step}, then {a + b}*{cost}={(a + b) * cost}", (a + b) * cost), (step, a + b))
 
 
 def change(rng: random.Random) -> Item:
@@ -81,8 +81,8 @@ def change(rng: random.Random) -> Item:
             f"{who} had {a} {what}, got {b} and lost {c}. how many has {who}?",
         ]
     )
-    step = f"first {a} + {b} = {a + b}"
-    return _item("change", prompt, (f"{step}, then {a + b} - {c} = {a + b - c}", a + b - c), (step, a + b))
+    step = f"first {a}+{b}={a + b}"
+    return _item("change", prompt, (f"{step}, then {a + b}-{c}={a + b - c}", a + b - c), (step, a + b))
 
 
 def boxes(rng: random.Random) -> Item:
@@ -95,7 +95,7 @@ def boxes(rng: random.Random) -> Item:
             f"{a} bags hold {b} {what} each. how many {what} has {who}?",
         ]
     )
-    return _item("boxes", prompt, (f"{a} * {b} = {a * b}", a * b), (f"{a} + {b} = {a + b}", a + b))
+    return _item("boxes", prompt, (f"{a}*{b}={a * b}", a * b), (f"{a}+{b}={a + b}", a + b))
 
 
 def compare(rng: random.Random) -> Item:
@@ -108,7 +108,7 @@ def compare(rng: random.Random) -> Item:
             f"{other} has {b} {what} and {who} {a}. how many less has {other}?",
         ]
     )
-    return _item("compare", prompt, (f"{a} - {b} = {a - b}", a - b), (f"{a} + {b} = {a + b}", a + b))
+    return _item("compare", prompt, (f"{a}-{b}={a - b}", a - b), (f"{a}+{b}={a + b}", a + b))
 
 
 def at_first(rng: random.Random) -> Item:
@@ -121,7 +121,7 @@ def at_first(rng: random.Random) -> Item:
             f"{who} had {a} {what} and lost {b}. how many were there at first?",
         ]
     )
-    return _item("at_first", prompt, (f"at first {a}", a), (f"{a} - {b} = {a - b}", a - b))
+    return _item("at_first", prompt, (f"at first {a}", a), (f"{a}-{b}={a - b}", a - b))
 
 
 def share(rng: random.Random) -> Item:
@@ -135,7 +135,7 @@ def share(rng: random.Random) -> Item:
             f"{who} puts {a} {what} into {b} boxes. how many in each?",
         ]
     )
-    return _item("share", prompt, (f"{a} / {b} = {each}", each), (f"{a} - {b} = {a - b}", a - b))
+    return _item("share", prompt, (f"{a}/{b}={each}", each), (f"{a}-{b}={a - b}", a - b))
 
 
 KINDS: dict[str, Draw] = {

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from omnithinker import __version__
 from omnithinker.lab import KINDS, MODEL_PATH
@@ -55,7 +55,7 @@ class BuildSettings:
 
     seed: int = 0
     """Fixes weights and text."""
-    tokens: int = 9_000_000
+    tokens: int = 8_000_000
     """Training budget: tokens of prompts and completions."""
     batch: int = 48
     """Sequences in a batch."""
@@ -94,7 +94,7 @@ def tokenizer_texts(settings: BuildSettings) -> Iterator[str]:
         yield from re.split("|".join(TAGS), sequence.completion)
 
 
-def encode(sequences: Sequence[Example], tokenizer: PreTrainedTokenizerFast) -> list[tuple[list[int], int]]:
+def encode(sequences: Sequence[Example], tokenizer: Qwen2Tokenizer) -> list[tuple[list[int], int]]:
     """(tokens, number of prompt tokens) of every example, through the chat template."""
     prompts = [
         tokenizer.apply_chat_template(
@@ -108,7 +108,7 @@ def encode(sequences: Sequence[Example], tokenizer: PreTrainedTokenizerFast) -> 
     return [(p + c, len(p)) for p, c in zip(prompt_ids, completion_ids, strict=True)]
 
 
-def batches(settings: BuildSettings, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(settings: BuildSettings, tokenizer: Qwen2Tokenizer) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches of (input ids [B, T], labels [B, T]); labels are :data:`IGNORE` outside completions."""
     rng = random.Random(f"text/{settings.seed}")
     while True:
@@ -143,7 +143,7 @@ def learning_rate(progress: float) -> float:
     return LEARNING_RATE * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95)))
 
 
-def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM:
+def new_model(tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2ForCausalLM:
     """A model with random weights."""
     torch.manual_seed(seed)
     end = tokenizer.eos_token_id
@@ -157,13 +157,11 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM
         dtype="float32",
     )
     model = Qwen2ForCausalLM(config)
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
-        eos_token_id=end, pad_token_id=tokenizer.pad_token_id
-    )
+    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=tokenizer.pad_token_id)
     return model
 
 
-def pretrain(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, settings: BuildSettings, log: TextIO) -> None:
+def pretrain(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, settings: BuildSettings, log: TextIO) -> None:
     """Train on the stream of text; writes one loss line per percent to ``log``, and progress to stderr."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True
@@ -176,7 +174,7 @@ def pretrain(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, settin
             group["lr"] = learning_rate(min(1.0, seen / settings.tokens))
         loss = completion_loss(model, ids, labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         seen += ids.numel()
@@ -191,7 +189,7 @@ def pretrain(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, settin
         if seen >= settings.tokens:
             break
     print(file=sys.stderr)
-    model.eval()  # type: ignore[no-untyped-call]
+    model.eval()
 
 
 def write_sums(folder: Path) -> None:

@@ -49,8 +49,8 @@ def chain(rng: random.Random) -> Item:
     header, x, inputs = _number(rng)
     a, b = rng.randint(2, 19), rng.randint(2, 9)
     task = rng.choice([f"add {a} to {x}, then times {b}", f"take {x} plus {a}, times {b}"])
-    right = (f"first {x} + {a}, then * {b}", f"({x} + {a}) * {b}")
-    wrong = (f"first {x} + {a}", f"{x} + {a}")
+    right = (f"first {x}+{a}, then *{b}", f"({x}+{a})*{b}")
+    wrong = (f"first {x}+{a}", f"{x}+{a}")
     return _item("chain", task, header, right, wrong, inputs, lambda v: (v + a) * b)
 
 
@@ -59,8 +59,8 @@ def brackets(rng: random.Random) -> Item:
     header, x, inputs = _number(rng)
     a, b = rng.randint(2, 19), rng.randint(2, 9)
     task = rng.choice([f"{b} times the sum of {x} and {a}", f"the sum of {x} and {a}, {b} times"])
-    right = ("with brackets", f"{b} * ({x} + {a})")
-    wrong = ("no brackets", f"{b} * {x} + {a}")
+    right = ("with brackets", f"{b}*({x}+{a})")
+    wrong = ("no brackets", f"{b}*{x}+{a}")
     return _item("brackets", task, header, right, wrong, inputs, lambda v: b * (v + a))
 
 
@@ -69,7 +69,7 @@ def minus(rng: random.Random) -> Item:
     header, x, inputs = _number(rng)
     a = rng.randint(41, 99)
     task = rng.choice([f"take {x} away from {a}", f"{a} less {x}"])
-    right, wrong = (f"{a} is first", f"{a} - {x}"), (f"{x} is first", f"{x} - {a}")
+    right, wrong = (f"{a} is first", f"{a}-{x}"), (f"{x} is first", f"{x}-{a}")
     return _item("minus", task, header, right, wrong, inputs, lambda v: a - v)
 
 
@@ -78,7 +78,7 @@ def last(rng: random.Random) -> Item:
     header, s, inputs = _list(rng)
     a = rng.randint(2, 29)
     task = rng.choice([f"the last of {s} plus {a}", f"add {a} to the last of {s}"])
-    right, wrong = ("take the last", f"{s}[-1] + {a}"), ("take the first", f"{s}[0] + {a}")
+    right, wrong = ("take the last", f"{s}[-1]+{a}"), ("take the first", f"{s}[0]+{a}")
     return _item("last", task, header, right, wrong, inputs, lambda v: v[-1] + a)
 
 
@@ -87,7 +87,7 @@ def total(rng: random.Random) -> Item:
     header, s, inputs = _list(rng)
     a = rng.randint(2, 39)
     task = rng.choice([f"add up {s}, then take away {a}", f"the sum of {s} less {a}"])
-    right = (f"first sum {s}, then - {a}", f"sum({s}) - {a}")
+    right = (f"first sum {s}, then -{a}", f"sum({s})-{a}")
     wrong = (f"first sum {s}", f"sum({s})")
     return _item("total", task, header, right, wrong, inputs, lambda v: sum(v) - a)
 
@@ -98,7 +98,7 @@ def above(rng: random.Random) -> Item:
     a = rng.randint(2, 39)
     inputs = [a, a - 1, a + 1, *inputs[:2]]
     task = rng.choice([f"tell if {x} is more than {a}", f"is {x} above {a}"])
-    right, wrong = (f"not {a} itself", f"{x} > {a}"), (f"{a} itself too", f"{x} >= {a}")
+    right, wrong = (f"not {a} itself", f"{x}>{a}"), (f"{a} itself too", f"{x}>={a}")
     return _item("above", task, header, right, wrong, inputs, lambda v: v > a)
 
 
@@ -118,8 +118,8 @@ def up_to(rng: random.Random) -> Item:
     a = rng.randint(1, 29)
     inputs = [a, *(a + v for v in inputs[1:])]
     task = rng.choice([f"add all from {a} to {x}", f"the sum of {a} up to {x}"])
-    right = (f"{x} itself too", f"sum(range({a}, {x} + 1))")
-    wrong = (f"not {x} itself", f"sum(range({a}, {x}))")
+    right = (f"{x} itself too", f"sum(range({a},{x}+1))")
+    wrong = (f"not {x} itself", f"sum(range({a},{x}))")
     return _item("up_to", task, header, right, wrong, inputs, lambda v: sum(range(a, v + 1)))
 
 

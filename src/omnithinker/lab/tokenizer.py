@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import Qwen2Tokenizer
 
 VOCABULARY = 1280
-"""Tokens, special and added ones included."""
+"""Tokens at most, special and added ones included."""
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 """Ordinary added tokens, so that decoding keeps them."""
@@ -18,19 +19,17 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}<|im_start|>{%- endif -%}"
 )
 """As short as can be: every prompt token costs time."""
-_WORDS = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+"
 
 
-def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """Train the tokenizer on texts without special tokens and tags; deterministic."""
+def train_tokenizer(texts: Iterable[str]) -> Qwen2Tokenizer:
+    """Train the tokenizer on texts without special tokens and tags; deterministic.
+
+    Text is cut up before merging exactly as Qwen2's tokenizer does it, because loaders choose that class by the
+    model's architecture, whatever the tokenizer's own files say.
+    """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = Qwen2Tokenizer().backend_tokenizer.pre_tokenizer
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - len(TAGS),
         special_tokens=[END_OF_TEXT, START, END],
@@ -38,14 +37,16 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_tokens([AddedToken(tag, normalized=False, special=False) for tag in TAGS])
-    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer,
+    model = json.loads(tokenizer.to_str())["model"]
+    trained = Qwen2Tokenizer(
+        vocab=model["vocab"],
+        merges=[tuple(pair) for pair in model["merges"]],
         eos_token=END,
         pad_token=END_OF_TEXT,
         additional_special_tokens=[START],
         clean_up_tokenization_spaces=False,
         model_max_length=512,
     )
-    fast.chat_template = CHAT_TEMPLATE
-    return fast
+    trained.add_tokens([AddedToken(tag, normalized=False, special=False) for tag in TAGS])
+    trained.chat_template = CHAT_TEMPLATE
+    return trained
