@@ -1,8 +1,8 @@
 """Proven orders for dozens of tasks: linear programming with 3-dicycle cuts, then branching (SciPy's HiGHS).
 
 One variable x_ij in [0, 1] per pair i < j says that i comes before j. Orders are the 0/1 points without a cycle of
-three: 0 <= x_ij + x_jk - x_ik <= 1 for all i < j < k. There are K (K - 1) (K - 2) / 3 of these inequalities, of which a few
-matter, so they are added when violated. Every relaxation solved on the way is an upper bound.
+three: 0 <= x_ij + x_jk - x_ik <= 1 for all i < j < k. Few of these K (K - 1) (K - 2) / 3
+inequalities matter, so they are added when violated. Every relaxation solved on the way is an upper bound.
 """
 
 from __future__ import annotations
@@ -67,12 +67,6 @@ class _Relaxation:
             chosen = np.argpartition(-violation, count - 1, axis=None)[:count]
             self.added.reshape(-1)[chosen] = True
         return count
-
-    def drop_slack(self, x: FloatArray) -> None:
-        """Forget inequalities that are far from binding; a program half as large is solved much faster."""
-        ij, jk, ik = self.triples
-        cycle = x[ij] + x[jk] - x[ik]
-        self.added &= np.stack([cycle > 0.8, cycle < 0.2])
 
     def solve(self, seconds: float, *, integral: bool) -> tuple[FloatArray | None, float | None, bool]:
         """Maximise over the inequalities that are in.
@@ -144,9 +138,13 @@ def _relaxation(matrix: FloatArray) -> _Relaxation:
     first, second = np.triu_indices(size, k=1)
     variable = np.zeros((size, size), dtype=np.int64)
     variable[first, second] = np.arange(len(first))
-    i, j, k = np.array(
-        [(a, b, c) for a in range(size) for b in range(a + 1, size) for c in range(b + 1, size)], dtype=np.int64
-    ).reshape(-1, 3).T
+    i, j, k = (
+        np.array(
+            [(a, b, c) for a in range(size) for b in range(a + 1, size) for c in range(b + 1, size)], dtype=np.int64
+        )
+        .reshape(-1, 3)
+        .T
+    )
     skew = matrix - matrix.T
     return _Relaxation(
         skew,

@@ -1,8 +1,8 @@
-"""Heuristics for linear ordering with hundreds of tasks: insertion search, iterated and recombined.
+"""Heuristics for linear ordering with hundreds of tasks: insertion search and a memetic algorithm on top of it.
 
-For a task at position p, with a_r = matrix[task, order[r]] - matrix[order[r], task] and C_t the sum of a_r over r < t,
-moving it to slot t changes the objective by C_p - C_t. So the best slot of a task is the minimum of a running sum:
-one pass over its row.
+Moving a task to another slot changes the objective by a difference of two running sums, so a table of them gives
+the best of all K^2 insertions in one pass; a move shifts a few rows of the table. Offspring inherit a random half of
+the places of one parent and fill the others in the sequence of the second (order-based crossover).
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from omnithinker.planning.accuracies import FloatArray
 from omnithinker.planning.ordering import Order, order_value
 from omnithinker.planning.terminal_accuracy import IntArray
 
-POPULATION = 12
+POPULATION = 20
 """Local optima kept for recombination."""
+
+PATIENCE = 80
+"""Offspring in a row that improve nothing before all but the best are replaced by random local optima."""
 
 
 def insertion_search(matrix: FloatArray, order: Order) -> Order:
-    """Move single tasks to their best slot until no move helps.
+    """Make the best insertion of a single task until none helps.
 
     Args:
         matrix: [K, K] to maximise over pairs in sequence; the diagonal does not count.
@@ -29,110 +32,89 @@ def insertion_search(matrix: FloatArray, order: Order) -> Order:
     Returns:
         A local optimum, at least as good as ``order``.
     """
-    skew = matrix - matrix.T
-    found = _descend(skew, np.array(order, dtype=np.int64), _tolerance(skew))
-    return tuple(int(k) for k in found)
+    return tuple(int(k) for k in _InsertionTable(matrix).descend(np.array(order, dtype=np.int64)))
 
 
-def _tolerance(skew: FloatArray) -> float:
-    """Gains below this are rounding; without it equal slots could be exchanged for ever."""
-    return 1e-12 * max(float(np.abs(skew).sum(axis=1).max(initial=0.0)), 1e-300)
+class _InsertionTable:
+    """Running sums of one order at a time, of the tasks of one matrix."""
+
+    def __init__(self, matrix: FloatArray) -> None:
+        skew = matrix - matrix.T
+        self._size = len(matrix)
+        self._columns = np.ascontiguousarray(skew.T)
+        # Gains below this are rounding; without it equal slots could be exchanged for ever.
+        self._tolerance = 1e-11 * max(float(np.abs(skew).sum(axis=1).max(initial=0.0)), 1e-300)
+        # [K + 1, K]: row t, column e: sum over places r < t of skew[e, order[r]].
+        self._sums = np.zeros((self._size + 1, self._size))
+
+    def descend(self, start: IntArray) -> IntArray:
+        """A local optimum reached from ``start``."""
+        order = start.copy()
+        place = np.argsort(order)
+        np.cumsum(self._columns[order], axis=0, out=self._sums[1:])
+        tasks = np.arange(self._size)
+        while True:
+            gains = self._sums[place, tasks] - self._sums.min(axis=0)
+            task = int(gains.argmax())
+            if gains[task] <= self._tolerance:
+                return order
+            self._move(order, place, int(place[task]), int(self._sums[:, task].argmin()))
+
+    def _move(self, order: IntArray, place: IntArray, source: int, slot: int) -> None:
+        """Take the task at ``source`` and put it before whatever stands at ``slot`` (K: at the end)."""
+        task, sums = order[source], self._sums
+        if slot <= source:
+            order[slot + 1 : source + 1] = order[slot:source].copy()
+            order[slot] = task
+            sums[slot + 1 : source + 1] = sums[slot:source] + self._columns[task]
+            place[order[slot : source + 1]] = np.arange(slot, source + 1)
+        else:
+            order[source : slot - 1] = order[source + 1 : slot].copy()
+            order[slot - 1] = task
+            sums[source + 1 : slot] = sums[source + 2 : slot + 1] - self._columns[task]
+            place[order[source:slot]] = np.arange(source, slot)
 
 
-def _descend(skew: FloatArray, order: IntArray, tolerance: float) -> IntArray:
-    """Sweep over the tasks until a whole sweep moves nothing."""
-    size = len(order)
-    sums = np.zeros(size + 1)
-    order = order.copy()
-    still = 0
-    while still < size:
-        for task in order.copy():
-            np.cumsum(skew[task].take(order), out=sums[1:])
-            place = int((order == task).argmax())
-            slot = int(sums.argmin())
-            if sums[place] - sums[slot] > tolerance:
-                _move(order, place, slot)
-                still = 0
-            else:
-                still += 1
-                if still >= size:
-                    break
-    return order
-
-
-def _move(order: IntArray, place: int, slot: int) -> None:
-    """Take the task at ``place`` and put it before whatever stands at ``slot`` (size: at the end)."""
-    task = order[place]
-    if slot <= place:
-        order[slot + 1 : place + 1] = order[slot:place].copy()
-        order[slot] = task
-    else:
-        order[place : slot - 1] = order[place + 1 : slot].copy()
-        order[slot - 1] = task
-
-
-def search_order(
-    matrix: FloatArray, *, time_limit: float, seed: int = 0, max_rounds: int | None = None, bound: float = np.inf
-) -> Order:
-    """A good order for any K: a small population of local optima, perturbed and recombined.
+def search_order(matrix: FloatArray, *, time_limit: float, seed: int = 0, max_rounds: int | None = None) -> Order:
+    """A good order for any K: local optima, recombined and improved again.
 
     Args:
         matrix: [K, K]; the diagonal does not count.
-        time_limit: seconds.
+        time_limit: seconds; what is under way is finished.
         seed: of the random choices; the result also depends on how many rounds fit the time.
-        max_rounds: stop after this many rounds even if time is left, for results that do not depend on speed.
-        bound: stop as soon as this value is reached.
+        max_rounds: stop after this many local optima even if time is left, for results that do not depend on speed.
     """
     rng = np.random.default_rng(seed)
     deadline = time.perf_counter() + time_limit
-    skew = matrix - matrix.T
-    tolerance = _tolerance(skew)
-    population = [_descend(skew, np.argsort(-skew.sum(axis=1), kind="stable"), tolerance)]
+    table = _InsertionTable(matrix)
+    population = [table.descend(np.argsort(matrix.sum(axis=0) - matrix.sum(axis=1), kind="stable"))]
     values = [order_value(matrix, population[0].tolist())]
-    rounds = 0
-    while time.perf_counter() < deadline and (max_rounds is None or rounds < max_rounds) and max(values) < bound:
+    stale, rounds = 0, 1
+    while time.perf_counter() < deadline and (max_rounds is None or rounds < max_rounds):
         rounds += 1
-        child = _descend(skew, _offspring(population, values, rng), tolerance)
-        _admit(population, values, child, order_value(matrix, child.tolist()))
+        if stale > PATIENCE:
+            best = int(np.argmax(values))
+            population, values, stale = [population[best]], [values[best]], 0
+        if len(population) < POPULATION:
+            population.append(table.descend(rng.permutation(len(matrix))))
+            values.append(order_value(matrix, population[-1].tolist()))
+            continue
+        first, second = rng.choice(POPULATION, 2, replace=False)
+        child = table.descend(_recombine(population[first], population[second], rng))
+        value, worst = order_value(matrix, child.tolist()), int(np.argmin(values))
+        # A value that is already there is most likely the same order: keeping it would narrow the population.
+        if value > values[worst] and value not in values:
+            population[worst], values[worst], stale = child, value, 0
+        else:
+            stale += 1
     return tuple(int(k) for k in population[int(np.argmax(values))])
 
 
-def _offspring(population: list[IntArray], values: list[float], rng: np.random.Generator) -> IntArray:
-    """A new starting point: by recombining two of the population, or by disturbing a good one."""
-    size = len(population[0])
-    if len(population) < POPULATION // 2:
-        return _disturb(population[0], max(2, size // 4), rng)
-    if rng.random() < 0.3:
-        first, second = rng.choice(len(population), 2, replace=False)
-        return _recombine(population[first], population[second], rng)
-    # The better of two random members.
-    first, second = rng.integers(len(population), size=2)
-    parent = population[first if values[first] >= values[second] else second]
-    return _disturb(parent, int(rng.integers(2, max(3, size // 20) + 1)), rng)
-
-
-def _disturb(order: IntArray, moves: int, rng: np.random.Generator) -> IntArray:
-    found = order.copy()
-    for place, slot in rng.integers(len(order), size=(moves, 2)):
-        _move(found, int(place), int(slot))
-    return found
-
-
 def _recombine(first: IntArray, second: IntArray, rng: np.random.Generator) -> IntArray:
-    """Sort by a random mixture of the positions in both parents: what they agree on stays."""
-    share = rng.random(len(first))
-    position = share * np.argsort(first) + (1 - share) * np.argsort(second)
-    return np.argsort(position, kind="stable")
-
-
-def _admit(population: list[IntArray], values: list[float], child: IntArray, value: float) -> None:
-    """Keep distinct local optima; a new one replaces the worst."""
-    if any(value == other and np.array_equal(child, member) for other, member in zip(values, population, strict=True)):
-        return
-    if len(population) < POPULATION:
-        population.append(child)
-        values.append(value)
-        return
-    worst = int(np.argmin(values))
-    if value > values[worst]:
-        population[worst], values[worst] = child, value
+    """Order-based crossover: half of the places keep the first parent's task, the rest follow the second's sequence."""
+    free = rng.random(len(first)) < 0.5
+    moved = np.zeros(len(first), dtype=np.bool_)
+    moved[first[free]] = True
+    child = first.copy()
+    child[free] = second[moved[second]]
+    return child

@@ -8,10 +8,14 @@ import numpy as np
 
 from omnithinker.planning.accuracies import FloatArray
 from omnithinker.planning.ordering import MAX_SUBSET_TASKS, Order, all_orders, order_value, subset_values
+from omnithinker.planning.ordering_milp import certified_order
 from omnithinker.planning.ordering_search import search_order
 
 MAX_ENUMERATED_TASKS = 7
 """Up to this many tasks every order is listed."""
+
+MAX_PROVEN_TASKS = 100
+"""Up to this many tasks a proof is tried; beyond, the linear programs take longer than anyone waits."""
 
 RANKING_LENGTH = 100
 """Orders listed beyond that."""
@@ -47,8 +51,12 @@ def solve(matrix: FloatArray, *, time_limit: float = 10.0, seed: int = 0) -> Sol
     if size <= MAX_SUBSET_TASKS:
         best = subset_values(matrix).orders(RANKING_LENGTH)
         return Solution(tuple(best), "subset-dp", order_value(matrix, best[0]))
-    order = search_order(matrix, time_limit=time_limit, seed=seed)
-    return Solution(neighbours(matrix, order), "search", pair_bound(matrix))
+    if size > MAX_PROVEN_TASKS:
+        order = search_order(matrix, time_limit=time_limit, seed=seed)
+        return Solution(neighbours(matrix, order), "search", pair_bound(matrix))
+    start = search_order(matrix, time_limit=min(1.0, time_limit / 4), seed=seed, max_rounds=200)
+    certified = certified_order(matrix, start, time_limit=0.75 * time_limit)
+    return Solution(neighbours(matrix, certified.order), "milp", certified.bound)
 
 
 def pair_bound(matrix: FloatArray) -> float:
