@@ -178,7 +178,8 @@ def prediction_plot(study: Study, groups: Sequence[RunGroup]) -> str:
             for t, task in enumerate(study.tasks):
                 found, x = accuracy(group.done, task), predicted["predicted"][task]
                 low, high = intervals.get(task, (x, x))
-                seen += [found.value - found.error, found.value + found.error, low, high]
+                # An interval may reach far above 1; it then leaves the picture rather than squeezing it.
+                seen += [found.value - found.error, found.value + found.error, x, low, min(high, 1.0)]
                 axes.errorbar(
                     x,
                     found.value,
