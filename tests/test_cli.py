@@ -99,7 +99,7 @@ def test_every_command_has_help(name, capsys):
     with pytest.raises(SystemExit) as caught:
         main([name, "--help"])
     assert caught.value.code == 0
-    assert "usage: omnithinker" in capsys.readouterr().out
+    assert f"usage: omnithinker {name}" in capsys.readouterr().out
 
 
 def test_unknown_command_is_bad_input(capsys):

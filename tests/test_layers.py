@@ -14,14 +14,16 @@ SOURCE = Path(__file__).parent.parent / "src" / "omnithinker"
 LAYERS = [
     {"errors", "types"},
     {"files", "recipe", "advantages", "losses", "interrupt", "schedule", "watch"},
-    {"recipe_file", "data", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
+    {"recipe_file", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
     {"rewards", "view"},
+    {"data"},
     {"tasks", "scoring", "policy"},
     {"generation", "checkpoint", "report"},
     {"evaluate", "train", "baselines"},
     {"experiment"},
     {"study"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 ]
 LAYER = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "accuracy and entropy of a model on the recipe's tasks",
     "plan": "from a table of accuracies: the best task order, predictions, confidence (needs no torch)",
     "score": "reward breakdown of completions read as JSON lines",
+    "data": "prepare rows: distractors adds plausible wrong options to questions",
     "report": "write the HTML report of a run or study folder",
 }
 
