@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import Qwen2Tokenizer
@@ -38,9 +39,11 @@ def train_tokenizer(texts: Iterable[str]) -> Qwen2Tokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
+    # Pairs, as the BPE model takes them; the annotation of the class knows strings only.
+    merges: Any = [tuple(pair) for pair in model["merges"]]
     trained = Qwen2Tokenizer(
         vocab=model["vocab"],
-        merges=[tuple(pair) for pair in model["merges"]],
+        merges=merges,
         eos_token=END,
         pad_token=END_OF_TEXT,
         additional_special_tokens=[START],
