@@ -119,3 +119,10 @@ def test_accuracies_and_their_matrix_give_the_same_order():
     plan = make_plan(source)
     assert make_plan(TransferMatrix(source.tasks, plan.bwt)).order == plan.order
     assert isinstance(source, Accuracies)
+
+
+def test_the_four_curricula_of_table_3_rank_as_predicted():
+    rows = TABLES["table_3"]["rows"]
+    measured = {order: np.log([pair[0] for pair in row.values()]).mean() for order, row in rows.items()}
+    predicted = {order: TABLES["table_4"]["test"][order][4] for order in rows}
+    assert sorted(rows, key=measured.get) == sorted(rows, key=predicted.get) == ["WQMC", "QWCM", "QMWC", "CMQW"]

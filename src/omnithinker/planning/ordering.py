@@ -102,18 +102,17 @@ def subset_values(matrix: FloatArray) -> SubsetValues:
     matrix = np.array(matrix, dtype=np.float64)
     np.fill_diagonal(matrix, 0.0)
     row_sums = _row_sums(matrix)
-    subsets = np.arange(1 << size, dtype=np.int32)
-    counts = np.bitwise_count(subsets)
+    counts = np.bitwise_count(np.arange(1 << size, dtype=np.int32))
+    layers = np.split(np.argsort(counts, kind="stable"), np.cumsum(np.bincount(counts))[:-1])
     best = np.full(1 << size, -np.inf)
     best[0] = 0.0
-    for layer in range(size):
-        smaller = subsets[counts == layer]
-        value = best[smaller]
+    for layer in layers[1:]:
+        value = np.full(len(layer), -np.inf)
         for k in range(size):
-            without = np.flatnonzero((smaller >> k & 1) == 0)
-            rest = smaller[without]
-            larger = rest | (1 << k)
-            best[larger] = np.maximum(best[larger], value[without] + row_sums[k][rest])
+            # A set without k stands for itself here, and counts as minus infinity until its layer is done.
+            rest = layer & ~(1 << k)
+            np.maximum(value, best.take(rest) + row_sums[k].take(rest), out=value)
+        best[layer] = value
     return SubsetValues(matrix, best)
 
 
