@@ -38,11 +38,13 @@ def all_orders(size: int) -> IntArray:
 
 def greedy_order(matrix: FloatArray) -> Order:
     """Algorithm 2 with row sums: next comes the task that the remaining ones hurt least (ties: first listed)."""
-    remaining = list(range(len(matrix)))
+    matrix = matrix - np.diag(np.diag(matrix))
+    remaining = np.arange(len(matrix))
     order: list[int] = []
-    while remaining:
-        sums = [sum(matrix[k, j] for j in remaining if j != k) for k in remaining]
-        order.append(remaining.pop(int(np.argmax(sums))))
+    while len(remaining):
+        best = int(matrix[np.ix_(remaining, remaining)].sum(axis=1).argmax())
+        order.append(int(remaining[best]))
+        remaining = np.delete(remaining, best)
     return tuple(order)
 
 
