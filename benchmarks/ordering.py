@@ -3,7 +3,7 @@
 Families as in the linear ordering literature: uniform numbers (RandA), numbers of which one side of each pair is zero
 (RandB-like tournaments), Paley matrices (many optima, weak bounds), and input-output-like tables (a hidden order,
 skewed sizes, many zeros). Columns: how far each method ends below the best value of all methods here, as a
-share of the distance to the worst order, and its time.
+share of the distance to the worst order, and its processor time (the limit is in wall-clock time).
 
 Run: ``python benchmarks/ordering.py [--time-limit 10]``.
 """
@@ -60,9 +60,9 @@ INSTANCES: list[tuple[str, Callable[[int, int], Matrix], tuple[int, ...], int]] 
 
 
 def timed(method: Callable[[], tuple[int, ...]]) -> tuple[tuple[int, ...], float]:
-    start = time.perf_counter()
+    start = time.process_time()
     order = method()
-    return order, time.perf_counter() - start
+    return order, time.process_time() - start
 
 
 def compare(matrix: Matrix, time_limit: float) -> tuple[dict[str, tuple[float, float]], float]:
