@@ -88,6 +88,8 @@ def load_policy(settings: ModelSettings, temperature: float, path: str | Path | 
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
     source = str(path or settings.path)
     if source == "lab":
         source = str(LAB_MODEL)

@@ -29,6 +29,9 @@ class ModelSettings(Settings):
     """``auto`` takes the GPU when there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the weights."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of an operation; by default PyTorch's choice, one per core. Tiny models want 1: more gain little and
+    lose much on a busy machine. Runs are bit-identical only with the same number."""
     trust_remote_code: bool = False
     """Run model code that comes with the weights. Leave off unless you wrote it."""
 
