@@ -20,6 +20,8 @@ from typing import IO
 from omnithinker.errors import RewardError
 
 WORKER = Path(__file__).with_name("math_worker.py")
+STOP_SECONDS = 10.0
+"""How long an idle worker may take to leave before it is killed."""
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 """Variables passed on to a worker; keys and tokens stay here."""
 
@@ -70,9 +72,17 @@ class _Worker:
             return ""
         return self._read(wall_seconds)
 
+    def stop(self) -> None:
+        """Let an idle worker go: it leaves when its input ends."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS)
+        self.kill()
+
     def kill(self) -> None:
         """End the process with its child and free its pipes."""
-        with contextlib.suppress(ProcessLookupError):
+        if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
@@ -143,7 +153,7 @@ class MathPool:
         """End all processes. Pairs in work finish first; waiting ones are dropped."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         while not self._idle.empty():
-            self._idle.get().kill()
+            self._idle.get().stop()
 
     def __enter__(self) -> MathPool:
         return self
