@@ -81,6 +81,13 @@ def test_missing_file():
         load_recipe("nowhere.toml")
 
 
+def test_a_judges_files_are_relative_to_the_recipe(tmp_path):
+    text = GOOD + '\n[judges.gpt]\nkind = "chat"\nmodel = "m"\ncache = "replies.sqlite"\n'
+    judge = load_recipe(write(tmp_path, text)).judges["gpt"]
+    assert judge.cache == str(tmp_path / "replies.sqlite")
+    assert judge.template is None
+
+
 def test_overrides(tmp_path):
     path = write(tmp_path, GOOD)
     recipe = load_recipe(path, ["training.epochs=3", "output=elsewhere", "tasks.math.rewards.format=0.2"])

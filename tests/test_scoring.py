@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from omnithinker.errors import DataError, RecipeError, RewardError
+from omnithinker.errors import BadInput, DataError, RecipeError, RewardError
 from omnithinker.recipe import RewardSettings
 from omnithinker.rewards.base import Component, combine
 from omnithinker.rewards.external import load_external
@@ -85,6 +85,15 @@ def test_two_primary_components_average_into_correctness():
 def test_answers_that_are_no_rewards_have_an_owner(values, message):
     with pytest.raises(RewardError, match=f"reward 'main' of task 't' {message}"):
         score(Component("main", Fixed(*values), 1.0, True))
+
+
+def test_what_the_user_can_mend_passes_unchanged():
+    class WrongKey:
+        def score_group(self, prompt, completions):
+            raise BadInput("the key in MY_KEY is refused")
+
+    with pytest.raises(BadInput, match="^the key in MY_KEY is refused$"):
+        score(Component("judge", WrongKey(), 1.0, True))
 
 
 @pytest.fixture

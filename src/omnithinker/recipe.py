@@ -186,9 +186,9 @@ class ChatJudgeSettings(Settings):
     breaker: int = Field(20, ge=1)
     """After this many failed judgments in a row, calls stop for 30 seconds at a time."""
     cache: str | None = None
-    """SQLite file of replies: a repeated run replays them without a call."""
+    """SQLite file of replies, relative to the recipe: a repeated run replays them without a call."""
     template: str | None = None
-    """File with the judge's messages; by default the built-in rubric."""
+    """File with the judge's messages, relative to the recipe; by default the built-in rubric."""
     max_answer_chars: int | None = Field(None, ge=1)
     """Both texts are cut to this length before they are compared, as a control of length."""
     price_input: float = Field(0.0, ge=0)

@@ -11,13 +11,15 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from omnithinker.errors import RecipeError
 from omnithinker.files import read_text
-from omnithinker.recipe import Recipe, Settings, TaskSettings, nearest
+from omnithinker.recipe import Recipe, Settings, nearest
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -45,12 +47,14 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     base = path.resolve().parent
     tasks = {name: _absolute(task, base) for name, task in recipe.tasks.items()}
     output = recipe.output.replace("{name}", path.stem)
-    return recipe.model_copy(update={"tasks": tasks, "output": output})
+    judges = {name: _absolute(judge, base) for name, judge in recipe.judges.items()}
+    return recipe.model_copy(update={"tasks": tasks, "judges": judges, "output": output})
 
 
-def _absolute(task: TaskSettings, base: Path) -> TaskSettings:
-    files = {key: str(base / file) for key in ("train", "test") if (file := getattr(task, key)) is not None}
-    return task.model_copy(update=files)
+def _absolute(settings: AnySettings, base: Path) -> AnySettings:
+    """Make the files that settings name independent of the working directory: they are relative to the recipe."""
+    named = {key: getattr(settings, key, None) for key in ("train", "test", "cache", "template")}
+    return settings.model_copy(update={key: str(base / file) for key, file in named.items() if file is not None})
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:

@@ -11,7 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from omnithinker.errors import RewardError
+from omnithinker.errors import BadInput, RewardError
+from omnithinker.judge.base import BudgetSpent
 from omnithinker.rewards.base import Component, combine
 from omnithinker.types import Completion, Prompt, RolloutGroup, Score, Undefined, Value
 
@@ -43,6 +44,8 @@ class Scorer:
         """Score a group now.
 
         Raises:
+            BadInput: a component cannot work with what the user gave it, such as a wrong key.
+            BudgetSpent: a judge's budget is used up.
             RewardError: a component raised, or returned something that is not G numbers or undefined values.
         """
         return replace(group, scores=tuple(self.score_texts(group.prompt, group.completions)))
@@ -75,6 +78,8 @@ class Scorer:
             if inspect.isawaitable(result):
                 result = asyncio.run_coroutine_threadsafe(_await(result), self._loop).result()
             values = list(result)
+        except (BadInput, BudgetSpent):
+            raise  # these say themselves what the user can do
         except Exception as error:
             raise RewardError(f"{owner} failed on row {prompt.index}: {type(error).__name__}: {error}") from error
         if len(values) != len(completions):
