@@ -92,7 +92,7 @@ def test_what_the_user_can_mend_passes_unchanged():
         def score_group(self, prompt, completions):
             raise BadInput("the key in MY_KEY is refused")
 
-    with pytest.raises(BadInput, match="^the key in MY_KEY is refused$"):
+    with pytest.raises(BadInput, match=r"^the key in MY_KEY is refused$"):
         score(Component("judge", WrongKey(), 1.0, True))
 
 
