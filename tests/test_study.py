@@ -14,17 +14,20 @@ import pytest
 from omnithinker.cli import main
 
 REWARD = '''
-import os, pathlib, signal
+import os, pathlib, signal, threading
+
+one_at_a_time = threading.Lock()  # groups are scored in several threads
 
 def letters(completions, completion_ids, **columns):
     """Share of even tokens. Kills the process at its n-th call when the file `deadly` holds n."""
     deadly = pathlib.Path(__file__).with_name("deadly")
-    if deadly.exists():
-        left = int(deadly.read_text()) - 1
-        if left <= 0:
-            deadly.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
-        deadly.write_text(str(left))
+    with one_at_a_time:
+        if deadly.exists():
+            left = int(deadly.read_text()) - 1
+            if left <= 0:
+                deadly.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+            deadly.write_text(str(left))
     return [sum(t % 2 == 0 for t in ids) / len(ids) for ids in completion_ids]
 '''
 
