@@ -36,6 +36,7 @@ output = "{output}"
 [model]
 path = "{model}"
 device = "cpu"
+threads = 1
 [sampling]
 completions = 3
 max_new_tokens = 5

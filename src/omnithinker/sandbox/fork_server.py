@@ -17,6 +17,7 @@ from omnithinker.recipe import SandboxSettings
 from omnithinker.sandbox.assemble import assemble, call_request, invalid, run_twice
 from omnithinker.sandbox.bubblewrap import bubblewrap_command
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
+from omnithinker.sandbox.plain_slot import PlainSlot
 from omnithinker.sandbox.result import Result, Status, Trust
 from omnithinker.sandbox.slot import Limits, Slot
 from omnithinker.sandbox.verdict import judge_calls, judge_output, judge_report, judge_unittests
@@ -34,20 +35,22 @@ class ForkServer:
     """
 
     def __init__(self, settings: SandboxSettings) -> None:
-        if not sys.platform.startswith("linux"):
+        portable = not sys.platform.startswith("linux")
+        if portable and settings.level == "strong":
             raise SandboxUnavailable(
-                f"the sandbox needs Linux, this is {sys.platform}; set sandbox.backend to 'container' "
-                "or 'sandbox_fusion'"
+                f"the sandbox's confinement needs Linux, this is {sys.platform}; set sandbox.backend to 'container' or "
+                "'sandbox_fusion', or sandbox.level = 'weak' to run model-written code with process limits alone"
             )
         self._owner = os.getpid()
         self._closed = False
-        self.slots = settings.slots or len(os.sched_getaffinity(0))
+        self.slots = settings.slots or (os.cpu_count() or 1 if portable else len(os.sched_getaffinity(0)))
         outer = bubblewrap_command(settings.preload) if settings.backend == "bubblewrap" else ()
         limits = Limits(settings.cpu_seconds, settings.memory_mb, settings.preload, outer)
         self._backend = settings.backend
         self._in_process_tests = settings.in_process_tests
         with ThreadPoolExecutor(self.slots) as starters:
-            self._slots = list(starters.map(lambda _: Slot(limits), range(self.slots)))
+            kind: type[Slot | PlainSlot] = PlainSlot if portable else Slot
+            self._slots = list(starters.map(lambda _: kind(limits), range(self.slots)))
         self.layers: tuple[str, ...] = (*(("bubblewrap",) if outer else ()), *self._slots[0].layers)
         problems = self._slots[0].problems
         self.level = "weak" if problems else "strong"
@@ -57,7 +60,7 @@ class ForkServer:
                 f"the sandbox lacks {', '.join(problems)} on this machine; use a newer kernel or container "
                 "profile, or set sandbox.level = 'weak' to run model-written code with process limits alone"
             )
-        self._free: queue.LifoQueue[Slot] = queue.LifoQueue()
+        self._free: queue.LifoQueue[Slot | PlainSlot] = queue.LifoQueue()
         for slot in self._slots:
             self._free.put(slot)
 
@@ -100,7 +103,7 @@ class ForkServer:
         return replace(result, backend=self._backend, layers=self.layers, retries=retries)
 
 
-def _run(slot: Slot, code: str, tests: Tests, stop_early: bool) -> Result:
+def _run(slot: Slot | PlainSlot, code: str, tests: Tests, stop_early: bool) -> Result:
     match tests:
         case CallTests():
             ended = slot.run(_dump(call_request(code, tests)))
@@ -123,7 +126,7 @@ _REFUSED = (
 )
 
 
-def _run_stdio(slot: Slot, code: str, tests: StdioTests, stop_early: bool) -> Result:
+def _run_stdio(slot: Slot | PlainSlot, code: str, tests: StdioTests, stop_early: bool) -> Result:
     request = _dump({"mode": "stdio", "code": code})
     processes, verdicts = [], []
     for index, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
@@ -134,7 +137,7 @@ def _run_stdio(slot: Slot, code: str, tests: StdioTests, stop_early: bool) -> Re
     return assemble(processes, verdicts, tests)
 
 
-def _run_pair(slot: Slot, code: str, tests: AssertTests) -> Result:
+def _run_pair(slot: Slot | PlainSlot, code: str, tests: AssertTests) -> Result:
     judge = {
         "mode": "judge",
         "sources": tests.sources,

@@ -159,8 +159,8 @@ class Slot:
         with theirs:
             # A new interpreter with an empty environment: nothing of this process (memory, tokens) is inherited.
             self._process = subprocess.Popen(
-                [*self.limits.outer, *_INTERPRETER, "-c", _BOOT, _options(theirs, self.limits)],
-                env=_ENVIRONMENT,
+                [*self.limits.outer, *INTERPRETER, "-c", _BOOT, _options(theirs, self.limits)],
+                env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -189,21 +189,26 @@ class Slot:
         raise SandboxError(f"the sandbox's interpreter did not start: {message[-1] if message else 'no message'}")
 
 
-_ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """The same program gives the same set order in every slot; numerical libraries start no threads."""
 
-_INTERPRETER = (sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8")
+INTERPRETER = (sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8")
 
-_BOOT = f"""
+
+def boot(module: str) -> str:
+    """Program that imports a module of :mod:`.inside` alone and runs it: the rest of the package is not importable."""
+    return f"""
 import sys, types
 for name, path in (("omnithinker", []), ("omnithinker.sandbox", [{str(Path(template.__file__).parents[1])!r}])):
     package = sys.modules[name] = types.ModuleType(name)
     package.__path__ = path
-from omnithinker.sandbox.inside import template
+from omnithinker.sandbox.inside import {module}
 sys.modules["omnithinker.sandbox"].__path__ = sys.modules["omnithinker.sandbox.inside"].__path__ = []
-template.main()
+{module}.main()
 """
-"""Imports :mod:`.inside` alone: the rest of the package is neither loaded nor importable there."""
+
+
+_BOOT = boot("template")
 
 
 def _options(control: socket.socket, limits: Limits) -> str:
