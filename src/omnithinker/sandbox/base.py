@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import Protocol, Self
 
 from omnithinker.sandbox.cases import Tests
 from omnithinker.sandbox.result import Result
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, where the system tells (Linux); else those of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Sandbox(Protocol):

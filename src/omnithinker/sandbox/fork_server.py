@@ -15,12 +15,16 @@ from typing import Any, Self
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.recipe import SandboxSettings
 from omnithinker.sandbox.assemble import assemble, call_request, invalid, run_twice
+from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.bubblewrap import bubblewrap_command
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.plain_slot import PlainSlot
 from omnithinker.sandbox.result import Result, Status, Trust
 from omnithinker.sandbox.slot import Limits, Slot
 from omnithinker.sandbox.verdict import judge_calls, judge_output, judge_report, judge_unittests
+
+PLATFORM = sys.platform
+"""Decides between fork servers (Linux) and an interpreter per program. Only tests of the latter ever set it."""
 
 
 class ForkServer:
@@ -35,15 +39,17 @@ class ForkServer:
     """
 
     def __init__(self, settings: SandboxSettings) -> None:
-        portable = not sys.platform.startswith("linux")
-        if portable and settings.level == "strong":
+        portable = not PLATFORM.startswith("linux")
+        if portable and (settings.level == "strong" or settings.backend == "bubblewrap"):
+            lacking = ", ".join((*PlainSlot.problems, *(["bubblewrap"] if settings.backend == "bubblewrap" else [])))
             raise SandboxUnavailable(
-                f"the sandbox's confinement needs Linux, this is {sys.platform}; set sandbox.backend to 'container' or "
-                "'sandbox_fusion', or sandbox.level = 'weak' to run model-written code with process limits alone"
+                f"the sandbox lacks {lacking}, which needs Linux, this is {PLATFORM}; set sandbox.backend to "
+                "'container' or 'sandbox_fusion', or to 'fork_server' with sandbox.level = 'weak' "
+                "to run model-written code with process limits alone"
             )
         self._owner = os.getpid()
         self._closed = False
-        self.slots = settings.slots or (os.cpu_count() or 1 if portable else len(os.sched_getaffinity(0)))
+        self.slots = settings.slots or usable_cores()
         outer = bubblewrap_command(settings.preload) if settings.backend == "bubblewrap" else ()
         limits = Limits(settings.cpu_seconds, settings.memory_mb, settings.preload, outer)
         self._backend = settings.backend
@@ -82,8 +88,8 @@ class ForkServer:
 
     @property
     def processes(self) -> list[int]:
-        """Process ids of the fork servers."""
-        return [slot.process_id for slot in self._slots]
+        """Process ids of the fork servers; none where every program has an interpreter of its own."""
+        return [slot.process_id for slot in self._slots if slot.process_id is not None]
 
     def close(self) -> None:
         """See :meth:`omnithinker.sandbox.Sandbox.close`."""

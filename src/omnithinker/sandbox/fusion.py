@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-import os
 import secrets
 from dataclasses import replace
 from types import TracebackType
@@ -18,6 +17,7 @@ import httpx
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.recipe import SandboxSettings
 from omnithinker.sandbox.assemble import assemble, call_request, invalid, run_twice
+from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.inside import template
 from omnithinker.sandbox.result import Result, Status
@@ -63,7 +63,7 @@ class FusionSandbox:
                 "set sandbox.level = 'weak' if you trust it"
             )
         self._limits = Limits(settings.cpu_seconds, settings.memory_mb)
-        self.slots = settings.slots or len(os.sched_getaffinity(0))
+        self.slots = settings.slots or usable_cores()
         self.level = "weak"
         self.layers: tuple[str, ...] = ("sandbox_fusion",)
         self._client = httpx.Client(

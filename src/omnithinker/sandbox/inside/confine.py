@@ -16,6 +16,7 @@ import signal
 from collections.abc import Iterable
 
 from omnithinker.sandbox.inside import seccomp
+from omnithinker.sandbox.inside.limits import OPEN_FILES, limit
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -28,7 +29,6 @@ _FS_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _CLONE_NEW, _CLONE_NEWUSER = 0x40000000 | 0x08000000 | 0x04000000, 0x10000000
 """New namespaces for network, IPC and host name; for users."""
 _CAPABILITY_VERSION_3 = 0x20080522
-_OPEN_FILES = 64
 
 
 class _Ruleset(ctypes.Structure):
@@ -60,10 +60,10 @@ class Jail:
 
     def __init__(self, readable: Iterable[str], listable: Iterable[str], memory: int, file_size: int) -> None:
         self.namespaces = _leave_namespaces()
-        _limit(resource.RLIMIT_AS, memory)
-        _limit(resource.RLIMIT_FSIZE, file_size)
-        _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
-        _limit(resource.RLIMIT_CORE, 0)
+        limit(resource.RLIMIT_AS, memory)
+        limit(resource.RLIMIT_FSIZE, file_size)
+        limit(resource.RLIMIT_NOFILE, OPEN_FILES)
+        limit(resource.RLIMIT_CORE, 0)
         _drop_capabilities()
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         self.landlock_abi = landlock_abi()
@@ -84,19 +84,12 @@ class Jail:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        _limit(resource.RLIMIT_CPU, int(cpu_seconds) + 2)
+        limit(resource.RLIMIT_CPU, int(cpu_seconds) + 2)
         if self.ruleset is not None:
             _check(_libc.syscall(_SYS_LANDLOCK_RESTRICT, self.ruleset, 0), "landlock_restrict_self")
-        os.closerange(keep_descriptors, _OPEN_FILES)
+        os.closerange(keep_descriptors, OPEN_FILES)
         if self.filter is not None:
             _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_FILTER, ctypes.byref(self.filter), 0, 0), "seccomp")
-
-
-def _limit(kind: int, value: int) -> None:
-    """Set a limit for good; one that is lower already stays."""
-    _, hard = resource.getrlimit(kind)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (value, value))
 
 
 def _leave_namespaces() -> bool:
@@ -134,7 +127,7 @@ def _make_ruleset(abi: int, readable: Iterable[str], listable: Iterable[str]) ->
     _allow(ruleset, os.devnull, _FS_READ_FILE | _FS_WRITE_FILE)
     _allow(ruleset, "/dev/urandom", _FS_READ_FILE)
     # Out of the way of the low numbers, which a child gives new meanings before it uses the ruleset.
-    high = fcntl.fcntl(ruleset, fcntl.F_DUPFD_CLOEXEC, _OPEN_FILES // 2)
+    high = fcntl.fcntl(ruleset, fcntl.F_DUPFD_CLOEXEC, OPEN_FILES // 2)
     os.close(ruleset)
     return high
 

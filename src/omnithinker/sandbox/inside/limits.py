@@ -1,0 +1,23 @@
+"""Resource limits of POSIX, the layer of confinement that every system has. Source: setrlimit(2)."""
+
+from __future__ import annotations
+
+import resource
+
+OPEN_FILES = 64
+"""Most descriptors that a program may hold."""
+
+
+def limit(kind: int, value: int) -> None:
+    """Set a limit for good; one that is lower already stays.
+
+    Args:
+        kind: one of :mod:`resource`'s ``RLIMIT_`` numbers.
+        value: seconds, bytes or a count, as the kind has it.
+
+    Raises:
+        ValueError, OSError: the system does not let this one be set.
+    """
+    _, hard = resource.getrlimit(kind)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
