@@ -80,6 +80,7 @@ def test_two_primary_components_average_into_correctness():
         ((1.0,), "returned 1 values for 2 completions"),
         ((1.0, float("nan")), "returned nan; expected a finite number"),
         ((1.0, "0"), "returned '0'; expected a finite number"),
+        ((1.0, [0.5]), r"returned \[0.5\]; expected a finite number"),
     ],
 )
 def test_answers_that_are_no_rewards_have_an_owner(values, message):

@@ -197,8 +197,10 @@ def test_train_and_evaluate_commands(recipe, tmp_path, capsys):
     assert measured["down"]["outcomes"] == stored["down"]["outcomes"]
     assert measured["up"]["accuracy"] == stored["up"]["accuracy"]
     # The same run under another schedule has its own folder.
-    assert main(["train", str(recipe), "--schedule", "curriculum", "--order", "down,up"]) == 0
-    assert (tmp_path / "study-curriculum-down-up/result.json").exists()
+    order = ["--schedule", "curriculum", "--order", "down,up"]
+    assert main(["train", str(recipe), *order, "--set", "training.max_steps=3"]) == 0
+    result = json.loads((tmp_path / "study-curriculum-down-up/result.json").read_text())
+    assert (result["order"], result["steps"], result["completions"]) == (["down", "up"], 3, 9 * 3)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ import torch
 from omnithinker import checkpoint
 from omnithinker.checkpoint import list_checkpoints
 from omnithinker.errors import CheckpointError, Interrupted, RewardError
+from omnithinker.files import read_json_lines
 from omnithinker.policy import load_policy
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.base import Component
+from omnithinker.runlog import RunLog
 from omnithinker.schedule import curriculum_schedule, joint_schedule
 from omnithinker.scoring import Scorer
-from omnithinker.train import Row, microbatches, train, update, weighted_rows
+from omnithinker.train import Row, microbatches, set_learning_rate, train, update, weighted_rows
 from omnithinker.types import Completion, Prompt, RolloutGroup, Score, Undefined
 from tests.conftest import make_policy, prompt_of
 
@@ -153,7 +155,22 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(file, model_fo
     observer = Quiet()
     assert same(whole, weights(run(recipe, tmp_path / "parts", observer=observer)))
     assert len(observer.notes) == 1
-    assert "step-3" in observer.notes[0]
+    assert "set aside as damaged-step-3" in observer.notes[0]
+    assert (tmp_path / "parts/checkpoints/damaged-step-3" / file).exists()
+
+
+def test_a_checkpoint_that_cannot_be_loaded_now_is_kept(model_folder, tmp_path, monkeypatch):
+    recipe = recipe_of(model_folder)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "run", observer=Quiet(stop_after=2))
+
+    def no_memory(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("omnithinker.train.load_policy", no_memory)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(recipe, tmp_path / "run")
+    assert [p.name for p in list_checkpoints(tmp_path / "run/checkpoints")] == ["step-1", "step-2"]
 
 
 def test_checkpoints_are_pruned_and_load_with_transformers(model_folder, tmp_path):
@@ -217,6 +234,52 @@ def test_too_many_undefined_completions_stop_the_run_also_after_a_restart(model_
 
 
 LONG = curriculum_schedule({"a": 6, "b": 6}, ["a"], prompts_per_step=3, epochs=6, seed=0)
+
+
+def test_what_a_model_said_survives_a_restart(model_folder, tmp_path):
+    # U+2028 ends a line for str.splitlines, and JSON leaves it as it is.
+    record = {"step": 1, "task": "a", "prompt": "\u2028 \x85", "completions": []}
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "rollouts.jsonl").write_text(json.dumps(record, ensure_ascii=False) + '\n{"step": 2, "ta')
+    RunLog(folder, 1)
+    assert read_json_lines(folder / "rollouts.jsonl") == [record]
+
+
+def test_warm_up_then_constant(model_folder):
+    recipe = recipe_of(model_folder, learning_rate=0.4, warmup_steps=4)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=9.0)
+    rates = []
+    for updates in range(6):
+        set_learning_rate(optimizer, recipe, updates)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
+
+
+def test_gradients_are_scaled_down_to_the_norm(model_folder):
+    policy = make_policy()
+    group = group_of(policy, [((5, 6), 1.0), ((7,), 0.0)])
+    rows = weighted_rows([group], torch.tensor([[1.0, -1.0]]), recipe_of(model_folder))
+    optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
+    result = update(policy, None, optimizer, rows, recipe_of(model_folder, max_grad_norm=0.01))
+    norm = torch.sqrt(sum(p.grad.square().sum() for p in policy.model.parameters()))
+    assert result["grad_norm"] > 0.01
+    assert float(norm) == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [("paper", [1 / 4, 1 / 4, 1 / 2]), ("dapo", [2 / 6, 1 / 6, 3 / 6]), ("dr_grpo", [2 / 18, 1 / 18, 3 / 18])],
+)
+def test_presets_reach_the_weights_of_the_loss(preset, expected, model_folder):
+    policy = make_policy()
+    groups = [
+        group_of(policy, [((5, 6), 1.0), ((7,), 0.0)], "a", 0),
+        group_of(policy, [((5, 6, 7), 1.0), ((7,), None)], "a", 1),
+    ]
+    advantages_PG = torch.tensor([[1.0, -1.0], [0.5, math.nan]])
+    rows = weighted_rows(groups, advantages_PG, recipe_of(model_folder, preset=preset))
+    assert [row.weight for row in rows] == pytest.approx(expected)  # the token limit is 6
 
 
 def group_of(policy, texts_and_rewards, task="a", index=0) -> RolloutGroup:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from omnithinker.errors import DamagedCheckpoint
+from omnithinker.errors import CheckpointError, DamagedCheckpoint
 from omnithinker.policy import Policy
 
 STATE_FILE = "trainer.json"
@@ -73,33 +74,50 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def read_state(checkpoint: Path) -> TrainerState:
-    """Read where a checkpoint's run was.
+    """Read where a checkpoint's run was, and make sure that its files are whole.
 
     Raises:
-        DamagedCheckpoint: the file is damaged.
+        DamagedCheckpoint: a file is missing, cut short or not what its name says. Nothing else does: a model that
+            does not fit into memory, say, is no reason to give a checkpoint up.
     """
     try:
-        return TrainerState(**json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        state = TrainerState(**json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8")))
+        json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+        weights = sorted(checkpoint.glob("model*.safetensors"))
+        for file in (*weights, checkpoint / OPTIMIZER_FILE):
+            with safe_open(file, framework="pt"):  # compares the header with the file's length
+                pass
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise DamagedCheckpoint(f"{checkpoint}: damaged ({error})") from error
+    if not weights:
+        raise DamagedCheckpoint(f"{checkpoint}: has no weights")
+    return state
+
+
+def set_aside(checkpoint: Path) -> Path:
+    """Rename a damaged checkpoint so that no run starts from it; nothing is deleted.
+
+    Returns:
+        The new name.
+    """
+    aside = checkpoint.with_name(f"damaged-{checkpoint.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    return checkpoint.rename(aside)
 
 
 def restore_optimizer(checkpoint: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> None:
     """Load the optimizer's state from a checkpoint.
 
     Raises:
-        DamagedCheckpoint: the file is damaged or belongs to another model.
+        CheckpointError: it belongs to another model.
     """
-    try:
-        tensors = load_file(checkpoint / OPTIMIZER_FILE, device=str(policy.device))
-    except Exception as error:
-        raise DamagedCheckpoint(f"{checkpoint}: optimizer state cannot be read: {error}") from error
+    # The fused optimizer wants its step counts beside the weights, too.
+    tensors = load_file(checkpoint / OPTIMIZER_FILE, device=str(policy.device))
     parameters = dict(policy.model.named_parameters())
     for key, tensor in tensors.items():
         name, _, slot = key.rpartition("/")
         if name not in parameters:
-            raise DamagedCheckpoint(f"{checkpoint}: optimizer state for {name!r}, which the model does not have")
-        # AdamW keeps its step count on the CPU unless fused; ``optimizer`` decides where it wants it.
+            raise CheckpointError(f"{checkpoint}: optimizer state for {name!r}, which the model does not have")
         optimizer.state[parameters[name]][slot] = tensor
 
 

@@ -43,7 +43,7 @@ def read_text(path: Path, error: type[BadInput] = DataError) -> str:
         BadInput: of the type ``error``: it cannot be read, or is not text.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as cause:
         raise error(f"{path}: cannot be read: {cause.strerror}") from cause
     except UnicodeDecodeError as cause:
@@ -72,7 +72,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    # Not splitlines(): what a model said may hold other characters that it takes for line ends.
+    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
         try:
             records.append(json.loads(line))
         except ValueError:

@@ -133,7 +133,7 @@ def _line_of(text: str, location: Sequence[str]) -> int | None:
     """Line (from 1) where the key at ``location`` is written, or where its nearest parent is."""
     best: tuple[int, int] | None = None
     group: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if header := re.match(r"\s*\[+([^\]]+)\]+", line):
             group = [part.strip().strip('"') for part in header[1].split(".")]
             found = group

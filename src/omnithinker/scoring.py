@@ -9,12 +9,12 @@ import threading
 from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, SupportsFloat
 
 from omnithinker.errors import BadInput, RewardError
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.rewards.base import Component, combine
-from omnithinker.types import Completion, Prompt, RolloutGroup, Score, Undefined, Value
+from omnithinker.types import Completion, Prompt, RolloutGroup, Undefined, Value
 
 
 class Scorer:
@@ -48,13 +48,10 @@ class Scorer:
             BudgetSpent: a judge's budget is used up.
             RewardError: a component raised, or returned something that is not G numbers or undefined values.
         """
-        return replace(group, scores=tuple(self.score_texts(group.prompt, group.completions)))
-
-    def score_texts(self, prompt: Prompt, completions: Sequence[Completion]) -> list[Score]:
-        """[G] scores of a prompt's completions."""
-        components = self.components[prompt.task]
-        columns = [self._values(component, prompt, completions) for component in components]
-        return [combine(components, values) for values in zip(*columns, strict=True)]
+        components = self.components[group.prompt.task]
+        columns = [self._values(component, group.prompt, group.completions) for component in components]
+        scores = tuple(combine(components, values) for values in zip(*columns, strict=True))
+        return replace(group, scores=scores)
 
     def close(self) -> None:
         """Stop the threads; groups not yet started are dropped."""
@@ -87,7 +84,7 @@ class Scorer:
         for value in values:
             if value is None or isinstance(value, Undefined):
                 continue
-            if isinstance(value, str) or not math.isfinite(value):
+            if not isinstance(value, SupportsFloat) or not math.isfinite(value):
                 raise RewardError(f"{owner} returned {value!r}; expected a finite number, or None for undefined")
         return values
 

@@ -21,10 +21,9 @@ from omnithinker import experiment as runs
 from omnithinker.errors import BadInput, Interrupted
 from omnithinker.experiment import RESULT, Experiment, RunPlan, read_results
 from omnithinker.files import make_folder, read_json, write_json, write_text
-from omnithinker.planning import Plan, make_plan, plan_to_json, read_accuracies
+from omnithinker.planning import make_plan, plan_to_json, read_accuracies
 from omnithinker.recipe import Recipe, parse_order
 from omnithinker.recipe_file import changed_settings, load_recipe
-from omnithinker.types import EvalResult
 
 LOCK = "running.json"
 STALE_AFTER_S = 600.0
@@ -222,17 +221,13 @@ def _run(stage: Stage, experiment: Experiment, folder: Path) -> None:
             experiment.run(runs.curriculum(resolve_order(stage.subject, recipe, folder), seed), stage.folder(folder))
         case "plan":
             write_json(folder / "accuracies.json", accuracy_table(recipe, folder))
-            write_json(stage.result(folder), plan_to_json(plan_of(folder)))
+            plan = make_plan(read_accuracies(folder / "accuracies.json"))
+            write_json(stage.result(folder), plan_to_json(plan))
         case "report":
             from omnithinker.report import write_report
 
             experiment.view.note("writing the report")
             write_report(folder)
-
-
-def plan_of(folder: Path) -> Plan:
-    """The plan from a study's accuracies."""
-    return make_plan(read_accuracies(folder / "accuracies.json"))
 
 
 def resolve_order(order: str, recipe: Recipe, folder: Path) -> list[str]:
@@ -308,26 +303,24 @@ def _holder(stage: Stage, folder: Path) -> dict[str, Any] | None:
 @contextlib.contextmanager
 def _lock(stage: Stage, folder: Path) -> Iterator[None]:
     """Hold a stage while it runs, so that a second process leaves it alone."""
+    if stage.kind in ("plan", "report"):
+        yield
+        return
+    file = make_folder(stage.folder(folder)) / LOCK
     holder = _holder(stage, folder)
-    if holder is not None and holder["pid"] != os.getpid():
+    if holder is None:
+        file.unlink(missing_ok=True)  # left by a process that is gone
+        try:
+            with file.open("x", encoding="utf-8") as stream:
+                json.dump({"host": socket.gethostname(), "pid": os.getpid()}, stream)
+        except FileExistsError:
+            holder = _holder(stage, folder) or {}  # another process was faster
+    if holder is not None:
         raise Interrupted(
-            f"stage {stage.name} is running on {holder['host']} (process {holder['pid']}); "
-            "start this command again when it is done"
+            f"stage {stage.name} is running on {holder.get('host', 'another machine')} "
+            f"(process {holder.get('pid', 'unknown')}); start this command again when it is done"
         )
-    file = make_folder(stage.folder(folder)) / LOCK if stage.kind not in ("plan", "report") else None
-    if file:
-        write_json(file, {"host": socket.gethostname(), "pid": os.getpid()})
     try:
         yield
     finally:
-        if file:
-            file.unlink(missing_ok=True)
-
-
-def results_of(recipe: Recipe, folder: Path) -> dict[str, dict[str, EvalResult]]:
-    """Evaluations of every finished stage, by stage name."""
-    return {
-        stage.name: read_results(stage.result(folder))
-        for stage in stages(recipe)
-        if stage.kind not in ("plan", "report") and stage.result(folder).exists()
-    }
+        file.unlink(missing_ok=True)

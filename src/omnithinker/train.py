@@ -5,7 +5,6 @@ P prompts per step, G completions per prompt, T tokens, B rows of a micro-batch.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -311,28 +310,25 @@ def _start(
     """Policy, reference, optimizer and state: from the newest checkpoint that can be read, or from the base model."""
     for found in reversed(checkpoint.list_checkpoints(folder / "checkpoints")):
         try:
-            return _resume(recipe, folder, found)
+            state = checkpoint.read_state(found)
         except DamagedCheckpoint as error:
-            observer.note(f"{error}; going back to the one before")
-            shutil.rmtree(found)
+            observer.note(f"{error}; set aside as {checkpoint.set_aside(found).name}, going back to the one before")
+        else:
+            return _resume(recipe, folder, found, state)
     policy = load_policy(recipe.model, recipe.sampling.temperature)
     reference = policy.frozen_copy() if needs_reference(recipe) else None
     return policy, reference, make_optimizer(policy, recipe), TrainerState(step=0, updates=0, recipe=recipe.digest())
 
 
 def _resume(
-    recipe: Recipe, folder: Path, found: Path
+    recipe: Recipe, folder: Path, found: Path, state: TrainerState
 ) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
-    state = checkpoint.read_state(found)
     if state.recipe != recipe.digest():
         raise CheckpointError(
             f"{folder} was started under other settings (see its recipe.toml); use another output folder, or remove it"
         )
     temperature = recipe.sampling.temperature
-    try:
-        policy = load_policy(recipe.model, temperature, found)
-    except Exception as error:
-        raise DamagedCheckpoint(f"{found}: the weights cannot be read") from error
+    policy = load_policy(recipe.model, temperature, found)
     optimizer = make_optimizer(policy, recipe)
     checkpoint.restore_optimizer(found, policy, optimizer)
     # The reference is the policy that training started from, not the one it has become.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from omnithinker.errors import PlanError
+from omnithinker.files import read_text
 from omnithinker.planning.accuracies import (
     BASE,
     Accuracies,
@@ -85,15 +86,6 @@ def matrix_from_lists(tasks: Any, rows: Any, where: str = "matrix") -> TransferM
     return TransferMatrix(names, values)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise PlanError(f"{path}: cannot be read: {error.strerror}; check the file name") from error
-    except UnicodeDecodeError as error:
-        raise PlanError(f"{path}: not a text file in UTF-8; save it as UTF-8") from error
-
-
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
@@ -104,7 +96,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_json(path: Path) -> Any:
-    text = _read_text(path)
+    text = read_text(path, PlanError)
     try:
         return json.loads(text, object_pairs_hook=_distinct)
     except PlanError as error:
@@ -115,7 +107,7 @@ def _read_json(path: Path) -> Any:
 
 def _read_csv(path: Path, corner: str) -> tuple[list[str], list[tuple[int, str, list[str]]]]:
     """Header names, and (line number, first cell, other cells) of every row."""
-    lines = list(csv.reader(_read_text(path).splitlines()))
+    lines = list(csv.reader(read_text(path, PlanError).splitlines()))
     rows = [(number, [cell.strip() for cell in row]) for number, row in enumerate(lines, 1) if any(row)]
     if not rows:
         raise PlanError(f"{path}: empty; expected the header {corner},<task>,...")
