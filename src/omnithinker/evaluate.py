@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omnithinker.errors import OmniThinkerError
-from omnithinker.generation.native import Sampling, generate, sample_seed
+from omnithinker.generation.native import generate, sample_seed, sampling_of
 from omnithinker.metrics import completion_entropy, component_means
 from omnithinker.policy import Policy
 from omnithinker.recipe import Recipe
@@ -36,8 +36,8 @@ def evaluate(
 def _evaluate_task(
     task: str, policy: Policy, prompts: Sequence[Prompt], scorer: Scorer, recipe: Recipe, seed: int
 ) -> EvalResult:
-    greedy = _answer(policy, prompts, scorer, recipe, 0.0, seed)
-    sampled = _answer(policy, prompts, scorer, recipe, recipe.sampling.temperature, seed)
+    greedy = _answer(policy, prompts, scorer, recipe, greedy=True, seed=seed)
+    sampled = _answer(policy, prompts, scorer, recipe, greedy=False, seed=seed)
     outcomes = tuple(group.scores[0].correct for group in greedy)
     accuracy, error, n = mean_and_error(outcomes)
     if n == 0:
@@ -64,21 +64,16 @@ def _evaluate_task(
 
 
 def _answer(
-    policy: Policy, prompts: Sequence[Prompt], scorer: Scorer, recipe: Recipe, temperature: float, seed: int
+    policy: Policy, prompts: Sequence[Prompt], scorer: Scorer, recipe: Recipe, *, greedy: bool, seed: int
 ) -> list[RolloutGroup]:
-    """One scored completion for each prompt; temperature 0 is greedy."""
-    settings, size = recipe.sampling, recipe.evaluation.batch_size
-    sampling = Sampling(
-        temperature=temperature,
-        top_p=settings.top_p,
-        top_k=settings.top_k,
-        max_new_tokens=settings.max_new_tokens,
-    )
+    """One scored completion for each prompt."""
+    size = recipe.evaluation.batch_size
     futures = {}
     for start in range(0, len(prompts), size):
         batch = prompts[start : start + size]
         seeds = [[sample_seed(seed, "evaluate", prompt.task, prompt.index)] for prompt in batch]
-        for p, group in generate(policy, batch, seeds, sampling):
+        settings = [recipe.sampling_of(prompt.task) for prompt in batch]
+        for p, group in generate(policy, batch, seeds, [sampling_of(s, greedy=greedy) for s in settings]):
             futures[start + p] = scorer.submit(group)
     return [futures[p].result() for p in range(len(prompts))]
 

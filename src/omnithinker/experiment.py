@@ -56,7 +56,7 @@ class Experiment:
     def __init__(self, recipe: Recipe, view: View) -> None:
         self.recipe = recipe
         self.view = view
-        self.base = load_policy(recipe.model, recipe.sampling.temperature)
+        self.base = load_policy(recipe.model)
         self.resources = Resources(recipe)
         try:
             self.tasks = load_tasks(recipe, self.resources)

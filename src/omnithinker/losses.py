@@ -49,25 +49,25 @@ def row_weights(
     length_B: Tensor,
     *,
     aggregation: Aggregation = "sequence",
-    max_tokens: int | None = None,
+    max_tokens_B: Tensor | None = None,
 ) -> Tensor:
     """Weight of each row's *mean over tokens* in the loss of one minibatch.
 
     ``sequence`` (the paper): mean over prompts of mean over their completions. ``token`` (DAPO): every token of the
-    minibatch counts the same. ``constant`` (Dr. GRPO): sum of tokens over rows x ``max_tokens``.
+    minibatch counts the same. ``constant`` (Dr. GRPO): sum of tokens over the rows' token limits.
 
     Args:
         prompt_B: [B] which prompt a row belongs to; all rows of the minibatch that have an advantage, those that
             need no gradient included, so that the denominator does not depend on which are skipped.
         length_B: [B] completion tokens per row.
         aggregation: see above.
-        max_tokens: completion limit, for ``constant``.
+        max_tokens_B: [B] completion limit of each row, for ``constant``.
 
     Returns:
         [B] float64 weights.
 
     Raises:
-        ValueError: ``constant`` without ``max_tokens``.
+        ValueError: ``constant`` without ``max_tokens_B``.
     """
     if aggregation == "sequence":
         _, group_B, count_P = torch.unique(prompt_B, return_inverse=True, return_counts=True)
@@ -75,9 +75,41 @@ def row_weights(
         return weight_B
     if aggregation == "token":
         return length_B.double() / length_B.sum()
-    if max_tokens is None:
-        raise ValueError("constant aggregation needs max_tokens")
-    return length_B.double() / (len(length_B) * max_tokens)
+    if max_tokens_B is None:
+        raise ValueError("constant aggregation needs max_tokens_B")
+    return length_B.double() / (len(length_B) * max_tokens_B)
+
+
+def importance_weights(
+    old_logprob_BT: Tensor,
+    drawn_logprob_BT: Tensor,
+    mask_BT: Tensor,
+    *,
+    level: Literal["token", "sequence"],
+    cap: float,
+    excess: Literal["truncate", "mask"],
+) -> Tensor:
+    """Ratio of what the trainer gives to sampled tokens over what the generator gave when it drew them.
+
+    Corrects a policy gradient whose samples come from a generator with other numerics (Yao et al., "Your Efficient
+    RL Framework Secretly Brings You Off-Policy RL Training", 2025). No gradient flows through it.
+
+    Args:
+        old_logprob_BT: [B, T] of the policy that should have drawn, by the trainer.
+        drawn_logprob_BT: [B, T] recorded by the generator.
+        mask_BT: [B, T] True at completion tokens.
+        level: a ratio for each token, or for each completion the product over its tokens.
+        cap: largest ratio that is believed.
+        excess: larger ones count as ``cap`` (``truncate``) or 0 (``mask``).
+
+    Returns:
+        [B, T]; 1 at padding for ``token``.
+    """
+    delta_BT = torch.where(mask_BT, old_logprob_BT.detach() - drawn_logprob_BT, 0.0)
+    if level == "sequence":
+        delta_BT = delta_BT.sum(dim=1, keepdim=True).expand_as(delta_BT)
+    ratio_BT = delta_BT.exp()
+    return ratio_BT.clamp(max=cap) if excess == "truncate" else torch.where(ratio_BT > cap, 0.0, ratio_BT)
 
 
 def grpo_loss(
@@ -89,11 +121,12 @@ def grpo_loss(
     advantage_B: Tensor,
     weight_B: Tensor,
     beta_B: Tensor,
-    clip_low: float = 0.2,
-    clip_high: float = 0.2,
+    clip_low_B: Tensor,
+    clip_high_B: Tensor,
     kl: KlEstimator = "k3",
+    importance_BT: Tensor | None = None,
 ) -> LossParts:
-    """Eq. 4 as a loss: ``sum_B weight (1/|o|) sum_t [-min(rho A, clip(rho) A) + beta KL_t]``.
+    """Eq. 4 as a loss: ``sum_B weight (1/|o|) sum_t [-w_t min(rho A, clip(rho) A) + beta KL_t]``.
 
     Args:
         logprob_BT: [B, T] log-probabilities of the sampled tokens under the policy being trained.
@@ -104,16 +137,17 @@ def grpo_loss(
         advantage_B: [B] from Eq. 3.
         weight_B: [B] from :func:`row_weights`.
         beta_B: [B] KL coefficient of each row's task.
-        clip_low: epsilon below 1.
-        clip_high: epsilon above 1.
+        clip_low_B: [B] epsilon below 1 of each row's task.
+        clip_high_B: [B] epsilon above 1.
         kl: estimator of the KL term.
+        importance_BT: [B, T] w_t, from :func:`importance_weights`; None for 1.
     """
     old_BT = logprob_BT.detach() if old_logprob_BT is None else old_logprob_BT
     ratio_BT = torch.where(mask_BT, logprob_BT - old_BT, 0.0).exp()
-    clipped_BT = ratio_BT.clamp(1 - clip_low, 1 + clip_high)
+    clipped_BT = ratio_BT.clamp(1 - clip_low_B[:, None], 1 + clip_high_B[:, None])
     advantage_B1 = advantage_B[:, None]
     surrogate_BT = torch.minimum(ratio_BT * advantage_B1, clipped_BT * advantage_B1)
-    token_loss_BT = -surrogate_BT
+    token_loss_BT = -surrogate_BT if importance_BT is None else -importance_BT * surrogate_BT
     length_B = mask_BT.sum(dim=1).clamp(min=1)
     kl_BT = torch.zeros_like(logprob_BT)
     if ref_logprob_BT is not None:

@@ -33,8 +33,6 @@ class Policy:
     """transformers causal language model, in evaluation mode (no dropout: log-probabilities are exact)."""
     tokenizer: Any
     """Its tokenizer, with a chat template."""
-    temperature: float
-    """Training temperature: log-probabilities and entropies are those of ``softmax(logits / temperature)``."""
 
     @property
     def device(self) -> torch.device:
@@ -66,7 +64,7 @@ class Policy:
     def frozen_copy(self) -> Policy:
         """An independent copy that is never trained: the reference policy of Eq. 5."""
         model = copy.deepcopy(self.model).requires_grad_(False)
-        return Policy(model, self.tokenizer, self.temperature)
+        return Policy(model, self.tokenizer)
 
     def save(self, folder: Path) -> None:
         """Write a folder that transformers, vLLM and merging tools can load (safetensors and tokenizer)."""
@@ -74,12 +72,11 @@ class Policy:
         self.tokenizer.save_pretrained(folder)
 
 
-def load_policy(settings: ModelSettings, temperature: float, path: str | Path | None = None) -> Policy:
+def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Policy:
     """Load a model and tokenizer.
 
     Args:
         settings: device, number format, and the path unless ``path`` is given.
-        temperature: training temperature.
         path: folder to load instead of ``settings.path``, such as a checkpoint.
 
     Raises:
@@ -109,7 +106,7 @@ def load_policy(settings: ModelSettings, temperature: float, path: str | Path | 
         raise BadInput("model.device is 'cuda' but PyTorch sees no GPU; use 'auto' or 'cpu'")
     device = "cuda" if cuda and settings.device != "cpu" else "cpu"
     model = model.to(torch.device(device)).eval()
-    return Policy(model, tokenizer, temperature)
+    return Policy(model, tokenizer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +123,23 @@ class TokenBatch:
     """[B, T] completion tokens, padded on the right."""
     mask_BT: Tensor
     """[B, T] True at completion tokens."""
+    temperature_B: Tensor
+    """[B] log-probabilities are those of ``softmax(logits / temperature)``."""
 
 
-def token_batch(prompts: Sequence[Prompt], rows: Sequence[tuple[int, Completion]], device: torch.device) -> TokenBatch:
+def token_batch(
+    prompts: Sequence[Prompt],
+    rows: Sequence[tuple[int, Completion]],
+    device: torch.device,
+    temperatures: Sequence[float] | None = None,
+) -> TokenBatch:
     """Pad prompts and completions.
 
     Args:
         prompts: P prompts with tokens.
         rows: B pairs (index of the prompt, completion with tokens).
         device: where the tensors go.
+        temperatures: [B] at which each row is scored; by default 1.
     """
     prompt_ids, prompt_mask = pad_left([prompt.token_ids for prompt in prompts], device)
     width = max(len(completion.token_ids) for _, completion in rows)
@@ -145,7 +150,10 @@ def token_batch(prompts: Sequence[Prompt], rows: Sequence[tuple[int, Completion]
         ids[b, :length] = torch.tensor(completion.token_ids)
         mask[b, :length] = True
     prompt_B = torch.tensor([p for p, _ in rows])
-    return TokenBatch(prompt_ids, prompt_mask, prompt_B.to(device), ids.to(device), mask.to(device))
+    temperature_B = torch.tensor([1.0] * len(rows) if temperatures is None else list(temperatures), dtype=torch.float64)
+    return TokenBatch(
+        prompt_ids, prompt_mask, prompt_B.to(device), ids.to(device), mask.to(device), temperature_B.to(device)
+    )
 
 
 def pad_left(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -160,7 +168,7 @@ def pad_left(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[
 
 
 def completion_logprobs(policy: Policy, batch: TokenBatch, *, shared_prompt: bool = True) -> Tensor:
-    """Log-probability of every completion token at the training temperature, differentiable.
+    """Log-probability of every completion token at its row's temperature, differentiable.
 
     Each prompt is computed once and its keys and values are shared by its completions; only completion tokens are
     scored. ``shared_prompt=False`` is the plain way (prompt repeated per row), the reference in tests and the path
@@ -173,7 +181,8 @@ def completion_logprobs(policy: Policy, batch: TokenBatch, *, shared_prompt: boo
         hidden_BTH = _hidden_shared(policy.model, batch)
     else:
         hidden_BTH = _hidden_repeated(policy.model, batch)
-    logprob_N = score_tokens(hidden_BTH[batch.mask_BT], batch.ids_BT[batch.mask_BT], policy.model, policy.temperature)
+    temperature_N = batch.temperature_B.repeat_interleave(batch.mask_BT.sum(dim=1))
+    logprob_N = score_tokens(hidden_BTH[batch.mask_BT], batch.ids_BT[batch.mask_BT], policy.model, temperature_N)
     # A completion's entries come in row order, so they can be scattered back by the mask.
     logprob_BT = torch.zeros(batch.mask_BT.shape, dtype=logprob_N.dtype, device=logprob_N.device)
     return logprob_BT.masked_scatter(batch.mask_BT, logprob_N)
@@ -222,31 +231,29 @@ def _hidden_repeated(model: Any, batch: TokenBatch) -> Tensor:
     return output.last_hidden_state[:, start:-1]  # type: ignore[no-any-return]
 
 
-def score_tokens(hidden_NH: Tensor, target_N: Tensor, model: Any, temperature: float) -> Tensor:
+def score_tokens(hidden_NH: Tensor, target_N: Tensor, model: Any, temperature_N: Tensor) -> Tensor:
     """[N] log-probability of each target token; logits are made in chunks and never held whole.
 
     Args:
         hidden_NH: [N, H] hidden states that predict the targets.
         target_N: [N] token ids.
         model: its output embedding turns hidden states into logits.
-        temperature: divides the logits.
+        temperature_N: [N] divides the logits.
     """
     head = model.get_output_embeddings()
 
-    def chunk_logprobs(hidden: Tensor, target: Tensor) -> Tensor:
+    def chunk_logprobs(hidden: Tensor, target: Tensor, temperature: Tensor) -> Tensor:
         logits = head(hidden)
         # Half-precision logits are widened before the log-sum-exp; wider ones stay as they are.
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature.to(logits.dtype)[:, None]
         chosen = logits.gather(1, target[:, None]).squeeze(1)
         return chosen - logits.logsumexp(dim=1)  # type: ignore[no-any-return]
 
     size = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
     if len(target_N) <= size:
-        return chunk_logprobs(hidden_NH, target_N)
-    pieces = [
-        checkpoint(chunk_logprobs, hidden, target, use_reentrant=False)
-        for hidden, target in zip(hidden_NH.split(size), target_N.split(size), strict=True)
-    ]
+        return chunk_logprobs(hidden_NH, target_N, temperature_N)
+    chunks = zip(hidden_NH.split(size), target_N.split(size), temperature_N.split(size), strict=True)
+    pieces = [checkpoint(chunk_logprobs, *chunk, use_reentrant=False) for chunk in chunks]
     return torch.cat(pieces)
 
 

@@ -86,6 +86,13 @@ class TrainingSettings(Settings):
     ``max_new_tokens`` per completion."""
     kl: Literal["k1", "k2", "k3"] = "k3"
     """Estimator of the KL term (k3: Eq. 5)."""
+    importance: Literal["off", "token", "sequence"] = "off"
+    """Correct for a generator whose log-probabilities differ from the trainer's: weigh each token, or each completion
+    as a whole, by the ratio of the two. For generators in other number formats or other programs."""
+    importance_cap: float = Field(3.0, gt=0)
+    """Largest such ratio that is believed."""
+    importance_excess: Literal["truncate", "mask"] = "truncate"
+    """What becomes of a larger one: it counts as the cap, or its tokens leave the policy term."""
     truncated: Literal["keep", "mask"] = "keep"
     """Whether completions that reached the token limit are trained on."""
     microbatch_tokens: int = Field(16384, ge=1)
@@ -245,6 +252,18 @@ class TaskSettings(Settings):
     """System message, for models that have one."""
     beta: float = Field(0.0, ge=0)
     """beta_k of Eq. 4, the KL coefficient of this task; 0 needs no reference policy."""
+    weight: float = Field(1.0, gt=0)
+    """Factor of this task's part of the loss; denominators are unchanged."""
+    clip_low: float | None = Field(None, gt=0, lt=1)
+    """This task's ``training.clip_low``."""
+    clip_high: float | None = Field(None, gt=0)
+    """This task's ``training.clip_high``."""
+    completions: int | None = Field(None, ge=2)
+    """This task's ``sampling.completions``."""
+    temperature: float | None = Field(None, gt=0)
+    """This task's ``sampling.temperature``."""
+    max_new_tokens: int | None = Field(None, ge=1)
+    """This task's ``sampling.max_new_tokens``."""
     rewards: dict[str, RewardSettings]
     """Components by name."""
 
@@ -314,6 +333,17 @@ class Recipe(Settings):
             if order not in ("best", "worst"):
                 parse_order(order.replace(">", ","), list(self.tasks))
         return self
+
+    def sampling_of(self, task: str) -> SamplingSettings:
+        """How completions of a task are drawn: ``sampling`` with the task's own settings in their place."""
+        own = self.tasks[task].model_dump(include={"completions", "temperature", "max_new_tokens"}, exclude_none=True)
+        return self.sampling.model_copy(update=own)
+
+    def clip_of(self, task: str) -> tuple[float, float]:
+        """Lower and upper clip of a task's policy ratio, Eq. 4."""
+        own = self.tasks[task]
+        low, high = own.clip_low, own.clip_high
+        return self.training.clip_low if low is None else low, self.training.clip_high if high is None else high
 
     def digest(self) -> str:
         """SHA-256 over all settings, hexadecimal: the same settings give the same digest."""

@@ -6,7 +6,7 @@ P prompts per step, G completions per prompt, T tokens, B rows of a micro-batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,11 +18,11 @@ from omnithinker import checkpoint
 from omnithinker.advantages import group_advantages
 from omnithinker.checkpoint import TrainerState
 from omnithinker.errors import CheckpointError, DamagedCheckpoint, Interrupted
-from omnithinker.generation.native import Sampling, generate, sample_seed
+from omnithinker.generation.native import generate, sample_seed, sampling_of
 from omnithinker.interrupt import StopFlag
-from omnithinker.losses import LossParts, grpo_loss, row_weights
+from omnithinker.losses import LossParts, grpo_loss, importance_weights, row_weights
 from omnithinker.metrics import StepMetrics, step_metrics
-from omnithinker.policy import Policy, completion_logprobs, load_policy, token_batch
+from omnithinker.policy import Policy, TokenBatch, completion_logprobs, load_policy, token_batch
 from omnithinker.recipe import Recipe
 from omnithinker.runlog import RunLog
 from omnithinker.schedule import Batch
@@ -54,8 +54,17 @@ class Row:
     prompt: Prompt
     completion: Completion
     advantage: float
+    """A of Eq. 3."""
     weight: float
+    """Of its mean over tokens in the loss of its minibatch, the task's own weight included."""
     beta: float
+    """beta_k of its task."""
+    clip: tuple[float, float] = (0.2, 0.2)
+    """Lower and upper clip of its task."""
+    temperature: float = 1.0
+    """At which it was drawn and is scored."""
+    old_logprobs: Sequence[float] | None = None
+    """[T] under the policy at the start of the step; None in its first update, where that is the policy itself."""
 
 
 def train(
@@ -97,20 +106,27 @@ def train(
             batch = schedule[state.step]
             batch_prompts = [prompts[item.task][item.index] for item in batch]
             seeds_PG = [
-                [sample_seed(seed, state.step, item.task, item.index, g) for g in range(recipe.sampling.completions)]
+                [
+                    sample_seed(seed, state.step, item.task, item.index, g)
+                    for g in range(recipe.sampling_of(item.task).completions)
+                ]
                 for item in batch
             ]
             groups = rollout(policy, batch_prompts, seeds_PG, recipe, scorer)
             generated = time.perf_counter()
 
             advantages_PG = group_advantages(rewards(groups), scale=recipe.training.scale_advantages)
+            minibatches = [
+                weighted_rows([groups[p] for p in members], advantages_PG[members], recipe)
+                for members in split(len(groups), recipe.training.minibatches)
+            ]
+            if len(minibatches) > 1:
+                minibatches = [with_old_logprobs(policy, rows, recipe) for rows in minibatches]
             parts = []
-            for minibatch in split(len(groups), recipe.training.minibatches):
-                rows = weighted_rows([groups[p] for p in minibatch], advantages_PG[minibatch], recipe)
-                if rows:
-                    set_learning_rate(optimizer, recipe, state.updates)
-                    parts.append(update(policy, reference, optimizer, rows, recipe))
-                    state = replace(state, updates=state.updates + 1)
+            for rows in filter(None, minibatches):
+                set_learning_rate(optimizer, recipe, state.updates)
+                parts.append(update(policy, reference, optimizer, rows, recipe))
+                state = replace(state, updates=state.updates + 1)
 
             state = replace(state, step=state.step + 1)
             seconds = (generated - started, time.perf_counter() - generated)
@@ -141,23 +157,19 @@ def rollout(
     Returns:
         [P] scored groups, in the order of the prompts.
     """
-    settings = recipe.sampling
-    sampling = Sampling(
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        top_k=settings.top_k,
-        max_new_tokens=settings.max_new_tokens,
-    )
-    futures = {p: scorer.submit(group) for p, group in generate(policy, prompts, seeds_PG, sampling)}
+    sampling_P = [sampling_of(recipe.sampling_of(prompt.task)) for prompt in prompts]
+    futures = {p: scorer.submit(group) for p, group in generate(policy, prompts, seeds_PG, sampling_P)}
     return [futures[p].result() for p in range(len(prompts))]
 
 
 def rewards(groups: Sequence[RolloutGroup]) -> Tensor:
-    """[P, G] total rewards in float64; NaN where a completion is undefined."""
-    return torch.tensor(
-        [[torch.nan if score.reward is None else score.reward for score in group.scores] for group in groups],
-        dtype=torch.float64,
-    )
+    """[P, G] total rewards in float64; NaN where a completion is undefined, or where a task draws fewer than G."""
+    rewards_PG = torch.full((len(groups), max(len(group.scores) for group in groups)), torch.nan, dtype=torch.float64)
+    for p, group in enumerate(groups):
+        for g, score in enumerate(group.scores):
+            if score.reward is not None:
+                rewards_PG[p, g] = score.reward
+    return rewards_PG
 
 
 def split(count: int, minibatches: int) -> list[list[int]]:
@@ -185,18 +197,38 @@ def weighted_rows(groups: Sequence[RolloutGroup], advantages_PG: Tensor, recipe:
         torch.tensor([p for p, _ in members]),
         torch.tensor([len(groups[p].completions[g].token_ids) for p, g in members]),
         aggregation=training.aggregation,
-        max_tokens=recipe.sampling.max_new_tokens,
+        max_tokens_B=torch.tensor([recipe.sampling_of(groups[p].prompt.task).max_new_tokens for p, _ in members]),
     ).tolist()
     return [
         Row(
             prompt=groups[p].prompt,
             completion=groups[p].completions[g],
             advantage=float(advantages_PG[p, g]),
-            weight=weight,
+            weight=weight * recipe.tasks[groups[p].prompt.task].weight,
             beta=recipe.tasks[groups[p].prompt.task].beta,
+            clip=recipe.clip_of(groups[p].prompt.task),
+            temperature=recipe.sampling_of(groups[p].prompt.task).temperature,
         )
         for (p, g), weight in zip(members, weights, strict=True)
     ]
+
+
+def with_old_logprobs(policy: Policy, rows: Sequence[Row], recipe: Recipe) -> list[Row]:
+    """Rows with the log-probabilities that Eq. 4's ratio needs when a rollout batch gives several updates.
+
+    They are those that the generator recorded. Where these are corrected for, the trainer computes its own; to be
+    called before the first update.
+    """
+    if recipe.training.importance == "off":
+        return [replace(row, old_logprobs=row.completion.logprobs) for row in rows]
+    found = []
+    with torch.no_grad():
+        for microbatch in microbatches(rows, recipe.training.microbatch_tokens):
+            batch = batch_of(microbatch, policy.device)
+            lengths = batch.mask_BT.sum(dim=1).tolist()
+            for row, logprob_T, length in zip(microbatch, completion_logprobs(policy, batch), lengths, strict=True):
+                found.append(replace(row, old_logprobs=logprob_T[:length].tolist()))
+    return found
 
 
 def update(
@@ -235,34 +267,54 @@ def update(
 
 def _loss(policy: Policy, reference: Policy | None, rows: Sequence[Row], recipe: Recipe) -> LossParts:
     """A micro-batch's share of the loss (Eq. 4-5)."""
-    training, device = recipe.training, policy.device
-    prompts, index = unique_prompts(rows)
-    batch = token_batch(prompts, [(index[b], row.completion) for b, row in enumerate(rows)], device)
+    training = recipe.training
+    batch = batch_of(rows, policy.device)
     logprob_BT = completion_logprobs(policy, batch)
-    dtype = logprob_BT.dtype
     ref_logprob_BT = None
     if reference is not None and any(row.beta > 0 for row in rows):
         with torch.no_grad():
             ref_logprob_BT = completion_logprobs(reference, batch)
-    old_logprob_BT = None
-    if training.minibatches > 1:
-        # With one update per rollout batch rho = 1 by construction; else pi_old is what the generator recorded.
-        old_logprob_BT = torch.zeros_like(logprob_BT).masked_scatter(
+
+    def per_row(values: Iterable[float]) -> Tensor:
+        return logprob_BT.new_tensor(list(values))
+
+    def per_token(values: Iterable[Sequence[float]]) -> Tensor:
+        flat = per_row(value for row_values in values for value in row_values)
+        return torch.zeros_like(logprob_BT).masked_scatter(batch.mask_BT, flat)
+
+    # With one update per rollout batch rho = 1 by construction, and no old log-probabilities are needed.
+    known = [row.old_logprobs for row in rows if row.old_logprobs is not None]
+    old_logprob_BT = per_token(known) if known else None
+    importance_BT = None
+    if training.importance != "off":
+        importance_BT = importance_weights(
+            logprob_BT if old_logprob_BT is None else old_logprob_BT,
+            per_token(row.completion.logprobs for row in rows),
             batch.mask_BT,
-            torch.tensor([x for row in rows for x in row.completion.logprobs], dtype=dtype, device=device),
+            level=training.importance,
+            cap=training.importance_cap,
+            excess=training.importance_excess,
         )
     return grpo_loss(
         logprob_BT,
         batch.mask_BT,
         old_logprob_BT=old_logprob_BT,
         ref_logprob_BT=ref_logprob_BT,
-        advantage_B=torch.tensor([row.advantage for row in rows], dtype=dtype, device=device),
-        weight_B=torch.tensor([row.weight for row in rows], dtype=dtype, device=device),
-        beta_B=torch.tensor([row.beta for row in rows], dtype=dtype, device=device),
-        clip_low=training.clip_low,
-        clip_high=training.clip_high,
+        advantage_B=per_row(row.advantage for row in rows),
+        weight_B=per_row(row.weight for row in rows),
+        beta_B=per_row(row.beta for row in rows),
+        clip_low_B=per_row(row.clip[0] for row in rows),
+        clip_high_B=per_row(row.clip[1] for row in rows),
         kl=training.kl,
+        importance_BT=importance_BT,
     )
+
+
+def batch_of(rows: Sequence[Row], device: torch.device) -> TokenBatch:
+    """A micro-batch as tensors; each prompt is there once."""
+    prompts, index = unique_prompts(rows)
+    members = [(index[b], row.completion) for b, row in enumerate(rows)]
+    return token_batch(prompts, members, device, [row.temperature for row in rows])
 
 
 def unique_prompts(rows: Sequence[Row]) -> tuple[list[Prompt], list[int]]:
@@ -315,7 +367,7 @@ def _start(
             observer.note(f"{error}; set aside as {checkpoint.set_aside(found).name}, going back to the one before")
         else:
             return _resume(recipe, folder, found, state)
-    policy = load_policy(recipe.model, recipe.sampling.temperature)
+    policy = load_policy(recipe.model)
     reference = policy.frozen_copy() if needs_reference(recipe) else None
     return policy, reference, make_optimizer(policy, recipe), TrainerState(step=0, updates=0, recipe=recipe.digest())
 
@@ -327,12 +379,11 @@ def _resume(
         raise CheckpointError(
             f"{folder} was started under other settings (see its recipe.toml); use another output folder, or remove it"
         )
-    temperature = recipe.sampling.temperature
-    policy = load_policy(recipe.model, temperature, found)
+    policy = load_policy(recipe.model, found)
     optimizer = make_optimizer(policy, recipe)
     checkpoint.restore_optimizer(found, policy, optimizer)
     # The reference is the policy that training started from, not the one it has become.
-    reference = load_policy(recipe.model, temperature).frozen_copy() if needs_reference(recipe) else None
+    reference = load_policy(recipe.model).frozen_copy() if needs_reference(recipe) else None
     return policy, reference, optimizer, state
 
 

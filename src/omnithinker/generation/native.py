@@ -17,6 +17,7 @@ from torch import Tensor
 
 from omnithinker.errors import BadInput
 from omnithinker.policy import Policy, pad_left, plain_attention
+from omnithinker.recipe import SamplingSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup
 
 COMPACT_BELOW = 0.8
@@ -25,16 +26,26 @@ COMPACT_BELOW = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How to draw a token."""
+    """How to draw the completions of a prompt."""
 
     temperature: float
-    """Divides the logits; 0 takes the most likely token."""
+    """Divides the logits; 0 takes the most likely token, and records what it has at temperature 1."""
     top_p: float = 1.0
     """Nucleus mass, after top-k."""
     top_k: int = 0
     """Number of candidates; 0 for all."""
     max_new_tokens: int
     """Token limit of a completion."""
+
+
+def sampling_of(settings: SamplingSettings, *, greedy: bool = False) -> Sampling:
+    """What settings say of drawing; ``greedy`` takes the most likely tokens instead."""
+    return Sampling(
+        temperature=0.0 if greedy else settings.temperature,
+        top_p=settings.top_p,
+        top_k=settings.top_k,
+        max_new_tokens=settings.max_new_tokens,
+    )
 
 
 def sample_seed(*parts: object) -> int:
@@ -44,20 +55,20 @@ def sample_seed(*parts: object) -> int:
 
 
 def generate(
-    policy: Policy, prompts: Sequence[Prompt], seeds_PG: Sequence[Sequence[int]], sampling: Sampling
+    policy: Policy, prompts: Sequence[Prompt], seeds_PG: Sequence[Sequence[int]], sampling_P: Sequence[Sampling]
 ) -> Iterator[tuple[int, RolloutGroup]]:
     """Sample completions; a group is handed over as soon as its last completion ends.
 
     Args:
         policy: the model that speaks.
         prompts: [P] prompts with tokens.
-        seeds_PG: [P][G] one seed per completion to draw.
-        sampling: temperature and limits.
+        seeds_PG: [P][G] one seed per completion to draw; G may differ from prompt to prompt.
+        sampling_P: [P] temperature and limits of each prompt's completions.
 
     Yields:
         (index of the prompt, its group of G unscored completions), in order of completion.
     """
-    rows = _Rows(policy, prompts, seeds_PG, sampling)
+    rows = _Rows(policy, prompts, seeds_PG, sampling_P)
     open_groups = [len(seeds) for seeds in seeds_PG]
     for finished in rows.decode():
         for b in finished:
@@ -72,19 +83,25 @@ class _Rows:
     """The B = P x G rows of one call to :func:`generate`."""
 
     def __init__(
-        self, policy: Policy, prompts: Sequence[Prompt], seeds_PG: Sequence[Sequence[int]], sampling: Sampling
+        self,
+        policy: Policy,
+        prompts: Sequence[Prompt],
+        seeds_PG: Sequence[Sequence[int]],
+        sampling_P: Sequence[Sampling],
     ) -> None:
         if not plain_attention(policy.model):
             name = type(policy.model).__name__
             raise BadInput(f"model {name} has sliding or linear attention, which the native generator cannot share")
-        self.policy, self.prompts, self.sampling = policy, prompts, sampling
+        self.policy, self.prompts = policy, prompts
         self.prompt = [p for p, seeds in enumerate(seeds_PG) for _ in seeds]
         self.seeds = [seed for seeds in seeds_PG for seed in seeds]
-        count, limit = len(self.seeds), sampling.max_new_tokens
+        self.sampling = [sampling_P[p] for p in self.prompt]
+        self.limit_B = [sampling.max_new_tokens for sampling in self.sampling]
+        count, limit = len(self.seeds), max(self.limit_B)
         self.ids_BT = torch.zeros(count, limit, dtype=torch.long)
         self.logprob_BT = torch.zeros(count, limit)
         self.entropy_BT = torch.zeros(count, limit)
-        self.length_B = [limit] * count
+        self.length_B = list(self.limit_B)
         self.ended_B = [False] * count
 
     def completion(self, b: int) -> Completion:
@@ -105,6 +122,8 @@ class _Rows:
         """Draw token after token; yields the rows that ended with each token."""
         policy, device = self.policy, self.policy.device
         uniforms_BT = self._uniforms().to(device)
+        candidates = Candidates.of(self.sampling, device)
+        limit_B = torch.tensor(self.limit_B, device=device)
         ids_PT, mask_PT = pad_left([prompt.token_ids for prompt in self.prompts], device)
         prefix = policy.model(
             input_ids=ids_PT,
@@ -120,20 +139,21 @@ class _Rows:
         rows = torch.arange(len(self.seeds), device=device)
         alive = torch.ones(len(rows), dtype=torch.bool, device=device)
         ends = torch.tensor(policy.end_ids, device=device)
-        for t in range(self.sampling.max_new_tokens):
-            token_B, logprob_B, entropy_B = draw(logits_BV, uniforms_BT[rows, t], self.sampling, policy.temperature)
+        for t in range(max(self.limit_B)):
+            token_B, logprob_B, entropy_B = draw(logits_BV, uniforms_BT[rows, t], candidates)
             index = rows[alive].cpu()
             self.ids_BT[index, t] = token_B[alive].cpu()
             self.logprob_BT[index, t] = logprob_B[alive].cpu()
             self.entropy_BT[index, t] = entropy_B[alive].cpu()
             ended = torch.isin(token_B, ends) & alive
-            finished: list[int] = rows[ended].tolist()
-            for b in finished:
+            for b in rows[ended].tolist():
                 self.length_B[b], self.ended_B[b] = t + 1, True
-            alive = alive & ~ended
+            leaving = ended | (alive & (limit_B == t + 1))
+            finished: list[int] = rows[leaving].tolist()
+            alive = alive & ~leaving
             remaining = int(alive.sum())
-            if remaining == 0 or t + 1 == self.sampling.max_new_tokens:
-                yield sorted(finished + rows[alive].tolist())
+            if remaining == 0:
+                yield finished
                 return
             if finished:
                 yield finished
@@ -146,7 +166,7 @@ class _Rows:
                     mask_BT[keep],
                     position_B[keep],
                 )
-                alive = alive[keep]
+                alive, limit_B, candidates = alive[keep], limit_B[keep], candidates.of_rows(keep)
             mask_BT = torch.cat([mask_BT, torch.ones_like(mask_BT[:, :1])], dim=1)
             output = policy.model(
                 input_ids=token_B[:, None],
@@ -158,16 +178,43 @@ class _Rows:
             logits_BV, position_B = output.logits[:, -1], position_B + 1
 
     def _uniforms(self) -> Tensor:
-        limit = self.sampling.max_new_tokens
-        if self.sampling.temperature == 0:
+        limit = max(self.limit_B)
+        if all(sampling.temperature == 0 for sampling in self.sampling):
             return torch.zeros(len(self.seeds), limit, dtype=torch.float64)
         numbers = [np.random.Generator(np.random.Philox(key=seed)).random(limit) for seed in self.seeds]
         return torch.from_numpy(np.stack(numbers))
 
 
-def draw(
-    logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling, measure_temperature: float
-) -> tuple[Tensor, Tensor, Tensor]:
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Which tokens each row may draw, and at which temperature."""
+
+    temperature_B: Tensor
+    """[B] float64; 0 is greedy."""
+    top_k_B: Tensor
+    """[B]; 0 for all."""
+    top_p_B: Tensor
+    """[B] float64."""
+    most: int
+    """Largest number of candidates of any row; 0 for the whole vocabulary."""
+
+    @classmethod
+    def of(cls, sampling_B: Sequence[Sampling], device: torch.device) -> Candidates:
+        """Settings of B rows as tensors."""
+        top_k = [1 if sampling.temperature == 0 else sampling.top_k for sampling in sampling_B]
+        return cls(
+            torch.tensor([sampling.temperature for sampling in sampling_B], dtype=torch.float64, device=device),
+            torch.tensor(top_k, device=device),
+            torch.tensor([sampling.top_p for sampling in sampling_B], dtype=torch.float64, device=device),
+            0 if 0 in top_k else max(top_k),
+        )
+
+    def of_rows(self, rows: Tensor) -> Candidates:
+        """Those of some rows."""
+        return Candidates(self.temperature_B[rows], self.top_k_B[rows], self.top_p_B[rows], self.most)
+
+
+def draw(logits_BV: Tensor, uniform_B: Tensor, candidates: Candidates) -> tuple[Tensor, Tensor, Tensor]:
     """Draw one token per row by inverting the distribution function at the row's uniform number.
 
     Candidates are the top-k tokens, then the smallest set of them with mass top-p.
@@ -175,28 +222,28 @@ def draw(
     Args:
         logits_BV: [B, V].
         uniform_B: [B] numbers in [0, 1).
-        sampling: temperature, top-k, top-p.
-        measure_temperature: temperature of the distribution whose log-probability and entropy are returned.
+        candidates: temperature, top-k and top-p of each row.
 
     Returns:
-        token [B], its log-probability [B] and the entropy [B] under the full distribution, before top-k and top-p.
+        token [B], its log-probability [B] and the entropy [B] under the full distribution at the row's temperature
+        (1 where it is 0), before top-k and top-p.
     """
     logits_BV = logits_BV.float()
-    logprob_BV = (logits_BV / measure_temperature).log_softmax(dim=1)
+    temperature_B1 = torch.where(candidates.temperature_B == 0, 1.0, candidates.temperature_B)[:, None]
+    logprob_BV = (logits_BV / temperature_B1.float()).log_softmax(dim=1)
     # 0 log 0 = 0: a token whose probability underflows adds nothing to the entropy.
     entropy_B = -(logprob_BV.exp() * logprob_BV.clamp(min=torch.finfo(torch.float32).min)).sum(dim=1)
-    if sampling.temperature == 0:
-        token_B = logits_BV.argmax(dim=1)
-    else:
-        count = min(sampling.top_k or logits_BV.shape[1], logits_BV.shape[1])
-        top_BK, candidate_BK = logits_BV.topk(count, dim=1)
-        # In float64 the cumulative sum is exact enough that rounding cannot lose or invent a candidate.
-        probability_BK = (top_BK.double() / sampling.temperature).softmax(dim=1)
-        before_BK = probability_BK.cumsum(dim=1) - probability_BK
-        probability_BK = torch.where(before_BK < sampling.top_p, probability_BK, 0.0)
-        cumulative_BK = probability_BK.cumsum(dim=1)
-        threshold_B1 = uniform_B.double()[:, None] * cumulative_BK[:, -1:]
-        choice_B1 = (cumulative_BK <= threshold_B1).sum(dim=1, keepdim=True)
-        last_B1 = (probability_BK > 0).sum(dim=1, keepdim=True) - 1
-        token_B = candidate_BK.gather(1, torch.minimum(choice_B1, last_B1)).squeeze(1)
+    count = min(candidates.most or logits_BV.shape[1], logits_BV.shape[1])
+    top_BK, candidate_BK = logits_BV.topk(count, dim=1)
+    allowed_B1 = torch.where(candidates.top_k_B == 0, count, candidates.top_k_B)[:, None]
+    top_BK = top_BK.double().masked_fill(torch.arange(count, device=top_BK.device) >= allowed_B1, -torch.inf)
+    # In float64 the cumulative sum is exact enough that rounding cannot lose or invent a candidate.
+    probability_BK = (top_BK / temperature_B1).softmax(dim=1)
+    before_BK = probability_BK.cumsum(dim=1) - probability_BK
+    probability_BK = torch.where(before_BK < candidates.top_p_B[:, None], probability_BK, 0.0)
+    cumulative_BK = probability_BK.cumsum(dim=1)
+    threshold_B1 = uniform_B.double()[:, None] * cumulative_BK[:, -1:]
+    choice_B1 = (cumulative_BK <= threshold_B1).sum(dim=1, keepdim=True)
+    last_B1 = (probability_BK > 0).sum(dim=1, keepdim=True) - 1
+    token_B = candidate_BK.gather(1, torch.minimum(choice_B1, last_B1)).squeeze(1)
     return token_B, logprob_BV.gather(1, token_B[:, None]).squeeze(1), entropy_B
