@@ -24,7 +24,7 @@ TEMPLATE = (
 )
 
 
-def make_policy(*, vocabulary: int = 261, temperature: float = 1.0, dtype: torch.dtype = torch.float32) -> Policy:
+def make_policy(*, vocabulary: int = 261, dtype: torch.dtype = torch.float32) -> Policy:
     """A random two-layer Qwen2 with a byte-level tokenizer; the same one at every call."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -59,7 +59,7 @@ def make_policy(*, vocabulary: int = 261, temperature: float = 1.0, dtype: torch
         # transformers' RMSNorm computes in float32 whatever its input; exact comparisons need all of it in float64.
         for norm in (m for m in model.modules() if type(m).__name__ == "Qwen2RMSNorm"):
             norm.forward = MethodType(_norm_in_float64, norm)
-    return Policy(model, fast, temperature)
+    return Policy(model, fast)
 
 
 def _norm_in_float64(norm, hidden):

@@ -69,7 +69,7 @@ def test_greedy_accuracy_entropy_and_length_against_a_loop(policy):
     entropies, lengths = [], []
     for prompt in prompts:
         seed = sample_seed(0, "evaluate", "math", prompt.index)
-        completion = next(iter(generate(policy, [prompt], [[seed]], sampling)))[1].completions[0]
+        completion = next(iter(generate(policy, [prompt], [[seed]], [sampling])))[1].completions[0]
         ids = torch.tensor([[*prompt.token_ids, *completion.token_ids]])
         with torch.no_grad():
             logits = policy.model(ids).logits[0, len(prompt.token_ids) - 1 : -1]
@@ -82,8 +82,7 @@ def test_greedy_accuracy_entropy_and_length_against_a_loop(policy):
 
 def test_temperature_changes_the_measured_entropy(policy):
     cold, _ = measure(policy, recipe_of(), FirstTokenEven())
-    policy_hot = type(policy)(policy.model, policy.tokenizer, 2.0)
-    hot, _ = measure(policy_hot, recipe_of(temperature=2.0), FirstTokenEven())
+    hot, _ = measure(policy, recipe_of(temperature=2.0), FirstTokenEven())
     assert hot.entropy > cold.entropy
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from omnithinker.generation.native import Sampling, draw, generate, sample_seed
+from omnithinker.generation.native import Candidates, Sampling, draw, generate, sample_seed
 from omnithinker.policy import Policy, completion_logprobs, token_batch
 from tests.conftest import make_policy, prompt_of
 
@@ -19,7 +19,7 @@ SAMPLING = Sampling(temperature=1.0, top_k=50, top_p=1.0, max_new_tokens=12)
 def sample(policy: Policy, texts: list[str], count: int, sampling: Sampling = SAMPLING):
     prompts = [prompt_of(policy, text, index=i) for i, text in enumerate(texts)]
     seeds = [[sample_seed(7, text, g) for g in range(count)] for text in texts]
-    found = dict(generate(policy, prompts, seeds, sampling))
+    found = dict(generate(policy, prompts, seeds, [sampling] * len(prompts)))
     return [found[p] for p in range(len(prompts))]
 
 
@@ -102,7 +102,9 @@ def test_draws_follow_the_exact_distribution(temperature, top_k, top_p):
     n = 20_000
     uniform = torch.from_numpy(np.random.default_rng(5).random(n))
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, max_new_tokens=1)
-    token, logprob, entropy = draw(logits.float().expand(n, -1), uniform, sampling, temperature)
+    token, logprob, entropy = draw(
+        logits.float().expand(n, -1), uniform, Candidates.of([sampling] * n, torch.device("cpu"))
+    )
     observed = torch.bincount(token, minlength=12)
     assert observed[expected == 0].sum() == 0
     support = expected > 0
@@ -112,3 +114,49 @@ def test_draws_follow_the_exact_distribution(temperature, top_k, top_p):
     full = torch.log_softmax(logits / temperature, 0)
     assert torch.allclose(logprob.double(), full[token], atol=1e-5)
     assert torch.allclose(entropy.double(), -(full.exp() * full).sum().expand(n), atol=1e-5)
+
+
+def test_rows_with_other_settings_side_by_side_equal_themselves_alone(policy):
+    samplings = [
+        Sampling(temperature=0.6, top_k=3, max_new_tokens=5),
+        Sampling(temperature=1.4, top_p=0.7, max_new_tokens=9),
+        Sampling(temperature=0, max_new_tokens=7),
+    ]
+    counts = [2, 4, 1]
+    prompts = [prompt_of(policy, text, index=i) for i, text in enumerate(["ab", "a longer prompt", "third"])]
+    seeds = [[sample_seed(7, p, g) for g in range(count)] for p, count in enumerate(counts)]
+    together = dict(generate(policy, prompts, seeds, samplings))
+    for p, sampling in enumerate(samplings):
+        alone = dict(generate(policy, [prompts[p]], [seeds[p]], [sampling]))[0]
+        assert len(together[p].completions) == counts[p]
+        for one, two in zip(together[p].completions, alone.completions, strict=True):
+            assert one.token_ids == two.token_ids
+            assert one.logprobs == pytest.approx(two.logprobs, abs=1e-5)
+            assert len(one.token_ids) <= sampling.max_new_tokens
+            assert one.truncated == (one.token_ids[-1] not in policy.end_ids)
+
+
+def test_a_greedy_row_beside_sampled_ones_takes_the_most_likely_token():
+    logits = torch.tensor([[0.0, 1.0, 3.0], [0.0, 1.0, 3.0]])
+    settings = [Sampling(temperature=0, max_new_tokens=1), Sampling(temperature=1.0, max_new_tokens=1)]
+    candidates = Candidates.of(settings, torch.device("cpu"))
+    token, logprob, _ = draw(logits, torch.tensor([0.99999, 0.99999]), candidates)
+    assert token.tolist() == [2, 0]  # candidates are ordered from the most likely one; 0.99999 is the last
+    assert logprob.tolist() == pytest.approx(torch.log_softmax(logits[0], 0)[[2, 0]].tolist())
+
+
+@pytest.mark.parametrize("generation_config", [True, False])
+def test_any_of_several_end_tokens_ends_a_completion(generation_config):
+    policy = make_policy()
+    own = policy.end_ids[0]
+    common = sample(policy, ["q"], 1)[0].completions[0].token_ids[2]
+    if generation_config:
+        policy.model.generation_config.eos_token_id = [own, common]
+    else:
+        policy.model.generation_config.eos_token_id = None
+    expected = (own, common) if generation_config else (own,)
+    assert policy.end_ids == expected
+    for completion in sample(policy, ["q"], 32, dataclasses.replace(SAMPLING, max_new_tokens=40))[0].completions:
+        ends = [t for t, token in enumerate(completion.token_ids) if token in expected]
+        assert ends == ([] if completion.truncated else [len(completion.token_ids) - 1])
+        assert len(completion.token_ids) == 40 or not completion.truncated

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from omnithinker.losses import grpo_loss, kl_to_reference, row_weights
+from omnithinker.losses import grpo_loss, importance_weights, kl_to_reference, row_weights
 
 LENGTHS = [3, 5, 1, 4, 2]
 PROMPTS = [0, 0, 0, 1, 1]
@@ -25,6 +25,13 @@ def tensors(seed: int = 0):
     advantage = torch.tensor([1.0, -0.5, -0.5, 0.7, -0.7], dtype=torch.float64)
     beta = torch.tensor([0.1, 0.1, 0.1, 0.0, 0.0], dtype=torch.float64)
     return logprob, mask, old, ref, advantage, beta
+
+
+def clips(rows: int, low: float = 0.2, high: float = 0.2) -> dict[str, torch.Tensor]:
+    return {
+        "clip_low_B": torch.full((rows,), low, dtype=torch.float64),
+        "clip_high_B": torch.full((rows,), high, dtype=torch.float64),
+    }
 
 
 def reference(logprob, old, ref, advantage, beta, low, high, kl) -> float:
@@ -59,8 +66,7 @@ def test_equals_the_loop_reference(kl, low, high):
         advantage_B=advantage,
         weight_B=row_weights(torch.tensor(PROMPTS), torch.tensor(LENGTHS)),
         beta_B=beta,
-        clip_low=low,
-        clip_high=high,
+        **clips(5, low, high),
         kl=kl,
     )
     assert float(parts.loss) == pytest.approx(reference(logprob, old, ref, advantage, beta, low, high, kl), abs=1e-12)
@@ -78,6 +84,7 @@ def test_gradient_by_finite_differences():
             advantage_B=advantage,
             weight_B=torch.full((5,), 0.2, dtype=torch.float64),
             beta_B=beta,
+            **clips(5),
         ).loss
 
     assert torch.autograd.gradcheck(loss, logprob.requires_grad_(True), eps=1e-7, atol=1e-6)
@@ -96,6 +103,7 @@ def test_on_policy_gradient_is_minus_advantage_over_length():
         advantage_B=advantage,
         weight_B=weight,
         beta_B=torch.zeros(5, dtype=torch.float64),
+        **clips(5),
     )
     parts.loss.backward()
     for b in range(5):
@@ -116,6 +124,7 @@ def test_clip_share_counts_only_where_the_clip_is_active():
         advantage_B=torch.tensor([1.0, -1.0]),
         weight_B=torch.ones(2) / 2,
         beta_B=torch.zeros(2),
+        **clips(2),
     )
     # A > 0 clips only above 1.2 (one of two tokens); A < 0 only below 0.8 (the other row's second token).
     assert parts.clipped_B.tolist() == [0.5, 0.5]
@@ -133,7 +142,41 @@ def test_row_weights_of_each_aggregation():
     prompt, length = torch.tensor([0, 0, 3]), torch.tensor([2, 6, 2])
     assert row_weights(prompt, length).tolist() == pytest.approx([0.25, 0.25, 0.5])
     assert row_weights(prompt, length, aggregation="token").tolist() == pytest.approx([0.2, 0.6, 0.2])
-    constant = row_weights(prompt, length, aggregation="constant", max_tokens=10)
+    constant = row_weights(prompt, length, aggregation="constant", max_tokens_B=torch.tensor([10, 10, 10]))
     assert constant.tolist() == pytest.approx([2 / 30, 6 / 30, 2 / 30])
     with pytest.raises(ValueError, match="max_tokens"):
         row_weights(prompt, length, aggregation="constant")
+    mixed = row_weights(prompt, length, aggregation="constant", max_tokens_B=torch.tensor([10, 10, 4]))
+    assert mixed.tolist() == pytest.approx([2 / 30, 6 / 30, 2 / 12])
+
+
+@pytest.mark.parametrize(
+    ("level", "excess", "expected"),
+    [
+        ("token", "truncate", [[2.0, 0.5, 3.0], [1.5, 1.0, 1.0]]),
+        ("token", "mask", [[2.0, 0.5, 0.0], [1.5, 1.0, 1.0]]),
+        ("sequence", "truncate", [[3.0, 3.0, 3.0], [1.5, 1.5, 1.5]]),
+        ("sequence", "mask", [[0.0, 0.0, 0.0], [1.5, 1.5, 1.5]]),
+    ],
+)
+def test_importance_weights_by_hand(level, excess, expected):
+    old = torch.log(torch.tensor([[0.8, 0.1, 0.9], [0.3, 0.7, 0.7]], dtype=torch.float64))
+    drawn = torch.log(torch.tensor([[0.4, 0.2, 0.1], [0.2, 0.7, 0.1]], dtype=torch.float64))
+    mask = torch.tensor([[True, True, True], [True, True, False]])
+    weights = importance_weights(old, drawn, mask, level=level, cap=3.0, excess=excess)
+    assert torch.allclose(weights, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_importance_weighs_the_policy_term_and_not_the_kl_term():
+    logprob, mask, old, ref, advantage, beta = tensors()
+    common = {
+        "old_logprob_BT": old,
+        "ref_logprob_BT": ref,
+        "weight_B": torch.full((5,), 0.2, dtype=torch.float64),
+        "beta_B": beta,
+        **clips(5),
+    }
+    half = torch.full_like(logprob, 0.5)
+    weighted = grpo_loss(logprob, mask, advantage_B=advantage, importance_BT=half, **common)
+    by_hand = grpo_loss(logprob, mask, advantage_B=advantage / 2, **common)
+    assert float(weighted.loss) == pytest.approx(float(by_hand.loss), abs=1e-12)

@@ -20,14 +20,14 @@ def threads():
 
 @pytest.mark.usefixtures("threads")
 def test_threads_are_set(model_folder):
-    load_policy(ModelSettings(path=str(model_folder), threads=2), 1.0)
+    load_policy(ModelSettings(path=str(model_folder), threads=2))
     assert torch.get_num_threads() == 2
-    load_policy(ModelSettings(path=str(model_folder), threads=1), 1.0)
+    load_policy(ModelSettings(path=str(model_folder), threads=1))
     assert torch.get_num_threads() == 1
 
 
 def test_dtype_is_that_of_the_settings(model_folder):
-    policy = load_policy(ModelSettings(path=str(model_folder), dtype="bfloat16"), 1.0)
+    policy = load_policy(ModelSettings(path=str(model_folder), dtype="bfloat16"))
     assert next(policy.model.parameters()).dtype == torch.bfloat16
 
 
@@ -36,13 +36,13 @@ def test_a_model_without_chat_template_is_refused(tmp_path):
     policy.tokenizer.chat_template = None
     policy.save(tmp_path)
     with pytest.raises(BadInput, match="has no chat template"):
-        load_policy(ModelSettings(path=str(tmp_path)), 1.0)
+        load_policy(ModelSettings(path=str(tmp_path)))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_missing_gpu_is_named(model_folder):
     with pytest.raises(BadInput, match="PyTorch sees no GPU"):
-        load_policy(ModelSettings(path=str(model_folder), device="cuda"), 1.0)
+        load_policy(ModelSettings(path=str(model_folder), device="cuda"))
 
 
 def test_end_tokens_are_left_out_of_the_text():

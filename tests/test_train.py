@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,9 @@ from omnithinker.rewards.base import Component
 from omnithinker.runlog import RunLog
 from omnithinker.schedule import curriculum_schedule, joint_schedule
 from omnithinker.scoring import Scorer
-from omnithinker.train import Row, microbatches, set_learning_rate, train, update, weighted_rows
-from omnithinker.types import Completion, Prompt, RolloutGroup, Score, Undefined
+from omnithinker.start import set_learning_rate
+from omnithinker.train import train
+from omnithinker.types import Prompt, Undefined
 from tests.conftest import make_policy, prompt_of
 
 
@@ -59,6 +59,7 @@ class Quiet:
 def recipe_of(model: Path, **training) -> Recipe:
     betas = training.pop("betas", {"a": 0.0, "b": 0.0})
     evaluation = training.pop("evaluation", {})
+    own = training.pop("own", {})
     settings = {"learning_rate": 3e-3, "prompts_per_step": 3} | training
     return Recipe.model_validate(
         {
@@ -67,7 +68,7 @@ def recipe_of(model: Path, **training) -> Recipe:
             "training": settings,
             "evaluation": evaluation,
             "tasks": {
-                name: {"data": "lab:math", "beta": beta, "rewards": {"math_answer": 1.0}}
+                name: {"data": "lab:math", "beta": beta, "rewards": {"math_answer": 1.0}} | own.get(name, {})
                 for name, beta in betas.items()
             },
         }
@@ -167,7 +168,7 @@ def test_a_checkpoint_that_cannot_be_loaded_now_is_kept(model_folder, tmp_path, 
     def no_memory(*_):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("omnithinker.train.load_policy", no_memory)
+    monkeypatch.setattr("omnithinker.start.load_policy", no_memory)
     with pytest.raises(RuntimeError, match="out of memory"):
         run(recipe, tmp_path / "run")
     assert [p.name for p in list_checkpoints(tmp_path / "run/checkpoints")] == ["step-1", "step-2"]
@@ -177,7 +178,7 @@ def test_checkpoints_are_pruned_and_load_with_transformers(model_folder, tmp_pat
     recipe = recipe_of(model_folder, keep=2)
     trained = run(recipe, tmp_path / "run")
     assert [p.name for p in list_checkpoints(tmp_path / "run/checkpoints")] == ["step-3", "step-4"]
-    loaded = load_policy(recipe.model, 1.0, tmp_path / "run/checkpoints/step-4")
+    loaded = load_policy(recipe.model, tmp_path / "run/checkpoints/step-4")
     assert same(weights(trained), weights(loaded))
     assert loaded.encode("hello") == trained.encode("hello")
 
@@ -254,131 +255,6 @@ def test_warm_up_then_constant(model_folder):
         set_learning_rate(optimizer, recipe, updates)
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
-
-
-def test_gradients_are_scaled_down_to_the_norm(model_folder):
-    policy = make_policy()
-    group = group_of(policy, [((5, 6), 1.0), ((7,), 0.0)])
-    rows = weighted_rows([group], torch.tensor([[1.0, -1.0]]), recipe_of(model_folder))
-    optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-    result = update(policy, None, optimizer, rows, recipe_of(model_folder, max_grad_norm=0.01))
-    norm = torch.sqrt(sum(p.grad.square().sum() for p in policy.model.parameters()))
-    assert result["grad_norm"] > 0.01
-    assert float(norm) == pytest.approx(0.01, rel=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("preset", "expected"),
-    [("paper", [1 / 4, 1 / 4, 1 / 2]), ("dapo", [2 / 6, 1 / 6, 3 / 6]), ("dr_grpo", [2 / 18, 1 / 18, 3 / 18])],
-)
-def test_presets_reach_the_weights_of_the_loss(preset, expected, model_folder):
-    policy = make_policy()
-    groups = [
-        group_of(policy, [((5, 6), 1.0), ((7,), 0.0)], "a", 0),
-        group_of(policy, [((5, 6, 7), 1.0), ((7,), None)], "a", 1),
-    ]
-    advantages_PG = torch.tensor([[1.0, -1.0], [0.5, math.nan]])
-    rows = weighted_rows(groups, advantages_PG, recipe_of(model_folder, preset=preset))
-    assert [row.weight for row in rows] == pytest.approx(expected)  # the token limit is 6
-
-
-def group_of(policy, texts_and_rewards, task="a", index=0) -> RolloutGroup:
-    prompt = prompt_of(policy, f"{task}{index}", task, index)
-    completions, scores = [], []
-    for ids, reward in texts_and_rewards:
-        completions.append(Completion(text="", token_ids=ids, logprobs=tuple(-1.0 - 0.1 * t for t in range(len(ids)))))
-        scores.append(Score(reward=reward, components={}, correct=reward))
-    return RolloutGroup(prompt=prompt, completions=tuple(completions), scores=tuple(scores))
-
-
-def naive_loss(policy, reference, groups, advantages_PG, recipe):
-    """Eq. 4 with one forward pass per completion and loops over tokens."""
-
-    def logprobs(model, prompt, ids):
-        tokens = torch.tensor([[*prompt.token_ids, *ids]])
-        table = torch.log_softmax(model(input_ids=tokens).logits[0] / policy.temperature, dim=-1)
-        start = len(prompt.token_ids) - 1
-        return [table[start + t, token] for t, token in enumerate(ids)]
-
-    training, prompt_losses = recipe.training, []
-    for group, advantages in zip(groups, advantages_PG, strict=True):
-        beta = recipe.tasks[group.prompt.task].beta
-        completions = [(c, a) for c, a in zip(group.completions, advantages, strict=True) if not math.isnan(a)]
-        if not completions:
-            continue
-        terms = []
-        for c, a in completions:
-            new = logprobs(policy.model, group.prompt, c.token_ids)
-            old = c.logprobs if training.minibatches > 1 else [x.detach() for x in new]
-            ref = logprobs(reference.model, group.prompt, c.token_ids) if reference else [x.detach() for x in new]
-            total = 0.0
-            for n, o, r in zip(new, old, ref, strict=True):
-                rho = torch.exp(n - o)
-                clipped = torch.clamp(rho, 1 - training.clip_low, 1 + training.clip_high)
-                total = total - torch.minimum(rho * a, clipped * a)
-                total = total + beta * (torch.exp(r - n) - (r - n) - 1)
-            terms.append(total / len(c.token_ids))
-        prompt_losses.append(sum(terms) / len(terms))
-    return sum(prompt_losses) / len(prompt_losses)
-
-
-@pytest.mark.parametrize("minibatches", [1, 2])
-@pytest.mark.parametrize("budget", [10_000, 40])
-@pytest.mark.parametrize("betas", [{"a": 0.0, "b": 0.0}, {"a": 0.3, "b": 0.05}, {"a": 0.2, "b": 0.0}])
-def test_update_equals_the_naive_reference(minibatches, budget, betas, model_folder):
-    from omnithinker.advantages import group_advantages
-    from omnithinker.train import rewards
-
-    recipe = recipe_of(model_folder, betas=betas, minibatches=minibatches, microbatch_tokens=budget, max_grad_norm=1e9)
-    policy = make_policy(dtype=torch.float64)
-    reference = None
-    if any(betas.values()):
-        reference = policy.frozen_copy()
-        with torch.no_grad():
-            for k, parameter in enumerate(reference.model.parameters()):
-                parameter.mul_(1 + 0.01 * ((k % 5) - 2))
-    groups = [
-        group_of(policy, [((5, 6, 7), 1.0), ((8, 9), 0.0), ((3,), 0.5), ((4, 4, 4, 4), None)], "a", 0),
-        group_of(policy, [((15, 6, 7), 0.5), ((18, 9), 0.5), ((13,), 0.5), ((14, 4), 0.5)], "a", 1),
-        group_of(policy, [((25, 6), None), ((28, 9), None), ((23,), 1.0), ((24, 4), None)], "b", 2),
-        group_of(policy, [((35, 6, 7, 9, 9, 1), 0.1), ((38, 9), 0.0), ((33,), 0.7), ((34, 4), 0.2)], "b", 3),
-    ]
-    advantages_PG = group_advantages(rewards(groups))
-    expected = naive_loss(policy, reference, groups, advantages_PG.tolist(), recipe)
-    expected.backward()
-    gradients = [p.grad.clone() for p in policy.model.parameters()]
-    norm = torch.sqrt(sum(g.square().sum() for g in gradients))
-
-    optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-    result = update(policy, reference, optimizer, weighted_rows(groups, advantages_PG, recipe), recipe)
-    # The reported loss leaves out rows without gradient, whose surrogate is 0; they change nothing.
-    assert result["loss"] == pytest.approx(float(expected.detach()), abs=1e-9)
-    assert result["grad_norm"] == pytest.approx(float(norm), abs=1e-9)
-    for p, g in zip(policy.model.parameters(), gradients, strict=True):
-        assert torch.allclose(p.grad, g, atol=1e-9)
-
-
-def test_truncated_completions_can_be_masked(model_folder):
-    policy = make_policy()
-    group = group_of(policy, [((5,), 1.0), ((6,), 0.0)])
-    group = RolloutGroup(
-        prompt=group.prompt,
-        completions=(group.completions[0], Completion(text="", token_ids=(6,), truncated=True)),
-        scores=group.scores,
-    )
-    advantages = torch.tensor([[0.7, -0.7]])
-    assert len(weighted_rows([group], advantages, recipe_of(model_folder))) == 2
-    assert len(weighted_rows([group], advantages, recipe_of(model_folder, truncated="mask"))) == 1
-
-
-def test_microbatches_respect_the_budget_and_lose_nothing():
-    prompts = [Prompt(task="a", index=i, text="", token_ids=(1,) * 7) for i in range(3)]
-    rows = [Row(prompts[i % 3], Completion(text="", token_ids=(1,) * (1 + 3 * i)), 1.0, 1.0, 0.0) for i in range(9)]
-    chunks = list(microbatches(rows, 60))
-    assert sorted(id(r) for chunk in chunks for r in chunk) == sorted(map(id, rows))
-    for chunk in chunks:
-        longest = max(len(r.completion.token_ids) for r in chunk)
-        assert len(chunk) == 1 or len(chunk) * longest + 7 * len({r.prompt.index for r in chunk}) <= 60
 
 
 def test_a_stop_request_checkpoints_the_finished_step(model_folder, tmp_path, monkeypatch):

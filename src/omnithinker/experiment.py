@@ -144,7 +144,11 @@ class Experiment:
                 "seed": plan.seed,
                 "steps": len(schedule),
             }
-            | {"completions": sum(map(len, schedule)) * self.recipe.sampling.completions},
+            | {
+                "completions": sum(
+                    self.recipe.sampling_of(item.task).completions for batch in schedule for item in batch
+                )
+            },
         )
         return results
 

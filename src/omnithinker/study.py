@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,23 +181,23 @@ def _schedule(experiment: Experiment, stage: Stage) -> Sequence[Any]:
 def dry_run(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
     """What every stage would cost: training prompts, steps, most completion tokens, and whether it is done."""
     recipe = experiment.recipe
-    held_out = sum(map(len, experiment.test_prompts.values()))
+    held_out = {task: len(prompts) for task, prompts in experiment.test_prompts.items()}
     rows = []
     for stage in stages(recipe):
         schedule = _schedule(experiment, stage)
-        prompts = sum(map(len, schedule))
-        completions = prompts * recipe.sampling.completions
+        drawn = Counter(item.task for batch in schedule for item in batch)
+        completions = Counter({task: count * recipe.sampling_of(task).completions for task, count in drawn.items()})
         if stage.kind not in ("plan", "report"):
             checks = 1 + (max(len(schedule) - 1, 0) // recipe.evaluation.every if recipe.evaluation.every else 0)
-            completions += 2 * held_out * checks
+            completions.update({task: 2 * count * checks for task, count in held_out.items()})
         rows.append(
             {
                 "stage": stage.name,
                 "done": stage.result(folder).exists(),
-                "prompts": prompts,
+                "prompts": drawn.total(),
                 "steps": len(schedule),
-                "completions": completions,
-                "most_tokens": completions * recipe.sampling.max_new_tokens,
+                "completions": completions.total(),
+                "most_tokens": sum(n * recipe.sampling_of(task).max_new_tokens for task, n in completions.items()),
             }
         )
     return rows

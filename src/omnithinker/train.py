@@ -6,8 +6,8 @@ P prompts per step, G completions per prompt, T tokens, B rows of a micro-batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,18 +16,19 @@ from torch import Tensor
 
 from omnithinker import checkpoint
 from omnithinker.advantages import group_advantages
-from omnithinker.checkpoint import TrainerState
-from omnithinker.errors import CheckpointError, DamagedCheckpoint, Interrupted
+from omnithinker.errors import Interrupted
 from omnithinker.generation.native import generate, sample_seed, sampling_of
 from omnithinker.interrupt import StopFlag
-from omnithinker.losses import LossParts, grpo_loss, importance_weights, row_weights
+from omnithinker.losses import LossParts, grpo_loss, importance_weights
 from omnithinker.metrics import StepMetrics, step_metrics
-from omnithinker.policy import Policy, TokenBatch, completion_logprobs, load_policy, token_batch
+from omnithinker.minibatch import Row, batch_of, microbatches, split, weighted_rows
+from omnithinker.policy import Policy, completion_logprobs
 from omnithinker.recipe import Recipe
 from omnithinker.runlog import RunLog
 from omnithinker.schedule import Batch
 from omnithinker.scoring import Scorer
-from omnithinker.types import Completion, Prompt, RolloutGroup
+from omnithinker.start import set_learning_rate, start_training
+from omnithinker.types import Prompt, RolloutGroup
 from omnithinker.watch import UndefinedWatch
 
 
@@ -45,26 +46,6 @@ class Observer(Protocol):
     def on_evaluate(self, policy: Policy, step: int) -> None:
         """It is time for an evaluation during training."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One completion that has an advantage, with what the loss needs to know of it."""
-
-    prompt: Prompt
-    completion: Completion
-    advantage: float
-    """A of Eq. 3."""
-    weight: float
-    """Of its mean over tokens in the loss of its minibatch, the task's own weight included."""
-    beta: float
-    """beta_k of its task."""
-    clip: tuple[float, float] = (0.2, 0.2)
-    """Lower and upper clip of its task."""
-    temperature: float = 1.0
-    """At which it was drawn and is scored."""
-    old_logprobs: Sequence[float] | None = None
-    """[T] under the policy at the start of the step; None in its first update, where that is the policy itself."""
 
 
 def train(
@@ -95,7 +76,7 @@ def train(
         Interrupted: the user stopped the run; a checkpoint of the last finished step is on disk.
         RewardError: a reward component failed, or was undefined too often.
     """
-    policy, reference, optimizer, state = _start(recipe, folder, observer)
+    policy, reference, optimizer, state = start_training(recipe, folder, observer.note)
     log = RunLog(folder, state.step)
     watch = UndefinedWatch(recipe.training.max_undefined)
     for record in log.records:
@@ -170,47 +151,6 @@ def rewards(groups: Sequence[RolloutGroup]) -> Tensor:
             if score.reward is not None:
                 rewards_PG[p, g] = score.reward
     return rewards_PG
-
-
-def split(count: int, minibatches: int) -> list[list[int]]:
-    """Indices of P prompts in at most ``minibatches`` consecutive parts of equal size (the last may be smaller)."""
-    size = -(-count // minibatches)
-    return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
-
-
-def weighted_rows(groups: Sequence[RolloutGroup], advantages_PG: Tensor, recipe: Recipe) -> list[Row]:
-    """The completions of a minibatch that have an advantage, with their weight in the loss.
-
-    Undefined completions, and groups with fewer than two defined ones, are not there at all.
-    """
-    training = recipe.training
-    members = [
-        (p, g)
-        for p in range(len(groups))
-        for g in range(len(groups[p].completions))
-        if not torch.isnan(advantages_PG[p, g])
-        and (training.truncated == "keep" or not groups[p].completions[g].truncated)
-    ]
-    if not members:
-        return []
-    weights = row_weights(
-        torch.tensor([p for p, _ in members]),
-        torch.tensor([len(groups[p].completions[g].token_ids) for p, g in members]),
-        aggregation=training.aggregation,
-        max_tokens_B=torch.tensor([recipe.sampling_of(groups[p].prompt.task).max_new_tokens for p, _ in members]),
-    ).tolist()
-    return [
-        Row(
-            prompt=groups[p].prompt,
-            completion=groups[p].completions[g],
-            advantage=float(advantages_PG[p, g]),
-            weight=weight * recipe.tasks[groups[p].prompt.task].weight,
-            beta=recipe.tasks[groups[p].prompt.task].beta,
-            clip=recipe.clip_of(groups[p].prompt.task),
-            temperature=recipe.sampling_of(groups[p].prompt.task).temperature,
-        )
-        for (p, g), weight in zip(members, weights, strict=True)
-    ]
 
 
 def with_old_logprobs(policy: Policy, rows: Sequence[Row], recipe: Recipe) -> list[Row]:
@@ -307,94 +247,4 @@ def _loss(policy: Policy, reference: Policy | None, rows: Sequence[Row], recipe:
         clip_high_B=per_row(row.clip[1] for row in rows),
         kl=training.kl,
         importance_BT=importance_BT,
-    )
-
-
-def batch_of(rows: Sequence[Row], device: torch.device) -> TokenBatch:
-    """A micro-batch as tensors; each prompt is there once."""
-    prompts, index = unique_prompts(rows)
-    members = [(index[b], row.completion) for b, row in enumerate(rows)]
-    return token_batch(prompts, members, device, [row.temperature for row in rows])
-
-
-def unique_prompts(rows: Sequence[Row]) -> tuple[list[Prompt], list[int]]:
-    """The distinct prompts of some rows, and for each row the index of its prompt."""
-    prompts: list[Prompt] = []
-    known: dict[int, int] = {}
-    index = []
-    for row in rows:
-        if id(row.prompt) not in known:
-            known[id(row.prompt)] = len(prompts)
-            prompts.append(row.prompt)
-        index.append(known[id(row.prompt)])
-    return prompts, index
-
-
-def microbatches(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
-    """Cut rows into batches of similar completion length with at most ``budget`` tokens, padding included.
-
-    Changes memory and speed, not the result: the loss is a sum over rows.
-    """
-    chunk: list[Row] = []
-    for row in sorted(rows, key=lambda row: len(row.completion.token_ids)):
-        longest = len(row.completion.token_ids)  # rows are sorted, so this one is the longest
-        prompts, _ = unique_prompts([*chunk, row])
-        cost = (len(chunk) + 1) * longest + len(prompts) * max(len(prompt.token_ids) for prompt in prompts)
-        if chunk and cost > budget:
-            yield chunk
-            chunk = []
-        chunk.append(row)
-    if chunk:
-        yield chunk
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, updates: int) -> None:
-    """Constant learning rate after a linear warm-up over the first updates."""
-    training = recipe.training
-    share = min(1.0, (updates + 1) / training.warmup_steps) if training.warmup_steps else 1.0
-    for group in optimizer.param_groups:
-        group["lr"] = training.learning_rate * share
-
-
-def _start(
-    recipe: Recipe, folder: Path, observer: Observer
-) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
-    """Policy, reference, optimizer and state: from the newest checkpoint that can be read, or from the base model."""
-    for found in reversed(checkpoint.list_checkpoints(folder / "checkpoints")):
-        try:
-            state = checkpoint.read_state(found)
-        except DamagedCheckpoint as error:
-            observer.note(f"{error}; set aside as {checkpoint.set_aside(found).name}, going back to the one before")
-        else:
-            return _resume(recipe, folder, found, state)
-    policy = load_policy(recipe.model)
-    reference = policy.frozen_copy() if needs_reference(recipe) else None
-    return policy, reference, make_optimizer(policy, recipe), TrainerState(step=0, updates=0, recipe=recipe.digest())
-
-
-def _resume(
-    recipe: Recipe, folder: Path, found: Path, state: TrainerState
-) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
-    if state.recipe != recipe.digest():
-        raise CheckpointError(
-            f"{folder} was started under other settings (see its recipe.toml); use another output folder, or remove it"
-        )
-    policy = load_policy(recipe.model, found)
-    optimizer = make_optimizer(policy, recipe)
-    checkpoint.restore_optimizer(found, policy, optimizer)
-    # The reference is the policy that training started from, not the one it has become.
-    reference = load_policy(recipe.model).frozen_copy() if needs_reference(recipe) else None
-    return policy, reference, optimizer, state
-
-
-def needs_reference(recipe: Recipe) -> bool:
-    """Whether any task has a KL term."""
-    return any(task.beta > 0 for task in recipe.tasks.values())
-
-
-def make_optimizer(policy: Policy, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW over all weights."""
-    training = recipe.training
-    return torch.optim.AdamW(
-        policy.model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
     )

@@ -127,7 +127,7 @@ def test_building_twice_gives_the_same_files(tmp_path):
 @pytest.mark.parametrize("domain", ["math", "qa"])
 def test_base_model_is_partly_right(domain):
     """The full bars (500 items, every domain) are in docs/lab.md; here a sample that needs no sandbox."""
-    policy = load_policy(ModelSettings(device="cpu"), temperature=1.0)
+    policy = load_policy(ModelSettings(device="cpu"))
     rows = generate_rows(domain, "test", 160)
     prompts = [
         Prompt(task=domain, index=i, text=r["prompt"], token_ids=policy.encode(r["prompt"])) for i, r in enumerate(rows)

@@ -1,0 +1,66 @@
+"""Where a run begins: policy, reference policy, optimizer and state, new or from the newest sound checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from omnithinker import checkpoint
+from omnithinker.checkpoint import TrainerState
+from omnithinker.errors import CheckpointError, DamagedCheckpoint
+from omnithinker.policy import Policy, load_policy
+from omnithinker.recipe import Recipe
+
+
+def start_training(
+    recipe: Recipe, folder: Path, note: Callable[[str], None]
+) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
+    """Policy, reference, optimizer and state: from the newest checkpoint that can be read, or from the base model."""
+    for found in reversed(checkpoint.list_checkpoints(folder / "checkpoints")):
+        try:
+            state = checkpoint.read_state(found)
+        except DamagedCheckpoint as error:
+            note(f"{error}; set aside as {checkpoint.set_aside(found).name}, going back to the one before")
+        else:
+            return _resume(recipe, folder, found, state)
+    policy = load_policy(recipe.model)
+    reference = policy.frozen_copy() if needs_reference(recipe) else None
+    return policy, reference, make_optimizer(policy, recipe), TrainerState(step=0, updates=0, recipe=recipe.digest())
+
+
+def _resume(
+    recipe: Recipe, folder: Path, found: Path, state: TrainerState
+) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
+    if state.recipe != recipe.digest():
+        raise CheckpointError(
+            f"{folder} was started under other settings (see its recipe.toml); use another output folder, or remove it"
+        )
+    policy = load_policy(recipe.model, found)
+    optimizer = make_optimizer(policy, recipe)
+    checkpoint.restore_optimizer(found, policy, optimizer)
+    # The reference is the policy that training started from, not the one it has become.
+    reference = load_policy(recipe.model).frozen_copy() if needs_reference(recipe) else None
+    return policy, reference, optimizer, state
+
+
+def needs_reference(recipe: Recipe) -> bool:
+    """Whether any task has a KL term."""
+    return any(task.beta > 0 for task in recipe.tasks.values())
+
+
+def make_optimizer(policy: Policy, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW over all weights."""
+    training = recipe.training
+    return torch.optim.AdamW(
+        policy.model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, updates: int) -> None:
+    """Constant learning rate after a linear warm-up over the first updates."""
+    training = recipe.training
+    share = min(1.0, (updates + 1) / training.warmup_steps) if training.warmup_steps else 1.0
+    for group in optimizer.param_groups:
+        group["lr"] = training.learning_rate * share
