@@ -133,6 +133,6 @@ def test_base_model_is_partly_right(domain):
         Prompt(task=domain, index=i, text=r["prompt"], token_ids=policy.encode(r["prompt"])) for i, r in enumerate(rows)
     ]
     greedy = Sampling(temperature=0.0, max_new_tokens=40)
-    groups = generate(policy, prompts, [[0]] * len(prompts), greedy)
+    groups = generate(policy, prompts, [[0]] * len(prompts), [greedy] * len(prompts))
     right = [last_answer(group.completions[0].text) == rows[p]["answer"] for p, group in groups]
     assert 0.25 <= sum(right) / len(right) <= 0.65
