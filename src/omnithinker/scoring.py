@@ -13,8 +13,8 @@ from typing import Any, SupportsFloat
 
 from omnithinker.errors import BadInput, RewardError
 from omnithinker.judge.base import BudgetSpent
-from omnithinker.rewards.base import Component, combine
-from omnithinker.types import Completion, Prompt, RolloutGroup, Undefined, Value
+from omnithinker.rewards.base import Answer, Component, combine
+from omnithinker.types import Completion, Explained, Prompt, RolloutGroup, Undefined
 
 
 class Scorer:
@@ -66,9 +66,7 @@ class Scorer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _values(
-        self, component: Component, prompt: Prompt, completions: Sequence[Completion]
-    ) -> Sequence[Value | None]:
+    def _values(self, component: Component, prompt: Prompt, completions: Sequence[Completion]) -> Sequence[Answer]:
         owner = f"reward {component.name!r} of task {prompt.task!r}"
         try:
             result = component.reward.score_group(prompt, completions)
@@ -81,7 +79,8 @@ class Scorer:
             raise RewardError(f"{owner} failed on row {prompt.index}: {type(error).__name__}: {error}") from error
         if len(values) != len(completions):
             raise RewardError(f"{owner} returned {len(values)} values for {len(completions)} completions")
-        for value in values:
+        for answer in values:
+            value = answer.value if isinstance(answer, Explained) else answer
             if value is None or isinstance(value, Undefined):
                 continue
             if not isinstance(value, SupportsFloat) or not math.isfinite(value):

@@ -59,6 +59,16 @@ Value = float | Undefined
 """What a reward component says of one completion."""
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A value with what led to it, for people who look into a reward."""
+
+    value: Value | None
+    """What the component says; None as for functions written for other trainers."""
+    details: Mapping[str, Any]
+    """Plain data, fit for JSON."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """The reward of one completion with its breakdown."""
@@ -69,6 +79,8 @@ class Score:
     """Value of every component, unweighted; None where undefined."""
     causes: Mapping[str, str] = field(default_factory=dict)
     """For each undefined component, why."""
+    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What a component tells of its value beyond the number, plain data; only for components that tell something."""
     correct: float | None = None
     """Mean of the defined primary components, in [0, 1]: the task's accuracy on this completion."""
 

@@ -14,19 +14,22 @@ from typing import Any
 
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
 from omnithinker.errors import DataError
-from omnithinker.recipe import TaskSettings
+from omnithinker.recipe import Recipe, nearest
+from omnithinker.rewards.base import Component, explaining
 from omnithinker.rewards.registry import Resources, build_components, check_row
 from omnithinker.scoring import Scorer
 from omnithinker.types import Completion, Prompt, RolloutGroup, Score
 
 IN_FLIGHT = 64
-"""Lines scored at once."""
+"""Lines held at once: being scored, or waiting for one before them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_recipe(parser)
-    parser.add_argument("--task", metavar="NAME", required=True, help="whose rewards to use")
+    parser.add_argument(
+        "--task", metavar="NAME", help='whose rewards to use; without it, every line names its own in a field "task"'
+    )
     parser.add_argument("--input", metavar="FILE", help="JSON lines; by default standard input")
     parser.add_argument(
         "--keep-going", action="store_true", help='answer a bad line with {"error": ...} instead of stopping'
@@ -36,13 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
     recipe = read_recipe(args)
-    settings = recipe.tasks[known_task(recipe, args.task)]
-    name = args.input or "standard input"
-    with open_lines(args.input) as lines, Resources(recipe) as resources:
-        components = build_components(args.task, settings.rewards, resources)
-        with Scorer({args.task: components}) as scorer:
-            for answer in score_lines(lines, name, args.task, settings, scorer, args.keep_going):
-                print(json.dumps(answer, ensure_ascii=False), flush=True)
+    task = args.task and known_task(recipe, args.task)
+    if task is None and len(recipe.tasks) == 1:
+        task = next(iter(recipe.tasks))
+    with open_lines(args.input) as lines, Lines(recipe, task, args.input or "standard input") as reader:
+        for answer in reader.score(lines, args.keep_going):
+            text = json.dumps(answer, ensure_ascii=False)
+            # A lone surrogate has no place in UTF-8, but an escape in JSON.
+            print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
 
 
 def open_lines(path: str | None) -> contextlib.AbstractContextManager[Iterable[bytes]]:
@@ -59,53 +63,94 @@ def open_lines(path: str | None) -> contextlib.AbstractContextManager[Iterable[b
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def score_lines(
-    lines: Iterable[bytes], name: str, task: str, settings: TaskSettings, scorer: Scorer, keep_going: bool
-) -> Iterator[dict[str, Any]]:
-    """Score lines concurrently; answers come in the order of the lines.
+class Lines:
+    """Scores lines in constant memory. Close it, or use it in a ``with`` block.
 
-    Raises:
-        DataError: a line is bad and ``keep_going`` is off; everything before it has been answered.
+    Args:
+        recipe: its tasks' rewards are used; those of a task are built when a line first needs them.
+        task: the task of every line; None if each names its own.
+        name: where the lines come from, for messages.
     """
-    waiting: deque[Future[RolloutGroup] | dict[str, Any] | DataError] = deque()
 
-    def next_answer() -> dict[str, Any]:
-        head = waiting.popleft()
-        if isinstance(head, DataError):
-            raise head
-        return head if isinstance(head, dict) else to_record(head.result().scores[0])
+    def __init__(self, recipe: Recipe, task: str | None, name: str) -> None:
+        self._recipe, self._task, self._name = recipe, task, name
+        self._resources = Resources(recipe)
+        self._components: dict[str, tuple[Component, ...]] = {}
+        self._scorer = Scorer(self._components)
 
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    def close(self) -> None:
+        """Stop scoring, and what the rewards share."""
+        self._scorer.close()
+        self._resources.close()
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def score(self, lines: Iterable[bytes], keep_going: bool) -> Iterator[dict[str, Any]]:
+        """Score lines side by side; answers come in the order of the lines, as soon as that allows.
+
+        Raises:
+            DataError: a line is bad and ``keep_going`` is off; everything before it has been answered.
+        """
+        waiting: deque[Future[RolloutGroup] | dict[str, Any] | DataError] = deque()
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                waiting.append(self._scorer.submit(self._parse(line, number)))
+            except DataError as error:
+                waiting.append({"error": str(error)} if keep_going else error)
+                if not keep_going:
+                    break
+            while waiting and (len(waiting) >= IN_FLIGHT or _is_ready(waiting[0])):
+                yield _answer(waiting.popleft())
+        while waiting:
+            yield _answer(waiting.popleft())
+
+    def _parse(self, line: bytes, number: int) -> RolloutGroup:
+        """One line as a group of one completion.
+
+        Raises:
+            DataError: not JSON, or a field is missing or of the wrong kind.
+        """
+        place = f"{self._name}:{number}"
         try:
-            waiting.append(scorer.submit(parse_line(line, f"{name}:{number}", task, number, settings)))
-        except DataError as error:
-            waiting.append({"error": str(error)} if keep_going else error)
-            if not keep_going:
-                break
-        if len(waiting) >= IN_FLIGHT:
-            yield next_answer()
-    while waiting:
-        yield next_answer()
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{place}: not valid JSON: {error}") from error
+        if not isinstance(row, dict) or not isinstance(row.get("completion"), str):
+            raise DataError(f'{place}: expected an object with a text field "completion"')
+        task = self._task_of(row, place)
+        settings = self._recipe.tasks[task]
+        check_row(settings.rewards, row, place)
+        if task not in self._components:
+            self._components[task] = explaining(build_components(task, settings.rewards, self._resources))
+        fields = {key: value for key, value in row.items() if key != "completion"}
+        prompt = Prompt(task=task, index=number - 1, text=str(row.get("prompt", "")), row=fields)
+        return RolloutGroup(prompt=prompt, completions=(Completion(text=row["completion"], seed=number),))
+
+    def _task_of(self, row: dict[str, Any], place: str) -> str:
+        if self._task is not None:
+            return self._task
+        task = row.get("task")
+        if not isinstance(task, str):
+            raise DataError(f'{place}: no field "task" that names a task; add it, or give one for all lines by --task')
+        if task not in self._recipe.tasks:
+            raise DataError(f"{place}: no task {task!r} in the recipe{nearest(task, self._recipe.tasks)}")
+        return task
 
 
-def parse_line(line: bytes, place: str, task: str, number: int, settings: TaskSettings) -> RolloutGroup:
-    """One line as a group of one completion.
+def _is_ready(item: Future[RolloutGroup] | dict[str, Any] | DataError) -> bool:
+    return item.done() if isinstance(item, Future) else isinstance(item, dict)
 
-    Raises:
-        DataError: not JSON, or a field is missing or of the wrong kind.
-    """
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{place}: not valid JSON: {error}") from error
-    if not isinstance(row, dict) or not isinstance(row.get("completion"), str):
-        raise DataError(f'{place}: expected an object with a text field "completion"')
-    check_row(settings.rewards, row, place)
-    fields = {key: value for key, value in row.items() if key != "completion"}
-    prompt = Prompt(task=task, index=number - 1, text=str(row.get("prompt", "")), row=fields)
-    return RolloutGroup(prompt=prompt, completions=(Completion(text=row["completion"], seed=number),))
+
+def _answer(item: Future[RolloutGroup] | dict[str, Any] | DataError) -> dict[str, Any]:
+    if isinstance(item, DataError):
+        raise item
+    return item if isinstance(item, dict) else to_record(item.result().scores[0])
 
 
 def to_record(score: Score) -> dict[str, Any]:
@@ -115,4 +160,5 @@ def to_record(score: Score) -> dict[str, Any]:
         "components": dict(score.components),
         "causes": dict(score.causes),
         "correct": score.correct,
+        "details": dict(score.details),
     }

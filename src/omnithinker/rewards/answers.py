@@ -9,10 +9,16 @@ _ANSWER = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL)
 _THINK_MARKER = re.compile(r"</?think>")
 
 
+def answer_body(text: str) -> str | None:
+    """Body of the last complete ``<answer>...</answer>`` as it stands there; None if there is none."""
+    bodies: list[str] = _ANSWER.findall(text)
+    return bodies[-1] if bodies else None
+
+
 def last_answer(text: str) -> str | None:
     """Body of the last complete ``<answer>...</answer>``, without surrounding space; None if there is none."""
-    bodies: list[str] = _ANSWER.findall(text)
-    return bodies[-1].strip() if bodies else None
+    body = answer_body(text)
+    return None if body is None else body.strip()
 
 
 def strip_think(text: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
-from omnithinker.types import Completion, Prompt, Score, Undefined, Value
+from omnithinker.types import Completion, Explained, Prompt, Score, Undefined, Value
+
+Answer = Value | Explained | None
+"""What a reward may return for a completion: a value, alone or explained; None stands for undefined."""
 
 
 @runtime_checkable
@@ -15,16 +18,28 @@ class Reward(Protocol):
 
     def score_group(
         self, prompt: Prompt, completions: Sequence[Completion]
-    ) -> Sequence[Value | None] | Awaitable[Sequence[Value | None]]:
+    ) -> Sequence[Answer] | Awaitable[Sequence[Answer]]:
         """Score G completions of one prompt.
 
         Returns:
             [G] values, each a number in [0, 1] or :class:`Undefined` (``None`` is allowed for functions written
-            for other trainers). May be a coroutine. Must be safe to call from several threads.
+            for other trainers), or one of these in an :class:`Explained`. May be a coroutine. Must be safe to call
+            from several threads.
 
         Raises:
             Exception: a fault of the mechanism; it stops the run with the component's name.
         """
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A reward that can tell more than training needs, at a cost that training should not pay."""
+
+    def explain_group(
+        self, prompt: Prompt, completions: Sequence[Completion]
+    ) -> Sequence[Answer] | Awaitable[Sequence[Answer]]:
+        """As :meth:`Reward.score_group`, with the same values, explained."""
         ...
 
 
@@ -38,7 +53,27 @@ class Component:
     primary: bool
 
 
-def combine(components: Sequence[Component], values: Sequence[Value | None]) -> Score:
+def explaining(components: Sequence[Component]) -> tuple[Component, ...]:
+    """The same components; those that can explain their values do so."""
+    return tuple(
+        replace(component, reward=_Explaining(component.reward))
+        if isinstance(component.reward, Explains)
+        else component
+        for component in components
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Explaining:
+    reward: Explains
+
+    def score_group(
+        self, prompt: Prompt, completions: Sequence[Completion]
+    ) -> Sequence[Answer] | Awaitable[Sequence[Answer]]:
+        return self.reward.explain_group(prompt, completions)
+
+
+def combine(components: Sequence[Component], values: Sequence[Answer]) -> Score:
     """Weighted sum over the defined components of one completion (A.1; weights as written).
 
     A completion without any defined primary component is undefined: its ``reward`` is None.
@@ -49,9 +84,13 @@ def combine(components: Sequence[Component], values: Sequence[Value | None]) -> 
     """
     defined: dict[str, float | None] = {}
     causes: dict[str, str] = {}
+    details: dict[str, Mapping[str, Any]] = {}
     total = 0.0
     primary: list[float] = []
-    for component, value in zip(components, values, strict=True):
+    for component, answer in zip(components, values, strict=True):
+        value = answer.value if isinstance(answer, Explained) else answer
+        if told := _details(answer):
+            details[component.name] = told
         if value is None or isinstance(value, Undefined):
             defined[component.name] = None
             causes[component.name] = "undefined" if value is None else value.cause
@@ -64,5 +103,15 @@ def combine(components: Sequence[Component], values: Sequence[Value | None]) -> 
         reward=total if primary else None,
         components=defined,
         causes=causes,
+        details=details,
         correct=sum(primary) / len(primary) if primary else None,
     )
+
+
+def _details(answer: Answer) -> Mapping[str, Any]:
+    match answer:
+        case Explained(details=details):
+            return details
+        case Undefined(detail=detail) if detail:
+            return {"undefined": detail}
+    return {}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import textwrap
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from omnithinker.errors import DataError, SandboxError
-from omnithinker.rewards.answers import last_answer
+from omnithinker.rewards.answers import answer_body
 from omnithinker.sandbox import Result, Sandbox, Status, Tests, parse_tests
-from omnithinker.types import Completion, Prompt, Undefined, Value
+from omnithinker.types import Completion, Explained, Prompt, Undefined, Value
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _PYTHON = ("", "python", "python3", "py")
@@ -23,15 +25,21 @@ def extract_code(text: str) -> str | None:
     """The program of a completion, or None when there is none.
 
     It is in the last ``<answer>`` body: all fenced blocks marked as Python, or not marked, one after the other;
-    a fence left open ends with the body. Without fences the whole body is taken as code.
+    a fence left open ends with the body. Without fences the whole body is taken as code. Indentation that all lines
+    of a block share is taken off, and so is space between ``<answer>`` and the first word.
     """
-    body = last_answer(text)
+    body = answer_body(text)
     if body is None:
         return None
     fences = _FENCE.findall(body)
     blocks = [block for language, block in fences if language.lower() in _PYTHON]
-    code = "\n\n".join(textwrap.dedent(block) for block in blocks) if fences else body
+    code = "\n\n".join(textwrap.dedent(block) for block in blocks) if fences else _unindent(body)
     return code.strip("\n") if code.strip() else None
+
+
+def _unindent(body: str) -> str:
+    """Bare code without common indentation, or, where the first line alone is indented, without that."""
+    return textwrap.dedent(body.rstrip()).lstrip()
 
 
 class UnitTests:
@@ -58,6 +66,19 @@ class UnitTests:
             SandboxError: more than 1 % of all runs failed for reasons that are not the programs'.
         """
         return [_value(outcome) for outcome in self.outcomes(prompt, completions, stop_early=True)]
+
+    def explain_group(self, prompt: Prompt, completions: Sequence[Completion]) -> Sequence[Explained]:
+        """[G] values, each with its program and all fields of :class:`Result`; every test is run.
+
+        Raises:
+            SandboxError: as for :meth:`score_group`.
+        """
+        outcomes = self.outcomes(prompt, completions)
+        programs = [extract_code(completion.text) for completion in completions]
+        return [
+            Explained(_value(outcome), _details(program, outcome))
+            for program, outcome in zip(programs, outcomes, strict=True)
+        ]
 
     def outcomes(
         self, prompt: Prompt, completions: Sequence[Completion], *, stop_early: bool = False
@@ -95,6 +116,15 @@ def _value(outcome: Result | Undefined | None) -> Value:
     if outcome is None:
         return 0.0
     return outcome if isinstance(outcome, Undefined) else reward_of(outcome)
+
+
+def _details(program: str | None, outcome: Result | Undefined | None) -> dict[str, Any]:
+    match outcome:
+        case Result():
+            return {"program": program} | dataclasses.asdict(outcome)
+        case Undefined():
+            return {"program": program, "undefined": outcome.detail}
+    return {"program": None, "detail": "no program in an <answer>"}
 
 
 def reward_of(result: Result) -> Value:
