@@ -57,3 +57,35 @@ def test_the_prompt_ends_with_the_generation_prompt():
     assert policy.encode("hi")[-1] == start
     assert policy.encode("hi", system="be brief")[:1] == (start,)
     assert len(policy.encode("hi", system="be brief")) > len(policy.encode("hi"))
+
+
+def test_a_template_without_generation_prompt_is_taken_as_it_is():
+    policy = make_policy()
+    with_prompt = policy.encode("hi")
+    policy.tokenizer.chat_template = "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"
+    assert policy.encode("hi") == with_prompt[:-1]
+
+
+@pytest.mark.parametrize(
+    ("overlong", "kept"), [("drop", None), ("cut_left", "6789"), ("cut_right", "0123")], ids=lambda v: str(v)
+)
+def test_a_prompt_over_the_limit_is_dropped_or_cut_and_keeps_its_template(overlong, kept):
+    policy = make_policy()
+    template = len(policy.encode(""))
+    assert policy.encode_within("0123", None, template + 4, overlong) == policy.encode("0123")
+    cut = policy.encode_within("0123456789", None, template + 4, overlong)
+    assert cut == (None if kept is None else policy.encode(kept))
+
+
+def test_a_prompt_whose_template_alone_is_too_long_is_dropped():
+    policy = make_policy()
+    assert policy.encode_within("hello", "a long system message", 10, "cut_left") is None
+
+
+def test_a_cut_that_changes_the_tokens_beside_it_still_fits():
+    policy = make_policy()
+    template = len(policy.encode(""))
+    # Each of these signs is three byte tokens; half a sign decodes to U+FFFD, which is three tokens again.
+    for limit in range(1, 12):
+        ids = policy.encode_within("\u4e2d\u6587\u5b57\u7b26", None, template + limit, "cut_left")
+        assert ids is None or len(ids) <= template + limit

@@ -132,3 +132,14 @@ def test_parse_order():
 )
 def test_shipped_recipes_are_valid(path):
     assert isinstance(load_recipe(path), Recipe)
+
+
+def test_a_task_has_its_own_settings_where_it_says_so(tmp_path):
+    own = "completions = 4\ntemperature = 0.7\nmax_new_tokens = 99\nclip_high = 0.4\n"
+    text = GOOD.replace('data = "lab:math"\n', 'data = "lab:math"\n' + own)
+    recipe = load_recipe(write(tmp_path, text))
+    math, other = recipe.sampling_of("math"), recipe.sampling_of("own")
+    assert (math.completions, math.temperature, math.max_new_tokens, math.top_k) == (4, 0.7, 99, 50)
+    assert other == recipe.sampling
+    assert recipe.clip_of("math") == (0.2, 0.4)
+    assert recipe.clip_of("own") == (0.2, 0.2)

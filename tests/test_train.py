@@ -103,6 +103,8 @@ SETTINGS = {
     "minibatches": {"minibatches": 3},
     "reference": {"betas": {"a": 0.1, "b": 0.0}},
     "warm-up": {"warmup_steps": 3, "weight_decay": 0.1},
+    "importance": {"minibatches": 2, "importance": "token"},
+    "own settings": {"own": {"a": {"completions": 2, "temperature": 0.5, "max_new_tokens": 3, "weight": 2.0}}},
 }
 
 
@@ -188,6 +190,26 @@ def test_other_settings_are_refused(model_folder, tmp_path):
         run(recipe_of(model_folder), tmp_path / "run", observer=Quiet(stop_after=1))
     with pytest.raises(CheckpointError, match="other settings"):
         run(recipe_of(model_folder, learning_rate=1e-5), tmp_path / "run")
+
+
+def test_each_task_draws_as_many_and_as_long_completions_as_it_says(model_folder, tmp_path):
+    own = {"a": {"completions": 2, "max_new_tokens": 3}}
+    batches = joint_schedule({"a": 6, "b": 6}, prompts_per_step=12, epochs=1, seed=0)
+    run(recipe_of(model_folder, own=own), tmp_path / "run", schedule=batches)
+    (metrics,) = read_json_lines(tmp_path / "run/metrics.jsonl")
+    assert (metrics["task/a/completions"], metrics["task/b/completions"]) == (12, 24)
+    said = {
+        r["task"]: [c["tokens"] for c in r["completions"]] for r in read_json_lines(tmp_path / "run/rollouts.jsonl")
+    }
+    assert (len(said["a"]), len(said["b"])) == (2, 4)
+    assert metrics["task/a/length"] <= 3 < metrics["task/b/length"] <= 6
+
+
+def test_importance_of_the_native_generator_is_one(model_folder, tmp_path):
+    plain = weights(run(recipe_of(model_folder), tmp_path / "plain"))
+    corrected = weights(run(recipe_of(model_folder, importance="sequence"), tmp_path / "corrected"))
+    for one, two in zip(plain, corrected, strict=True):
+        assert torch.allclose(one, two, atol=2e-5)
 
 
 def test_training_raises_the_reward(model_folder, tmp_path):

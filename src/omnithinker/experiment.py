@@ -164,10 +164,15 @@ class Experiment:
         }
 
     def _prompts(self, split: Literal["train", "test"]) -> dict[str, list[Prompt]]:
-        limit = self.recipe.sampling.max_prompt_tokens
+        sampling = self.recipe.sampling
+        limit = sampling.max_prompt_tokens
+
+        def encode(text: str, system: str | None) -> tuple[int, ...] | None:
+            return self.base.encode_within(text, system, limit, sampling.overlong)
+
         found = {}
         for name, task in self.tasks.items():
-            found[name], skipped = encode_prompts(task, getattr(task, split), self.base.encode, limit)
+            found[name], skipped = encode_prompts(task, getattr(task, split), encode)
             if skipped:
                 self.view.note(
                     f"task {name}: left out {skipped} of {skipped + len(found[name])} {split} prompts longer than "

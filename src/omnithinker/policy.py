@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -54,6 +54,25 @@ class Policy:
         messages.append({"role": "user", "content": text})
         ids = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         return tuple(ids["input_ids"])
+
+    def encode_within(
+        self, text: str, system: str | None, limit: int, overlong: Literal["drop", "cut_left", "cut_right"]
+    ) -> tuple[int, ...] | None:
+        """Like :meth:`encode`, with at most ``limit`` tokens: a longer message is dropped (None) or cut on one side.
+
+        None also where the template and the system message alone are too long.
+        """
+        ids = self.encode(text, system)
+        content = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        keep = len(content) if overlong != "drop" else 0
+        # Tokens at the cut may be split another way than before, so what is left is measured again.
+        while len(ids) > limit:
+            keep -= len(ids) - limit
+            if keep <= 0:
+                return None
+            part = content[-keep:] if overlong == "cut_left" else content[:keep]
+            ids = self.encode(str(self.tokenizer.decode(part)), system)
+        return ids
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of a completion, end tokens removed."""

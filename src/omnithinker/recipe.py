@@ -50,7 +50,10 @@ class SamplingSettings(Settings):
     max_new_tokens: int = Field(1024, ge=1)
     """Longest completion, in tokens; one that reaches it is truncated and scored as what it says."""
     max_prompt_tokens: int = Field(1024, ge=1)
-    """A prompt longer than this is left out, counted and reported."""
+    """Longest prompt, in tokens, chat template included."""
+    overlong: Literal["drop", "cut_left", "cut_right"] = "drop"
+    """What becomes of a longer prompt: it is left out, counted and reported, or its user message loses tokens at the
+    beginning or at the end. The chat template and the system message stay whole."""
 
 
 class TrainingSettings(Settings):

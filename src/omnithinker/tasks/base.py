@@ -92,15 +92,14 @@ def fill(template: str, row: Mapping[str, Any], place: str) -> str:
 
 
 def encode_prompts(
-    task: Task, rows: Sequence[Row], encode: Callable[[str, str | None], tuple[int, ...]], max_tokens: int
+    task: Task, rows: Sequence[Row], encode: Callable[[str, str | None], tuple[int, ...] | None]
 ) -> tuple[list[Prompt], int]:
-    """Render rows for the policy; prompts over the limit are left out.
+    """Render rows for the policy; prompts that are too long are left out.
 
     Args:
         task: whose template and system message to use.
         rows: data rows.
-        encode: (user message, system message) -> tokens.
-        max_tokens: longest prompt kept.
+        encode: (user message, system message) -> tokens, or None if there are too many.
 
     Returns:
         The prompts, and how many were too long.
@@ -112,10 +111,8 @@ def encode_prompts(
     for index, row in enumerate(rows):
         text = fill(task.template, row, f"task {task.name}, row {index + 1}")
         ids = encode(text, task.system)
-        if len(ids) <= max_tokens:
+        if ids is not None:
             prompts.append(Prompt(task=task.name, index=index, text=text, token_ids=ids, row=row))
     if not prompts:
-        raise DataError(
-            f"task {task.name}: every prompt is longer than sampling.max_prompt_tokens = {max_tokens}; raise it"
-        )
+        raise DataError(f"task {task.name}: every prompt is longer than sampling.max_prompt_tokens; raise it")
     return prompts, len(rows) - len(prompts)
