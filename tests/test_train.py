@@ -198,18 +198,9 @@ def test_each_task_draws_as_many_and_as_long_completions_as_it_says(model_folder
     run(recipe_of(model_folder, own=own), tmp_path / "run", schedule=batches)
     (metrics,) = read_json_lines(tmp_path / "run/metrics.jsonl")
     assert (metrics["task/a/completions"], metrics["task/b/completions"]) == (12, 24)
-    said = {
-        r["task"]: [c["tokens"] for c in r["completions"]] for r in read_json_lines(tmp_path / "run/rollouts.jsonl")
-    }
-    assert (len(said["a"]), len(said["b"])) == (2, 4)
+    said = {r["task"]: len(r["completions"]) for r in read_json_lines(tmp_path / "run/rollouts.jsonl")}
+    assert said == {"a": 2, "b": 4}
     assert metrics["task/a/length"] <= 3 < metrics["task/b/length"] <= 6
-
-
-def test_importance_of_the_native_generator_is_one(model_folder, tmp_path):
-    plain = weights(run(recipe_of(model_folder), tmp_path / "plain"))
-    corrected = weights(run(recipe_of(model_folder, importance="sequence"), tmp_path / "corrected"))
-    for one, two in zip(plain, corrected, strict=True):
-        assert torch.allclose(one, two, atol=2e-5)
 
 
 def test_training_raises_the_reward(model_folder, tmp_path):
