@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 
 from omnithinker.judge.chat import ChatJudge
-from omnithinker.recipe import ChatJudgeSettings
 from omnithinker.rewards.math_answer import MathAnswer, quick_verdict
 from omnithinker.rewards.math_pool import Equality, MathPool
 from omnithinker.rewards.math_text import normalise
+from omnithinker.settings.judges import ChatJudgeSettings
 from omnithinker.types import Completion, Prompt, Undefined
 
 ROOT = Path(__file__).resolve().parent.parent

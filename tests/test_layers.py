@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "omnithinker"
 
 LAYERS = [
     {"errors", "types"},
+    {"settings"},
     {"files", "recipe", "advantages", "losses", "interrupt", "schedule", "watch"},
     {"recipe_file", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
     {"rewards", "view"},

@@ -117,6 +117,56 @@ def test_changed_settings_are_named(tmp_path):
     assert changes == ["training.epochs was 1, is now 2"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "output='elsewhere'",
+        "training.keep=9",
+        "training.checkpoint_every=7",
+        "training.max_undefined=0.5",
+        "sandbox.slots=3",
+        *(
+            f"judges.default.{setting}"
+            for setting in (
+                "api_key_env='OTHER'",
+                "concurrency=3",
+                "requests_per_minute=9",
+                "tokens_per_minute=9",
+                "timeout_s=9",
+                "deadline_s=9",
+                "retries=1",
+                "breaker=2",
+                "cache='elsewhere.sqlite'",
+                "price_input=2.5",
+                "price_output=2.5",
+                "budget=8",
+            )
+        ),
+    ],
+)
+def test_how_a_run_is_carried_out_is_no_change_of_what_it_computes(change, tmp_path):
+    judged = [
+        "judges.default.kind='chat'",
+        "judges.default.model='m'",
+        "judges.default.price_input=1",
+        "judges.default.budget=2",
+    ]
+    path = write(tmp_path, GOOD)
+    before, now = load_recipe(path, judged), load_recipe(path, [*judged, change])
+    assert before != now
+    assert changed_settings(before, now) == []
+    assert before.digest() == now.digest()
+
+
+@pytest.mark.parametrize("change", ["model='n'", "temperature=0", "max_answer_chars=9", "base_url='http://x'"])
+def test_another_judge_is_another_experiment(change, tmp_path):
+    judged = ["judges.default.kind='chat'", "judges.default.model='m'"]
+    path = write(tmp_path, GOOD)
+    before, now = load_recipe(path, judged), load_recipe(path, [*judged, f"judges.default.{change}"])
+    assert [line.split()[0] for line in changed_settings(before, now)] == [f"judges.default.{change.split('=')[0]}"]
+    assert before.digest() != now.digest()
+
+
 def test_parse_order():
     assert parse_order("b, a", ["a", "b"]) == ["b", "a"]
     with pytest.raises(RecipeError, match="lacks b"):

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from omnithinker.errors import RecipeError
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+from omnithinker.settings.base import OPERATIONAL, Settings
+from omnithinker.settings.judges import JudgeSettings, RubricJudgeSettings
 
 
 class ModelSettings(Settings):
@@ -100,12 +97,12 @@ class TrainingSettings(Settings):
     """Whether completions that reached the token limit are trained on."""
     microbatch_tokens: int = Field(16384, ge=1)
     """Most tokens (padding included) in one forward and backward pass; changes memory, not the result."""
-    max_undefined: float = Field(0.05, ge=0, le=1)
+    max_undefined: Annotated[float, OPERATIONAL] = Field(0.05, ge=0, le=1)
     """The run stops when a reward component is undefined for a larger share of a task's completions than this,
     over 50 steps."""
-    checkpoint_every: int = Field(1, ge=1)
+    checkpoint_every: Annotated[int, OPERATIONAL] = Field(1, ge=1)
     """Steps between checkpoints. A killed run loses what came after the last; raise it for large models."""
-    keep: int = Field(2, ge=1)
+    keep: Annotated[int, OPERATIONAL] = Field(2, ge=1)
     """How many checkpoints stay on disk."""
 
     @model_validator(mode="before")
@@ -139,7 +136,7 @@ class SandboxSettings(Settings):
 
     level: Literal["strong", "weak"] = "strong"
     """Confinement that must be there; ``weak`` allows process limits alone."""
-    slots: int | None = Field(None, ge=1)
+    slots: Annotated[int | None, OPERATIONAL] = Field(None, ge=1)
     """Programs run at once; by default one per core."""
     cpu_seconds: float = Field(2.0, gt=0)
     """CPU time for one program with all its tests."""
@@ -159,63 +156,6 @@ class SandboxSettings(Settings):
         if (self.target is None) != (self.backend in ("fork_server", "bubblewrap")):
             raise ValueError(f"backend {self.backend!r} {'needs a' if self.target is None else 'takes no'} 'target'")
         return self
-
-
-class RubricJudgeSettings(Settings):
-    """The offline judge of the lab: compares texts by the rubric that each row carries."""
-
-    kind: Literal["rubric"] = "rubric"
-
-
-class ChatJudgeSettings(Settings):
-    """An LLM judge behind any OpenAI-compatible endpoint."""
-
-    kind: Literal["chat"] = "chat"
-    model: str
-    """Model name sent to the endpoint (paper: gpt-4.1-mini)."""
-    base_url: str | None = None
-    """Endpoint; by default the ``openai`` package's own."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key. The key itself never enters a recipe or a log."""
-    temperature: float | Literal["default"] = 0.4
-    """Sent with each request; ``default`` sends none, for models that refuse it."""
-    max_tokens: int = Field(1024, ge=1)
-    """Longest verdict, reasoning included."""
-    concurrency: int = Field(16, ge=1)
-    """Requests in flight at once."""
-    requests_per_minute: float | None = Field(None, gt=0)
-    """Rate limit of your account; by default none."""
-    tokens_per_minute: float | None = Field(None, gt=0)
-    """Rate limit of your account, request and reply tokens together; by default none."""
-    timeout_s: float = Field(60.0, gt=0)
-    """Deadline of one request, seconds."""
-    deadline_s: float = Field(600.0, gt=0)
-    """Deadline of one judgment with all its waiting and tries, seconds."""
-    retries: int = Field(4, ge=0)
-    """Further tries after 408, 409, 429, 5xx, a lost connection or a timeout."""
-    breaker: int = Field(20, ge=1)
-    """After this many failed judgments in a row, calls stop for 30 seconds at a time."""
-    cache: str | None = None
-    """SQLite file of replies, relative to the recipe: a repeated run replays them without a call."""
-    template: str | None = None
-    """File with the judge's messages, relative to the recipe; by default the built-in rubric."""
-    max_answer_chars: int | None = Field(None, ge=1)
-    """Both texts are cut to this length before they are compared, as a control of length."""
-    price_input: float = Field(0.0, ge=0)
-    """Price of a million request tokens, in any currency."""
-    price_output: float = Field(0.0, ge=0)
-    """Price of a million reply tokens."""
-    budget: float | None = Field(None, gt=0)
-    """Money this judge may spend in one run; then the run stops and can be continued."""
-
-    @model_validator(mode="after")
-    def _priced(self) -> ChatJudgeSettings:
-        if self.budget is not None and self.price_input == 0 and self.price_output == 0:
-            raise ValueError("'budget' needs 'price_input' and 'price_output', per million tokens")
-        return self
-
-
-JudgeSettings = Annotated[RubricJudgeSettings | ChatJudgeSettings, Field(discriminator="kind")]
 
 
 class RewardSettings(Settings):
@@ -304,14 +244,14 @@ class Recipe(Settings):
 
     seed: int = Field(0, ge=0)
     """Fixes data order, samples and everything else that is random."""
-    output: str = "runs/{name}"
+    output: Annotated[str, OPERATIONAL] = "runs/{name}"
     """Folder for results; ``{name}`` is the recipe file's name."""
     model: ModelSettings = ModelSettings()
     sampling: SamplingSettings = SamplingSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     sandbox: SandboxSettings = SandboxSettings()
-    judges: dict[str, JudgeSettings] = {"default": RubricJudgeSettings()}
+    judges: dict[str, JudgeSettings] = Field({"default": RubricJudgeSettings()})
     study: StudySettings = StudySettings()
     tasks: dict[str, TaskSettings] = Field(min_length=1)
 
@@ -349,8 +289,8 @@ class Recipe(Settings):
         return self.training.clip_low if low is None else low, self.training.clip_high if high is None else high
 
     def digest(self) -> str:
-        """SHA-256 over all settings, hexadecimal: the same settings give the same digest."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """SHA-256, hexadecimal, over all settings that decide a run's numbers (see :data:`OPERATIONAL`)."""
+        return hashlib.sha256(json.dumps(self.essentials()).encode()).hexdigest()
 
     def to_toml(self) -> str:
         """Every setting, defaults included, as TOML that loads to an equal recipe."""

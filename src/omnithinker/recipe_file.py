@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from omnithinker.errors import RecipeError
 from omnithinker.files import read_text
-from omnithinker.recipe import Recipe, Settings, nearest
+from omnithinker.recipe import Recipe, nearest
+from omnithinker.settings.base import Settings
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -76,14 +77,14 @@ def _apply(raw: dict[str, Any], override: str) -> None:
 
 
 def changed_settings(before: Recipe, now: Recipe) -> list[str]:
-    """One line per setting that differs, such as ``training.epochs was 1, is now 2``."""
+    """One line per setting that differs and decides a run's numbers: ``training.epochs was 1, is now 2``."""
 
     def flat(value: Any, prefix: str = "") -> dict[str, Any]:
         if not isinstance(value, dict):
             return {prefix.rstrip("."): value}
         return {k: v for key, child in value.items() for k, v in flat(child, f"{prefix}{key}.").items()}
 
-    old, new = flat(before.model_dump(mode="json")), flat(now.model_dump(mode="json"))
+    old, new = flat(before.essentials()), flat(now.essentials())
     return [
         f"{key} was {json.dumps(old.get(key))}, is now {json.dumps(new.get(key))}"
         for key in old | new

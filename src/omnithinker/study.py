@@ -94,8 +94,7 @@ def study_folder(recipe: Recipe) -> Path:
                 f"{folder} holds a study under other settings ({'; '.join(changes[:3])}"
                 f"{' …' if len(changes) > 3 else ''}); remove the folder, or choose another with --set output=FOLDER"
             )
-    else:
-        write_text(file, recipe.to_toml())
+    write_text(file, recipe.to_toml())
     return folder
 
 

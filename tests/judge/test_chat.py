@@ -13,7 +13,7 @@ from omnithinker.errors import BadInput, RecipeError
 from omnithinker.judge import endpoint
 from omnithinker.judge.base import BudgetSpent, JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
-from omnithinker.recipe import ChatJudgeSettings
+from omnithinker.settings.judges import ChatJudgeSettings
 
 from .fake_endpoint import FakeEndpoint, Reply
 

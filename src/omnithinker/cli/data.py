@@ -16,9 +16,10 @@ from omnithinker.data.rows import read_rows
 from omnithinker.errors import BadInput, DataError
 from omnithinker.files import write_text
 from omnithinker.judge.endpoint import Endpoint
-from omnithinker.recipe import ChatJudgeSettings, Recipe
+from omnithinker.recipe import Recipe
 from omnithinker.rewards.math_text import as_number, normalise
 from omnithinker.rewards.short_answer import normalise_answer, reference_answers
+from omnithinker.settings.judges import ChatJudgeSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

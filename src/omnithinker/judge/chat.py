@@ -8,7 +8,7 @@ from typing import Any
 from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.endpoint import Endpoint, Usage
 from omnithinker.judge.prompts import load_template, read_verdict
-from omnithinker.recipe import ChatJudgeSettings
+from omnithinker.settings.judges import ChatJudgeSettings
 
 CUT = " [...]"
 """Shown where a text was cut to ``max_answer_chars``."""

@@ -16,7 +16,7 @@ from omnithinker.judge.base import BudgetSpent, JudgeFailed
 from omnithinker.judge.cache import Reply, ReplyCache, request_key
 from omnithinker.judge.limits import CircuitBreaker, RateLimit
 from omnithinker.judge.prompts import Message
-from omnithinker.recipe import ChatJudgeSettings
+from omnithinker.settings.judges import ChatJudgeSettings
 
 BREAKER_PAUSE_S = 30.0
 CHARS_PER_TOKEN = 4

@@ -10,7 +10,7 @@ from typing import Any
 from omnithinker.errors import DataError, RecipeError
 from omnithinker.judge.base import Judge
 from omnithinker.judge.rubric import RubricJudge
-from omnithinker.recipe import Recipe, RewardSettings, RubricJudgeSettings
+from omnithinker.recipe import Recipe, RewardSettings
 from omnithinker.rewards.base import Component, Reward
 from omnithinker.rewards.external import load_external
 from omnithinker.rewards.format_tags import Format, Tags
@@ -20,6 +20,7 @@ from omnithinker.rewards.pairwise_judge import PairwiseJudge
 from omnithinker.rewards.short_answer import ShortAnswer
 from omnithinker.rewards.unit_tests import UnitTests
 from omnithinker.sandbox import Sandbox, open_sandbox, parse_tests
+from omnithinker.settings.judges import RubricJudgeSettings
 
 AUXILIARY = ("format", "tags")
 """Components that do not decide correctness unless the recipe says so."""

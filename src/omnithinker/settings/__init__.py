@@ -1,0 +1,1 @@
+"""Groups of settings that a recipe is made of."""
