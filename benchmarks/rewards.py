@@ -1,4 +1,4 @@
-"""How fast the math reward and the chat judge are: ``python benchmarks/rewards.py [quick|mixed|bombs|judge ...]``.
+"""How fast the math reward and the chat judge are.
 
 quick   normalise and decide pairs that need no computer algebra, one core
 mixed   answers as models write them, two verifier processes, nothing remembered
@@ -8,6 +8,7 @@ judge   1,000 judgments, 200 ms latency each, 64 in flight (ideal: 3.2 s)
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import random
@@ -97,30 +98,45 @@ def cpu_seconds() -> float:
 
 def mixed() -> None:
     load = mixed_load(1000, 0)
+    first = cpu_seconds()
+    with MathPool(2) as pool:
+        warm(pool)
     started = cpu_seconds()
     with MathPool(2) as pool:
         warm(pool)
         seconds, values = score(load, pool)
-    used = cpu_seconds() - started
+    start_up, used = started - first, cpu_seconds() - started
+    per_answer = (used - start_up) / len(values)
     print(
-        f"mixed: {len(values) / seconds:,.0f} answers/s on 2 processes ({len(values)} answers in {seconds:.1f} s; CPU "
-        f"time {used:.1f} s with start-up, so {2 * len(values) / used:,.0f} answers/s on 2 free cores)"
+        f"mixed: {len(values) / seconds:,.0f} answers/s on 2 processes ({len(values)} answers in {seconds:.1f} s); CPU "
+        f"time {1000 * per_answer:.2f} ms an answer, so {2 / per_answer:,.0f}/s on 2 free cores; start-up of 2 "
+        f"processes {start_up:.1f} s of CPU time, once"
     )
 
 
 def bombs() -> None:
-    load = mixed_load(250, 1)
+    peaceful = mixed_load(250, 1)
+    armed = [(gold, list(answers)) for gold, answers in peaceful]
     for number in range(50):
-        load[number * 5][1][-1] = ENDLESS % number
+        armed[number * 5][1][-1] = ENDLESS % number
+    with MathPool(2, cpu_seconds=1.0) as pool:
+        warm(pool)
+        plain_seconds, expected = score(peaceful, pool)
     started = cpu_seconds()
     with MathPool(2, cpu_seconds=1.0) as pool:
         warm(pool)
-        seconds, values = score(load, pool)
+        seconds, values = score(armed, pool)
     used = cpu_seconds() - started
-    undefined = sum(isinstance(value, Undefined) for value in values)
+    # A bomb whose gold answer is a tuple is told apart by its kind, without computing it.
+    bombs = [values[number * 40 + 7] for number in range(50)]
+    late = sum(isinstance(value, Undefined) for value in bombs)
+    neighbours = sum(
+        value == other for place, (value, other) in enumerate(zip(values, expected, strict=True)) if place % 40 != 7
+    )
     print(
-        f"bombs: {len(values)} answers in {seconds:.1f} s, CPU time {used:.1f} s (50 deadlines of 1 s are 50 s); "
-        f"{undefined} undefined, {len(values) - undefined} decided"
+        f"bombs: {len(values)} answers in {seconds:.1f} s ({plain_seconds:.1f} s without bombs), CPU time {used:.1f} "
+        f"s; {late} of 50 bombs undefined at their deadline of 1 s, {50 - late} decided without computing; "
+        f"{neighbours} of {len(values) - 50} neighbours as without bombs"
     )
 
 
@@ -135,7 +151,7 @@ def judge() -> None:
         await everything(judge, 1000)
         return time.perf_counter() - started
 
-    server = subprocess.Popen([sys.executable, __file__, "server"], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
     try:
         url = server.stdout.readline().strip() if server.stdout else ""
         settings = ChatJudgeSettings(model="m", base_url=url, concurrency=64)
@@ -161,6 +177,19 @@ def serve() -> None:
         threading.Event().wait()
 
 
+def main() -> None:
+    parts = {"quick": quick, "mixed": mixed, "bombs": bombs, "judge": judge}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="part", help="what to measure: " + ", ".join(parts) + " (all)")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(parts):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+    if arguments.serve:
+        serve()
+    for name in arguments.parts or parts:
+        parts[name]()
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ["quick", "mixed", "bombs", "judge"]:
-        {"quick": quick, "mixed": mixed, "bombs": bombs, "judge": judge, "server": serve}[name]()
+    main()

@@ -22,35 +22,36 @@ _CHARACTERS = str.maketrans(
     } | {chr(0xFF10 + digit): str(digit) for digit in range(10)}
 )  # fmt: skip
 _PAIRS = ((r"\[", r"\]"), (r"\(", r"\)"), ("$$", "$$"), ("$", "$"), ("**", "**"), ("`", "`"))
-_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*", ""),
-        (r"\\(?:displaystyle|textstyle|scriptstyle|limits)(?![a-zA-Z])\s*", ""),
-        (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
-        (r"\\%|(?<=\d) ?\bpercent\b", "%"),
-        (r"(?<!\\)\\[!,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}", " "),
-        (r"\\leq(?![a-zA-Z])", r"\\le"),
-        (r"\\geq(?![a-zA-Z])", r"\\ge"),
-        (r"\\neq(?![a-zA-Z])", r"\\ne"),
-        (r"\\varnothing(?![a-zA-Z])", r"\\emptyset"),
-        (r"\\(?:lbrace|\{)(?![a-zA-Z])", r"\\{"),
-        (r"\\rbrace(?![a-zA-Z])", r"\\}"),
-        (r"\\degree(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}", r"^\\circ"),
-        (r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", r"\\pi"),
-        (r"(?<![a-zA-Z\\])(?:infinity|infty|inf|oo)(?![a-zA-Z])", r"\\infty"),
-        (r"(?<=[\w)}])\s*\*\*\s*(?=[\w({-])", "^"),
-        (r"√\s*\(([^()]*)\)", r"\\sqrt{\1}"),
-        (r"√\s*(\w+)", r"\\sqrt{\1}"),
-        (r"(?<![a-zA-Z\\])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
-        (r"(?<=\d)\{,\}(?=\d{3})", ","),
-        (r"\\frac\s*([^\s{}\\])\s*([^\s{}\\])", r"\\frac{\1}{\2}"),
-        (r"\\frac\s*\{([^{}]*)\}\s*(\d)", r"\\frac{\1}{\2}"),
-        (r"\\sqrt\s*([^\s{}\\\[])", r"\\sqrt{\1}"),
-        (r"\s+", " "),
-        (r"(?<![a-zA-Z0-9}]) | (?![a-zA-Z0-9\\{])", ""),
+_REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
+    (needs, re.compile(pattern), replacement)
+    for needs, pattern, replacement in (
+        ("\\", r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*", ""),
+        ("\\", r"\\(?:displaystyle|textstyle|scriptstyle|limits)(?![a-zA-Z])\s*", ""),
+        ("\\", r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+        ("", r"\\%|(?<=\d) ?\bpercent\b", "%"),
+        ("", r"(?<!\\)\\[!,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}", " "),
+        ("\\", r"\\leq(?![a-zA-Z])", r"\\le"),
+        ("\\", r"\\geq(?![a-zA-Z])", r"\\ge"),
+        ("\\", r"\\neq(?![a-zA-Z])", r"\\ne"),
+        ("\\", r"\\varnothing(?![a-zA-Z])", r"\\emptyset"),
+        ("\\", r"\\(?:lbrace|\{)(?![a-zA-Z])", r"\\{"),
+        ("\\", r"\\rbrace(?![a-zA-Z])", r"\\}"),
+        ("\\", r"\\degree(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}", r"^\\circ"),
+        ("pi", r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", r"\\pi"),
+        ("", r"(?<![a-zA-Z\\])(?:infinity|infty|inf|oo)(?![a-zA-Z])", r"\\infty"),
+        ("**", r"(?<=[\w)}])\s*\*\*\s*(?=[\w({-])", "^"),
+        ("√", r"√\s*\(([^()]*)\)", r"\\sqrt{\1}"),
+        ("√", r"√\s*(\w+)", r"\\sqrt{\1}"),
+        ("sqrt", r"(?<![a-zA-Z\\])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
+        ("{", r"(?<=\d)\{,\}(?=\d{3})", ","),
+        ("\\", r"\\frac\s*([^\s{}\\])\s*([^\s{}\\])", r"\\frac{\1}{\2}"),
+        ("\\", r"\\frac\s*\{([^{}]*)\}\s*(\d)", r"\\frac{\1}{\2}"),
+        ("\\", r"\\sqrt\s*([^\s{}\\\[])", r"\\sqrt{\1}"),
+        ("", r"\s+", " "),
+        (" ", r"(?<![a-zA-Z0-9}]) | (?![a-zA-Z0-9\\{])", ""),
     )
 )
+"""(text without which the pattern cannot match, pattern, replacement), in this order."""
 _PLAIN = re.compile(
     r"(?P<sign>[-+]?)(?P<int>\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?P<dec>\.\d*)?(?:[eE](?P<exp>[-+]?\d{1,3}))?"
 )
@@ -68,8 +69,9 @@ def normalise(text: str) -> str:
     """
     text = text[-8 * MAX_LENGTH :].translate(_CHARACTERS).strip()
     text = _unwrap(text)
-    for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
+    for needs, pattern, replacement in _REWRITES:
+        if needs in text:
+            text = pattern.sub(replacement, text)
     return text.strip()
 
 
