@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
+import threading
 import types
+from dataclasses import replace
 
 import pytest
 
 from omnithinker.errors import BadInput, DataError, RecipeError, RewardError
-from omnithinker.recipe import RewardSettings
+from omnithinker.recipe import Recipe, RewardSettings
 from omnithinker.rewards.base import Component, combine
 from omnithinker.rewards.external import load_external
-from omnithinker.rewards.registry import check_row
+from omnithinker.rewards.registry import Resources, build_components, check_row
 from omnithinker.scoring import Scorer
 from omnithinker.types import Completion, Prompt, RolloutGroup, Undefined
 
@@ -152,3 +155,187 @@ def test_functions_that_cannot_be_used_are_named(path, message):
 def test_rows_are_checked_before_training(kind, row, message):
     with pytest.raises(DataError, match=message):
         check_row({kind: RewardSettings()}, row, "f:1")
+
+
+class Hanging:
+    """Does not answer until it is let go; remembers how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Semaphore(0)
+        self.let_go = threading.Event()
+
+    def score_group(self, prompt, completions):
+        self.asked.release()
+        self.let_go.wait()
+        return [1.0] * len(completions)
+
+
+class HangingAsync:
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+
+    async def score_group(self, prompt, completions):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+
+class BlocksTheLoop(Hanging):
+    async def score_group(self, prompt, completions):
+        return super().score_group(prompt, completions)
+
+
+def causes_and_rewards(future):
+    return [(dict(s.causes), s.reward) for s in future.result(timeout=60).scores]
+
+
+@pytest.mark.parametrize("kind", [Hanging, HangingAsync, BlocksTheLoop])
+def test_a_reward_that_hangs_is_undefined_at_its_deadline_and_the_rest_counts(kind):
+    hanging = kind()
+    components = (
+        Component("stuck", hanging, 1.0, False, deadline_s=0.05),
+        Component("main", Fixed(1.0, 0.0), 1.0, True),
+    )
+    with Scorer({"t": components}) as scorer:
+        future = scorer.submit(RolloutGroup(prompt=PROMPT, completions=PAIR))
+        assert causes_and_rewards(future) == [({"stuck": "deadline"}, 1.0), ({"stuck": "deadline"}, 0.0)]
+    if isinstance(hanging, HangingAsync):
+        assert hanging.cancelled.wait(60)
+    else:
+        hanging.let_go.set()
+
+
+def test_rewards_left_behind_take_no_place_from_later_groups():
+    hanging = Hanging()
+    components = {
+        "t": [Component("main", hanging, 1.0, True, deadline_s=2.0)],
+        "u": [Component("main", Fixed(1.0, 0.0), 1.0, True)],
+    }
+    with Scorer(components, threads=1) as scorer:
+        stuck = scorer.submit(RolloutGroup(prompt=PROMPT, completions=PAIR))
+        assert causes_and_rewards(stuck)[0] == ({"main": "deadline"}, None)
+        other = replace(PROMPT, task="u")
+        assert causes_and_rewards(scorer.submit(RolloutGroup(prompt=other, completions=PAIR)))[0] == ({}, 1.0)
+        hanging.let_go.set()
+        later = scorer.submit(RolloutGroup(prompt=PROMPT, completions=PAIR))
+        assert causes_and_rewards(later)[0] == ({}, 1.0)
+
+
+def test_waiting_for_a_turn_does_not_count_towards_the_deadline():
+    class InTurn(Hanging):
+        def score_group(self, prompt, completions):
+            self.asked.release()
+            if prompt.index == 0:
+                self.let_go.wait()
+            return [1.0] * len(completions)
+
+    reward = InTurn()
+    with Scorer({"t": [Component("main", reward, 1.0, True, deadline_s=2.0)]}, threads=1) as scorer:
+        futures = [
+            scorer.submit(RolloutGroup(prompt=replace(PROMPT, index=index), completions=PAIR)) for index in range(2)
+        ]
+        # The second one waits as long as the first one may work, and then has its own time.
+        assert [causes_and_rewards(each)[0] for each in futures] == [({"main": "deadline"}, None), ({}, 1.0)]
+        reward.let_go.set()
+
+
+def test_components_of_a_group_run_side_by_side():
+    together = threading.Barrier(3, timeout=60)
+
+    class Meets:
+        def score_group(self, prompt, completions):
+            together.wait()
+            return [1.0, 1.0]
+
+    class MeetsAsync:
+        async def score_group(self, prompt, completions):
+            await asyncio.to_thread(together.wait)
+            return [1.0, 1.0]
+
+    components = [Component(name, kind(), 1.0, True) for name, kind in (("a", Meets), ("b", Meets), ("c", MeetsAsync))]
+    assert [s.reward for s in score(*components)] == [3.0, 3.0]
+
+
+def test_groups_are_scored_side_by_side():
+    together = threading.Barrier(5, timeout=60)
+
+    class Meets:
+        def score_group(self, prompt, completions):
+            together.wait()
+            return [1.0, 1.0]
+
+    with Scorer({"t": [Component("main", Meets(), 1.0, True)]}) as scorer:
+        futures = [scorer.submit(RolloutGroup(prompt=PROMPT, completions=PAIR)) for _ in range(5)]
+        assert all(causes_and_rewards(each)[0] == ({}, 1.0) for each in futures)
+
+
+def test_an_error_comes_when_the_other_components_have_ended():
+    broken = threading.Event()
+    finished = []
+
+    class Breaks:
+        def score_group(self, prompt, completions):
+            broken.set()
+            raise ZeroDivisionError("oops")
+
+    class Paid:
+        async def score_group(self, prompt, completions):
+            await asyncio.to_thread(broken.wait, 60)
+            finished.append(True)
+            return [1.0, 1.0]
+
+    with pytest.raises(RewardError, match="reward 'a' of task 't' failed on row 4: ZeroDivisionError: oops"):
+        score(Component("a", Breaks(), 1.0, True), Component("b", Paid(), 1.0, True))
+    assert finished == [True]
+
+
+def test_a_reward_that_raises_a_timeout_of_its_own_is_an_error():
+    class TimesOut:
+        def score_group(self, prompt, completions):
+            raise TimeoutError("their server")
+
+    with pytest.raises(RewardError, match="TimeoutError: their server"):
+        score(Component("main", TimesOut(), 1.0, True, deadline_s=60.0))
+
+
+def test_the_process_ends_although_a_reward_hangs():
+    code = """
+import threading
+from omnithinker.rewards.base import Component
+from omnithinker.scoring import Scorer
+from omnithinker.types import Completion, Prompt, RolloutGroup
+
+class Hanging:
+    def score_group(self, prompt, completions):
+        threading.Event().wait()
+
+class HangingAsync:
+    async def score_group(self, prompt, completions):
+        threading.Event().wait()
+
+for reward in (Hanging(), HangingAsync()):
+    with Scorer({"t": [Component("main", reward, 1.0, True, deadline_s=0.05)]}) as scorer:
+        group = RolloutGroup(prompt=Prompt(task="t", index=0, text=""), completions=(Completion(text=""),))
+        print(scorer.submit(group).result().scores[0].causes["main"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout.split()) == (0, ["deadline", "deadline"])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "seconds"),
+    [
+        ("mine", RewardSettings(kind="python:their_rewards:trl"), 300.0),
+        ("mine", RewardSettings(kind="python:their_rewards:trl", deadline_s=7), 7.0),
+        ("short_answer", RewardSettings(), 3600.0),
+        ("short_answer", RewardSettings(deadline_s=9), 9.0),
+    ],
+)
+@pytest.mark.usefixtures("functions")
+def test_deadlines_come_from_the_recipe(name, settings, seconds):
+    recipe = Recipe.model_validate({"tasks": {"t": {"data": "lab:qa", "rewards": {"short_answer": 1.0}}}})
+    with Resources(recipe) as resources:
+        (component,) = build_components("t", {name: settings}, resources)
+    assert component.deadline_s == seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import wait
 from typing import Any
 
 from omnithinker.errors import OmniThinkerError
@@ -75,6 +76,7 @@ def _answer(
         settings = [recipe.sampling_of(prompt.task) for prompt in batch]
         for p, group in generate(policy, batch, seeds, [sampling_of(s, greedy=greedy) for s in settings]):
             futures[start + p] = scorer.submit(group)
+    wait(futures.values())  # when one fails the others still finish, and a judge's cache has their verdicts
     return [futures[p].result() for p in range(len(prompts))]
 
 

@@ -171,6 +171,10 @@ class RewardSettings(Settings):
     """For ``pairwise_judge``: which of the recipe's judges."""
     order: Literal["random", "both", "fixed"] = "random"
     """For ``pairwise_judge``: which text is shown first."""
+    deadline_s: Annotated[float | None, OPERATIONAL] = Field(None, gt=0)
+    """Seconds that it may take for one prompt's completions; after that it is undefined for them, with cause
+    ``deadline``. By default 300 for your own functions, and 3600 for the others, which keep deadlines for every answer,
+    program or judgment."""
 
     @model_validator(mode="before")
     @classmethod

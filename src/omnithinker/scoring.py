@@ -3,62 +3,61 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import math
 import threading
-from collections.abc import Awaitable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any, SupportsFloat
 
 from omnithinker.errors import BadInput, RewardError
 from omnithinker.judge.base import BudgetSpent
-from omnithinker.rewards.base import Answer, Component, combine
-from omnithinker.types import Completion, Explained, Prompt, RolloutGroup, Undefined
+from omnithinker.rewards.base import Answer, Component, all_of, combine
+from omnithinker.types import Explained, RolloutGroup, Undefined
+
+CLOSE_S = 1.0
+"""Seconds given to rewards that were cancelled before they are left to themselves."""
 
 
 class Scorer:
-    """Scores groups in threads; rewards that are coroutines share one event loop.
+    """Scores groups side by side, and the components of each group side by side.
+
+    A component that is a plain function runs in a thread of its own, one that is a coroutine in an event loop. A
+    component that passes its deadline is undefined for the whole group with cause ``deadline``: a coroutine is
+    cancelled; a thread cannot be, so it is left behind, and holds up neither later groups nor the end of the process.
 
     Args:
         components: per task, its reward components.
-        threads: groups scored at once. Threads mostly wait for sandboxes and judges.
+        threads: groups that one component scores at once, where it is a plain function. Threads mostly wait for
+            sandboxes and verifiers.
     """
 
     def __init__(self, components: Mapping[str, Sequence[Component]], threads: int = 16) -> None:
         self.components = components
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="score")
-        self._loop = asyncio.new_event_loop()
-        self._loop_thread = threading.Thread(target=self._loop.run_forever, name="score-async", daemon=True)
-        self._loop_thread.start()
+        self._slots: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(threads))
+        # Deadlines are kept by a loop in which nobody else's code runs, so that nobody can hold it.
+        self._clock = _LoopThread("score")
+        self._rewards = _LoopThread("score-async")
 
     def submit(self, group: RolloutGroup) -> Future[RolloutGroup]:
         """Start scoring a group.
 
         Returns:
-            A future of the group with its scores; raises RewardError, naming the component, when one failed.
+            A future of the group with its scores. It raises, when all components have ended: BadInput, when one cannot
+            work with what the user gave it, such as a wrong key; BudgetSpent, when a judge's budget is used up;
+            RewardError, naming the component, when one raised or returned something that is not G numbers or
+            undefined values.
         """
-        return self._threads.submit(self.score, group)
-
-    def score(self, group: RolloutGroup) -> RolloutGroup:
-        """Score a group now.
-
-        Raises:
-            BadInput: a component cannot work with what the user gave it, such as a wrong key.
-            BudgetSpent: a judge's budget is used up.
-            RewardError: a component raised, or returned something that is not G numbers or undefined values.
-        """
-        components = self.components[group.prompt.task]
-        columns = [self._values(component, group.prompt, group.completions) for component in components]
-        scores = tuple(combine(components, values) for values in zip(*columns, strict=True))
-        return replace(group, scores=scores)
+        return asyncio.run_coroutine_threadsafe(self._score(group), self._clock.loop)
 
     def close(self) -> None:
-        """Stop the threads; groups not yet started are dropped."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._loop_thread.join()
-        self._loop.close()
+        """Stop; what is still being scored is dropped."""
+        self._clock.close()
+        self._rewards.close()
 
     def __enter__(self) -> Scorer:
         return self
@@ -66,27 +65,113 @@ class Scorer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _values(self, component: Component, prompt: Prompt, completions: Sequence[Completion]) -> Sequence[Answer]:
-        owner = f"reward {component.name!r} of task {prompt.task!r}"
+    async def _score(self, group: RolloutGroup) -> RolloutGroup:
+        components = self.components[group.prompt.task]
+        columns = await all_of(self._values(component, group) for component in components)
+        scores = tuple(combine(components, values) for values in zip(*columns, strict=True))
+        return replace(group, scores=scores)
+
+    async def _values(self, component: Component, group: RolloutGroup) -> Sequence[Answer]:
+        owner = f"reward {component.name!r} of task {group.prompt.task!r}"
+        deadline = asyncio.timeout(None)
         try:
-            result = component.reward.score_group(prompt, completions)
-            if inspect.isawaitable(result):
-                result = asyncio.run_coroutine_threadsafe(_await(result), self._loop).result()
-            values = list(result)
+            async with deadline:
+                values = list(await self._call(component, group, deadline))
         except (BadInput, BudgetSpent):
             raise  # these say themselves what the user can do
         except Exception as error:
-            raise RewardError(f"{owner} failed on row {prompt.index}: {type(error).__name__}: {error}") from error
-        if len(values) != len(completions):
-            raise RewardError(f"{owner} returned {len(values)} values for {len(completions)} completions")
-        for answer in values:
-            value = answer.value if isinstance(answer, Explained) else answer
-            if value is None or isinstance(value, Undefined):
-                continue
-            if not isinstance(value, SupportsFloat) or not math.isfinite(value):
-                raise RewardError(f"{owner} returned {value!r}; expected a finite number, or None for undefined")
-        return values
+            if deadline.expired():
+                late = Undefined("deadline", f"{owner} gave no answer within {component.deadline_s:g} s")
+                return [late] * len(group.completions)
+            place = f"row {group.prompt.index}"
+            raise RewardError(f"{owner} failed on {place}: {type(error).__name__}: {error}") from error
+        return _checked(values, len(group.completions), owner)
+
+    async def _call(self, component: Component, group: RolloutGroup, deadline: asyncio.Timeout) -> Any:
+        """What a component says of a group; its deadline runs from when it starts to work."""
+        work = partial(component.reward.score_group, group.prompt, group.completions)
+
+        def start() -> None:
+            if component.deadline_s is not None:
+                deadline.reschedule(asyncio.get_running_loop().time() + component.deadline_s)
+
+        if inspect.iscoroutinefunction(component.reward.score_group):
+            start()
+            result: Any = work()
+        else:
+            async with self._slots[id(component)]:
+                start()
+                result = await _in_thread(work)
+        if inspect.isawaitable(result):
+            result = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_await(result), self._rewards.loop))
+        return result
+
+
+class _LoopThread:
+    """An event loop in a daemon thread."""
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Cancel what runs and end the thread, or leave it behind if something in it does not let go."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        self.loop.run_forever()
+        for task in (tasks := asyncio.all_tasks(self.loop)):
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.wait(tasks))
+        self.loop.close()
+
+
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    """The result of a call in a new daemon thread. A thread of a pool would be waited for when the process ends."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def tell(result: Any, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        answer: tuple[Any, Exception | None]
+        try:
+            answer = (work(), None)
+        except Exception as error:
+            answer = (None, error)
+        # Whoever was left behind may end after the loop did.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(tell, *answer)
+
+    threading.Thread(target=run, name="score-reward", daemon=True).start()
+    return await done
 
 
 async def _await(result: Awaitable[Any]) -> Any:
     return await result
+
+
+def _checked(values: Sequence[Any], count: int, owner: str) -> Sequence[Answer]:
+    """The values, if they are G finite numbers or undefined values.
+
+    Raises:
+        RewardError: they are not.
+    """
+    if len(values) != count:
+        raise RewardError(f"{owner} returned {len(values)} values for {count} completions")
+    for answer in values:
+        value = answer.value if isinstance(answer, Explained) else answer
+        if value is None or isinstance(value, Undefined):
+            continue
+        if not isinstance(value, SupportsFloat) or not math.isfinite(value):
+            raise RewardError(f"{owner} returned {value!r}; expected a finite number, or None for undefined")
+    return values

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -140,6 +141,8 @@ def rollout(
     """
     sampling_P = [sampling_of(recipe.sampling_of(prompt.task)) for prompt in prompts]
     futures = {p: scorer.submit(group) for p, group in generate(policy, prompts, seeds_PG, sampling_P)}
+    # When one fails the others still finish: verdicts that are paid for shall be in the judge's cache.
+    wait(futures.values())
     return [futures[p].result() for p in range(len(prompts))]
 
 

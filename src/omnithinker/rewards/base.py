@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from omnithinker.types import Completion, Explained, Prompt, Score, Undefined, Value
+
+Result = TypeVar("Result")
 
 Answer = Value | Explained | None
 """What a reward may return for a completion: a value, alone or explained; None stands for undefined."""
@@ -51,6 +54,24 @@ class Component:
     reward: Reward
     weight: float
     primary: bool
+    deadline_s: float | None = None
+    """Seconds after which it is given up for a group; None for never."""
+
+
+async def all_of(work: Iterable[Awaitable[Result]]) -> list[Result]:
+    """Results of everything, side by side.
+
+    An error is raised only when nothing is under way any more, so that no reply that is paid for gets lost.
+
+    Raises:
+        BaseException: the first error, in the order of ``work``.
+    """
+    results: list[Result] = []
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+        results.append(result)
+    return results
 
 
 def explaining(components: Sequence[Component]) -> tuple[Component, ...]:

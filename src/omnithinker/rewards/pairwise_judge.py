@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
 from omnithinker.errors import JudgeError
 from omnithinker.judge.base import Judge, Verdict
 from omnithinker.rewards.answers import candidate_text
+from omnithinker.rewards.base import all_of
 from omnithinker.types import Completion, Prompt, Undefined, Value
 
 Order = Literal["random", "both", "fixed"]
@@ -39,7 +39,7 @@ class PairwiseJudge:
 
     async def score_group(self, prompt: Prompt, completions: Sequence[Completion]) -> list[Value]:
         """[G] values, judged side by side; undefined where the judge gave no usable verdict."""
-        return list(await asyncio.gather(*(self._score(prompt, completion) for completion in completions)))
+        return await all_of(self._score(prompt, completion) for completion in completions)
 
     async def _score(self, prompt: Prompt, completion: Completion) -> Value:
         candidate = candidate_text(completion.text)
@@ -47,9 +47,8 @@ class PairwiseJudge:
             return 0.0
         try:
             if self._order == "both":
-                first, second = await asyncio.gather(
-                    self._compare(prompt, candidate, completion.seed, True),
-                    self._compare(prompt, candidate, completion.seed, False),
+                first, second = await all_of(
+                    self._compare(prompt, candidate, completion.seed, shown_first) for shown_first in (True, False)
                 )
                 return first if first == second else 0.5
             shown_first = self._order == "fixed" or candidate_first(completion.seed)

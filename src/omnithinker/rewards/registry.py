@@ -24,6 +24,10 @@ from omnithinker.settings.judges import RubricJudgeSettings
 
 AUXILIARY = ("format", "tags")
 """Components that do not decide correctness unless the recipe says so."""
+OWN_FUNCTION_S = 300.0
+"""Deadline of a user's function for one group, where the recipe names none; the settings' docstring says so too."""
+BUILT_IN_S = 3600.0
+"""Deadline of our own mechanisms, which keep deadlines for every answer, program or judgment."""
 KINDS = ("math_answer", "unit_tests", "short_answer", "pairwise_judge", "format", "tags")
 
 
@@ -93,8 +97,9 @@ def build_components(task: str, rewards: Mapping[str, RewardSettings], resources
     for name, settings in rewards.items():
         kind = settings.kind or name
         primary = kind not in AUXILIARY if settings.primary is None else settings.primary
-        place = f"tasks.{task}.rewards.{name}"
-        components.append(Component(name, _build(place, kind, settings, resources), settings.weight, primary))
+        reward = _build(f"tasks.{task}.rewards.{name}", kind, settings, resources)
+        deadline = settings.deadline_s or (OWN_FUNCTION_S if kind.startswith("python:") else BUILT_IN_S)
+        components.append(Component(name, reward, settings.weight, primary, deadline))
     if not any(component.primary for component in components):
         raise RecipeError(f"tasks.{task}.rewards: none decides correctness; add one, or set primary = true on one")
     return tuple(components)
