@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from omnithinker.errors import BadInput
-from omnithinker.policy import load_policy
+from omnithinker.loading import load_policy
 from omnithinker.recipe import ModelSettings
 from tests.conftest import make_policy
 

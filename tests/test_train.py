@@ -12,7 +12,7 @@ from omnithinker import checkpoint
 from omnithinker.checkpoint import list_checkpoints
 from omnithinker.errors import CheckpointError, Interrupted, RewardError
 from omnithinker.files import read_json_lines
-from omnithinker.policy import load_policy
+from omnithinker.loading import load_policy
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.base import Component
 from omnithinker.runlog import RunLog

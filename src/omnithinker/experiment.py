@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from omnithinker.evaluate import evaluate
 from omnithinker.files import make_folder, read_json, write_json, write_text
+from omnithinker.loading import load_policy
 from omnithinker.metrics import StepMetrics
-from omnithinker.policy import Policy, load_policy
+from omnithinker.policy import Policy
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.registry import Resources
 from omnithinker.runlog import versions

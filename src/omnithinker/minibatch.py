@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from omnithinker.logprobs import TokenBatch, token_batch
 from omnithinker.losses import row_weights
-from omnithinker.policy import TokenBatch, token_batch
 from omnithinker.recipe import Recipe
 from omnithinker.types import Completion, Prompt, RolloutGroup
 

@@ -10,7 +10,8 @@ import torch
 from omnithinker import checkpoint
 from omnithinker.checkpoint import TrainerState
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
-from omnithinker.policy import Policy, load_policy
+from omnithinker.loading import load_policy
+from omnithinker.policy import Policy
 from omnithinker.recipe import Recipe
 
 

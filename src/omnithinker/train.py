@@ -20,10 +20,11 @@ from omnithinker.advantages import group_advantages
 from omnithinker.errors import Interrupted
 from omnithinker.generation.native import generate, sample_seed, sampling_of
 from omnithinker.interrupt import StopFlag
+from omnithinker.logprobs import completion_logprobs
 from omnithinker.losses import LossParts, grpo_loss, importance_weights
 from omnithinker.metrics import StepMetrics, step_metrics
 from omnithinker.minibatch import Row, batch_of, microbatches, split, weighted_rows
-from omnithinker.policy import Policy, completion_logprobs
+from omnithinker.policy import Policy
 from omnithinker.recipe import Recipe
 from omnithinker.runlog import RunLog
 from omnithinker.schedule import Batch

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnithinker.errors import BadInput
-from omnithinker.policy import Policy, pad_left, plain_attention
+from omnithinker.logprobs import pad_left
+from omnithinker.policy import Policy
 from omnithinker.recipe import SamplingSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup
 
@@ -89,9 +89,6 @@ class _Rows:
         seeds_PG: Sequence[Sequence[int]],
         sampling_P: Sequence[Sampling],
     ) -> None:
-        if not plain_attention(policy.model):
-            name = type(policy.model).__name__
-            raise BadInput(f"model {name} has sliding or linear attention, which the native generator cannot share")
         self.policy, self.prompts = policy, prompts
         self.prompt = [p for p, seeds in enumerate(seeds_PG) for _ in seeds]
         self.seeds = [seed for seeds in seeds_PG for seed in seeds]
@@ -134,7 +131,7 @@ class _Rows:
         )
         cache = prefix.past_key_values
         live = torch.tensor(self.prompt, device=device)
-        cache.batch_select_indices(live)
+        cache.reorder_cache(live)
         logits_BV, mask_BT, position_B = prefix.logits[live, -1], mask_PT[live], mask_PT.sum(dim=1)[live]
         rows = torch.arange(len(self.seeds), device=device)
         alive = torch.ones(len(rows), dtype=torch.bool, device=device)
@@ -159,7 +156,7 @@ class _Rows:
                 yield finished
             if remaining < COMPACT_BELOW * len(rows):
                 keep = alive.nonzero().squeeze(1)
-                cache.batch_select_indices(keep)
+                cache.reorder_cache(keep)
                 rows, token_B, mask_BT, position_B = (
                     rows[keep],
                     token_B[keep],
