@@ -65,6 +65,17 @@ def test_calls_by_number(machine, monkeypatch):
 
 
 @pytest.mark.parametrize("machine", AUDIT)
+def test_what_the_table_lacks_is_refused(machine, monkeypatch):
+    table = {"x86_64": syscalls.X86_64, "aarch64": syscalls.AARCH64}[machine]
+    by_argument = {table[name] for name in ("clone", "clone3", "prlimit64", "ioctl", "fcntl")}
+    for number in range(452):
+        expected = ALLOW if number in table.values() else EPERM
+        assert number in by_argument or verdict(machine, monkeypatch, number) == expected, number
+    for number in (452, 500, 1 << 30, (1 << 30) + 1, (1 << 32) - 1):
+        assert verdict(machine, monkeypatch, number) == ENOSYS
+
+
+@pytest.mark.parametrize("machine", AUDIT)
 def test_calls_by_argument(machine, monkeypatch):
     table = {"x86_64": syscalls.X86_64, "aarch64": syscalls.AARCH64}[machine]
     cases = [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from omnithinker.errors import SandboxError
-from omnithinker.sandbox.cases import CallTests, Tests
+from omnithinker.sandbox.cases import AssertTests, CallTests, Tests
 from omnithinker.sandbox.inside.codec import encode
 from omnithinker.sandbox.result import Result, Status
 from omnithinker.sandbox.slot import Ended
@@ -63,3 +65,43 @@ def call_request(code: str, tests: CallTests) -> dict[str, object]:
     """What the program's process gets: names and arguments, never an expected value."""
     calls = [[encode(list(call.arguments)), encode(dict(call.keywords))] for call in tests.calls]
     return {"mode": "call", "code": code, "fn_name": tests.fn_name, "calls": calls}
+
+
+def judge_request(tests: AssertTests) -> dict[str, object]:
+    """What the judge's process gets.
+
+    Raises:
+        SyntaxError: the tests are not Python.
+    """
+    return {
+        "mode": "judge",
+        "sources": tests.sources,
+        "preamble": tests.preamble,
+        "entry_point": tests.entry_point,
+        "uses": names_used(tests.sources),
+    }
+
+
+@lru_cache(maxsize=4096)
+def names_used(sources: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that tests use and do not define anywhere, sorted.
+
+    Raises:
+        SyntaxError: the tests are not Python.
+    """
+    used: set[str] = set()
+    own: set[str] = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.Name(id=name, ctx=ast.Load()):
+                    used.add(name)
+                case ast.Name(id=name):
+                    own.add(name)
+                case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                    own.add(name)
+                case ast.arg(arg=name):
+                    own.add(name)
+                case ast.alias(name=imported, asname=alias):
+                    own.add(alias or imported.partition(".")[0])
+    return tuple(sorted(used - own))

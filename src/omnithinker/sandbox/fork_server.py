@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import queue
 import secrets
@@ -10,11 +10,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.recipe import SandboxSettings
-from omnithinker.sandbox.assemble import assemble, call_request, invalid, run_twice
+from omnithinker.sandbox.assemble import assemble, call_request, invalid, judge_request, run_twice
 from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.bubblewrap import bubblewrap_command
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
@@ -112,7 +112,7 @@ class ForkServer:
 def _run(slot: Slot | PlainSlot, code: str, tests: Tests, stop_early: bool) -> Result:
     match tests:
         case CallTests():
-            ended = slot.run(_dump(call_request(code, tests)))
+            ended = slot.run(marshal.dumps(call_request(code, tests)))
             return assemble([ended], [judge_calls(ended, tests)], tests)
         case StdioTests():
             return _run_stdio(slot, code, tests, stop_early)
@@ -121,7 +121,7 @@ def _run(slot: Slot | PlainSlot, code: str, tests: Tests, stop_early: bool) -> R
         case UnittestTests():
             canary = f"T{secrets.token_hex(8)}"
             request = {"mode": "unittest", "code": code, "canary": canary, **asdict(tests)}
-            ended = slot.run(_dump(request))
+            ended = slot.run(marshal.dumps(request))
             result = assemble([ended], [judge_unittests(ended, tests)], tests)
             return replace(result, trust=Trust.IN_PROCESS)
 
@@ -133,7 +133,7 @@ _REFUSED = (
 
 
 def _run_stdio(slot: Slot | PlainSlot, code: str, tests: StdioTests, stop_early: bool) -> Result:
-    request = _dump({"mode": "stdio", "code": code})
+    request = marshal.dumps({"mode": "stdio", "code": code})
     processes, verdicts = [], []
     for index, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
         processes.append(slot.run(request, given.encode("utf-8", "surrogatepass")))
@@ -144,16 +144,10 @@ def _run_stdio(slot: Slot | PlainSlot, code: str, tests: StdioTests, stop_early:
 
 
 def _run_pair(slot: Slot | PlainSlot, code: str, tests: AssertTests) -> Result:
-    judge = {
-        "mode": "judge",
-        "sources": tests.sources,
-        "preamble": tests.preamble,
-        "entry_point": tests.entry_point,
-    }
-    ends = slot.run_pair(_dump(judge), _dump({"mode": "solver", "code": code}))
+    try:
+        judge = judge_request(tests)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return invalid(tests, f"the tests are not Python: {error}")
+    ends = slot.run_pair(marshal.dumps(judge), marshal.dumps({"mode": "solver", "code": code}))
     verdict = judge_report(*ends, len(tests))
     return replace(assemble(ends, [verdict], tests), trust=Trust.JUDGE)
-
-
-def _dump(request: dict[str, Any]) -> bytes:
-    return json.dumps(request, separators=(",", ":")).encode()

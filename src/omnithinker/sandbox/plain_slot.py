@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import marshal
 import os
 import signal
 import socket
@@ -45,7 +46,7 @@ class PlainSlot:
         self._lock = threading.Lock()
         self._closed = False
         self._running: list[_Process] = []
-        ended = self.run(json.dumps({"mode": "stdio", "code": ""}).encode())
+        ended = self.run(marshal.dumps({"mode": "stdio", "code": ""}))
         if ended.exit_code != 0:
             raise SandboxError(f"the sandbox's interpreter does not work: {_last_line(ended.stderr)}")
 

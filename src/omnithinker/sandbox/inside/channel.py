@@ -26,7 +26,7 @@ class Channel:
         self._descriptor = descriptor
         self._read, self._write = os.read, os.write
         self._dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-        self._loads = json.JSONDecoder().decode
+        self._loads = json.JSONDecoder().raw_decode
 
     def send(self, message: Any) -> None:
         """Send one message.
@@ -55,10 +55,11 @@ class Channel:
         if length > _LARGEST:
             raise PeerGone("a message is too large")
         try:
-            message = self._loads(self._exactly(length).decode())
+            text = self._exactly(length).decode()
+            message, end = self._loads(text)
         except (ValueError, RecursionError) as error:
             raise PeerGone("a message is malformed") from error
-        if type(message) is not dict:
+        if type(message) is not dict or end != len(text):
             raise PeerGone("a message is malformed")
         return message
 

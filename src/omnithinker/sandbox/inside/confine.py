@@ -8,18 +8,21 @@ Sources: landlock(7), seccomp(2), prctl(2), capabilities(7).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
 import resource
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from omnithinker.sandbox.inside import seccomp
-from omnithinker.sandbox.inside.limits import OPEN_FILES, limit
+from omnithinker.sandbox.inside.limits import OPEN_FILES, at_most, limit
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+_PR_GET_DUMPABLE = 3
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_FILTER = 1, 22, 38, 2
 _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446
 _LANDLOCK_VERSION, _RULE_PATH_BENEATH = 1, 1
@@ -29,6 +32,10 @@ _FS_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _CLONE_NEW, _CLONE_NEWUSER = 0x40000000 | 0x08000000 | 0x04000000, 0x10000000
 """New namespaces for network, IPC and host name; for users."""
 _CAPABILITY_VERSION_3 = 0x20080522
+
+
+Step = tuple[str, Callable[..., int], tuple[Any, ...]]
+"""A system call: its name, a function that returns a negative number when it fails, and that function's arguments."""
 
 
 class _Ruleset(ctypes.Structure):
@@ -56,40 +63,57 @@ class Jail:
         listable: folders whose names, not contents, it may see.
         memory: address space of a child, bytes.
         file_size: most that a child may write to one descriptor, bytes.
+        cpu_seconds: CPU time of a child; the kernel counts whole seconds, the supervisor finer.
     """
 
-    def __init__(self, readable: Iterable[str], listable: Iterable[str], memory: int, file_size: int) -> None:
+    def __init__(
+        self, readable: Iterable[str], listable: Iterable[str], memory: int, file_size: int, cpu_seconds: float
+    ) -> None:
         self.namespaces = _leave_namespaces()
         limit(resource.RLIMIT_AS, memory)
         limit(resource.RLIMIT_FSIZE, file_size)
         limit(resource.RLIMIT_NOFILE, OPEN_FILES)
         limit(resource.RLIMIT_CORE, 0)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        self._cpu_limit = (at_most(resource.RLIMIT_CPU, int(cpu_seconds) + 2),) * 2
+        self._template = os.getpid()
         _drop_capabilities()
-        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        _perform([("no_new_privs", _libc.prctl, (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))])
         self.landlock_abi = landlock_abi()
         self.ruleset = _make_ruleset(self.landlock_abi, readable, listable) if self.landlock_abi else None
         self.filter = seccomp.build() if seccomp.supported() else None
+        self._first: list[Step] = [("prctl", _libc.prctl, (_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))]
+        self._last: list[Step] = []
+        if self.ruleset is not None:
+            restrict = (_SYS_LANDLOCK_RESTRICT, self.ruleset, 0)
+            self._first.append(("landlock_restrict_self", _libc.syscall, restrict))
+        if self.filter is not None:
+            install = (_PR_SET_SECCOMP, _SECCOMP_FILTER, ctypes.byref(self.filter), 0, 0)
+            self._last.append(("seccomp", _libc.prctl, install))
 
-    def enter(self, cpu_seconds: float, parent: int, keep_descriptors: int) -> None:
-        """Lock the calling process in, for good.
+    @staticmethod
+    def rehearse() -> None:
+        """Make system calls as :meth:`enter` does, without effect; see :mod:`.rehearsal`."""
+        version = (_SYS_LANDLOCK_CREATE, None, 0, _LANDLOCK_VERSION)
+        # Without Landlock the second one fails, which is no news here.
+        with contextlib.suppress(OSError):
+            _perform([("prctl", _libc.prctl, (_PR_GET_DUMPABLE, 0, 0, 0, 0)), ("version", _libc.syscall, version)])
+
+    def enter(self, descriptors: int) -> None:
+        """Lock the calling process in, for good. It exits if the template is gone already.
 
         Args:
-            cpu_seconds: CPU time limit; the kernel counts whole seconds, the supervisor finer.
-            parent: process id of the template; if it is gone already, the child exits.
-            keep_descriptors: descriptors from this number on are closed.
+            descriptors: those from this number on are closed.
 
         Raises:
             OSError: a layer that this machine has could not be applied.
         """
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        _perform(self._first)
+        if os.getppid() != self._template:
             os._exit(1)
-        limit(resource.RLIMIT_CPU, int(cpu_seconds) + 2)
-        if self.ruleset is not None:
-            _check(_libc.syscall(_SYS_LANDLOCK_RESTRICT, self.ruleset, 0), "landlock_restrict_self")
-        os.closerange(keep_descriptors, OPEN_FILES)
-        if self.filter is not None:
-            _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_FILTER, ctypes.byref(self.filter), 0, 0), "seccomp")
+        resource.setrlimit(resource.RLIMIT_CPU, self._cpu_limit)
+        os.closerange(descriptors, OPEN_FILES)
+        _perform(self._last)
 
 
 def _leave_namespaces() -> bool:
@@ -153,8 +177,10 @@ def _drop_capabilities() -> None:
     _check(_libc.capset(ctypes.byref(header), ctypes.byref(_Capabilities())), "capset")
 
 
-def _prctl(option: int, value: int) -> None:
-    _check(_libc.prctl(option, value, 0, 0, 0), f"prctl {option}")
+def _perform(steps: list[Step]) -> None:
+    for name, function, arguments in steps:
+        if function(*arguments) < 0:
+            _check(-1, name)
 
 
 def _check(result: int, what: str) -> None:

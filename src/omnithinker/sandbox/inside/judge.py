@@ -6,9 +6,8 @@ nothing but itself; so no method written by the program takes part in a comparis
 
 from __future__ import annotations
 
-import ast
 import builtins
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from omnithinker.sandbox.inside.channel import Channel, PeerGone
@@ -176,7 +175,8 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     """Run the tests against the solver and report, one line per test and a last one with the number of calls.
 
     Args:
-        request: ``sources`` of the tests, ``preamble`` source they share, and ``entry_point`` or None.
+        request: ``sources`` of the tests, ``preamble`` source they share, ``entry_point`` or None, and ``uses``,
+            the names that the tests use and do not define.
         names: the preamble of data sets, built-in names included; ours, not the program's.
         reporter: held by the judge alone.
         channel: connection to the solver.
@@ -193,7 +193,10 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     if "stage" in hello:
         reporter.send(stage=str(hello["stage"]), error=str(hello["error"]))
         return
-    for name in wanted_names(sources, namespace, request["entry_point"]) & set(map(str, hello["names"])):
+    # Only names that nobody on this side defines may come from the program: one that defines ``len`` or
+    # ``is_same_list`` must not get the tests to call it.
+    wanted = set(request["uses"]) - namespace.keys() - namespace["__builtins__"].keys() | {request["entry_point"]}
+    for name in wanted & set(map(str, hello["names"])):
         namespace[name] = Remote(link, name)
     if request["entry_point"] is not None:
         namespace["candidate"] = namespace.get(request["entry_point"])
@@ -218,26 +221,3 @@ def _run_one(source: str, namespace: dict[str, Any], link: Link) -> str | None:
 def _is_record(thing: Any) -> bool:
     """Whether this is a class of the preamble's or the tests' own."""
     return isinstance(thing, type) and thing.__module__ in ("solution", "tests")
-
-
-def wanted_names(sources: Iterable[str], namespace: dict[str, Any], entry_point: str | None) -> set[str]:
-    """Names that the tests use and nobody on this side defines: only these may come from the program.
-
-    A program that defines ``len`` or ``is_same_list`` must not get the tests to call it.
-    """
-    used: set[str] = set()
-    own: set[str] = set(namespace) | set(namespace["__builtins__"])
-    for source in sources:
-        for node in ast.walk(ast.parse(source)):
-            match node:
-                case ast.Name(id=name, ctx=ast.Load()):
-                    used.add(name)
-                case ast.Name(id=name):
-                    own.add(name)
-                case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-                    own.add(name)
-                case ast.arg(arg=name):
-                    own.add(name)
-                case ast.alias(name=imported, asname=alias):
-                    own.add(alias or imported.partition(".")[0])
-    return (used - own) | ({entry_point} if entry_point else set())

@@ -18,6 +18,11 @@ def limit(kind: int, value: int) -> None:
     Raises:
         ValueError, OSError: the system does not let this one be set.
     """
-    _, hard = resource.getrlimit(kind)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    value = at_most(kind, value)
     resource.setrlimit(kind, (value, value))
+
+
+def at_most(kind: int, value: int) -> int:
+    """The value, or the limit that is there already if that is lower; see :func:`limit`."""
+    _, hard = resource.getrlimit(kind)
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)

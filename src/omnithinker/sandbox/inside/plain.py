@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import json
+import marshal
 import os
 import resource
 import signal
@@ -40,7 +41,7 @@ def main() -> None:
     _limit(options["cpu_seconds"], options["memory"], options["file_size"])
     os.write(owner, READY)
     with open(request_file, "rb") as file:
-        request = json.loads(file.read())
+        request = marshal.loads(file.read())
     try:
         runner.serve(request, names, Reporter(report), Channel(connection[0]) if connection else None)
         sys.stdout.flush()

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import builtins
 import collections
+import os
 import types
 from typing import Any
+
+# Without its reseeding after every fork, which would cost a child more than confining itself. A program draws the same
+# numbers whenever and wherever it runs, so its verdict can be repeated.
+_register, os.register_at_fork = os.register_at_fork, lambda **_: None
+import random  # noqa: E402
+
+os.register_at_fork = _register
 
 _SOURCE = """
 import bisect, collections, copy, functools, heapq, io, itertools, json, math, operator, random, re, statistics
@@ -46,6 +54,7 @@ def build() -> dict[str, Any]:
 
     Copying them into each program's module would touch, and so copy, the memory of every one of them.
     """
+    random.seed(0)
     module = types.ModuleType("solution")
     exec(compile(_SOURCE, "<preamble>", "exec"), module.__dict__)
     names = {name: thing for name, thing in vars(module).items() if not name.startswith("__")}

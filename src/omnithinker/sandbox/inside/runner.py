@@ -68,7 +68,7 @@ def _run_stdio(code: types.CodeType, module: types.ModuleType, reporter: Reporte
     if "atexit" in sys.modules:
         sys.modules["atexit"]._run_exitfuncs()
     sys.stdout.flush()
-    reporter.send(stage="done")
+    reporter.done()
 
 
 def _run_solver(code: types.CodeType, module: types.ModuleType, channel: Channel) -> None:
@@ -106,7 +106,7 @@ def _run_calls(
             reporter.send(i=index, error=describe(error), wall=clock() - start)
         else:
             reporter.send(i=index, value=value, wall=clock() - start)
-    reporter.send(stage="done")
+    reporter.done()
 
 
 def find_function(module: types.ModuleType, name: str) -> Callable[[], Any]:

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import platform
 import struct
+from collections.abc import Mapping, Sequence
 
 from omnithinker.sandbox.inside.syscalls import AARCH64, X86_64
 
@@ -31,6 +32,9 @@ _ARCHITECTURES = {"x86_64": (0xC000003E, X86_64), "aarch64": (0xC00000B7, AARCH6
 
 Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, constant."""
+
+Range = tuple[int, list[Instruction]]
+"""First call number, and the instructions for it and those up to the next range."""
 
 
 class SockFprog(ctypes.Structure):
@@ -55,15 +59,17 @@ def build() -> SockFprog:
 
 def _program() -> list[Instruction]:
     architecture, table = _ARCHITECTURES[platform.machine()]
-    program = [
+    return [
         (_LOAD, 0, 0, 4),
         (_JUMP_EQUAL, 1, 0, architecture),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, 0),
-        # Newer calls, and the x32 variants of old ones, do not exist in here.
-        (_JUMP_GREATER_EQUAL, 0, 1, _FIRST_UNKNOWN),
-        (_RETURN, 0, 0, _ENOSYS),
+        *_search(_ranges(table)),
     ]
+
+
+def _ranges(table: Mapping[str, int]) -> list[Range]:
+    """What to do with every call number, as ranges in rising order, neighbours of equal treatment joined."""
     special = {
         "clone": _threads_only(),
         "clone3": [(_RETURN, 0, 0, _ENOSYS)],  # its flags are behind a pointer; the C library falls back to clone
@@ -71,10 +77,24 @@ def _program() -> list[Instruction]:
         "ioctl": _only(1, _TERMINAL_QUERIES, _ENOTTY),
         "fcntl": _only(1, _DESCRIPTOR_COMMANDS, _EPERM),
     }
-    for name, number in table.items():
-        block = special.get(name, [(_RETURN, 0, 0, _ALLOW)])
-        program += [(_JUMP_EQUAL, 0, len(block), number), *block]
-    return [*program, (_RETURN, 0, 0, _EPERM)]
+    blocks = {number: special.get(name, [(_RETURN, 0, 0, _ALLOW)]) for name, number in table.items()}
+    refused: list[Instruction] = [(_RETURN, 0, 0, _EPERM)]
+    ranges = [(0, blocks.get(0, refused))]
+    for number in range(1, _FIRST_UNKNOWN):
+        block = blocks.get(number, refused)
+        if block != ranges[-1][1]:
+            ranges.append((number, block))
+    # Newer calls, and the x32 variants of old ones, do not exist in here.
+    return [*ranges, (_FIRST_UNKNOWN, [(_RETURN, 0, 0, _ENOSYS)])]
+
+
+def _search(ranges: Sequence[Range]) -> list[Instruction]:
+    """Find the range of the loaded number by halving: on installing a filter the kernel runs it for every number."""
+    if len(ranges) == 1:
+        return ranges[0][1]
+    middle = len(ranges) // 2
+    lower, upper = _search(ranges[:middle]), _search(ranges[middle:])
+    return [(_JUMP_GREATER_EQUAL, len(lower), 0, ranges[middle][0]), *lower, *upper]
 
 
 def _argument(index: int) -> Instruction:

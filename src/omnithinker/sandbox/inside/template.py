@@ -7,8 +7,10 @@ descriptors per child (stdin, stdout, stderr, request, report; for pairs also a 
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
+import marshal
 import os
 import select
 import signal
@@ -21,13 +23,17 @@ from typing import Any, NamedTuple, NoReturn
 from omnithinker.sandbox.inside import preamble, runner
 from omnithinker.sandbox.inside.channel import Channel
 from omnithinker.sandbox.inside.confine import Jail
+from omnithinker.sandbox.inside.rehearsal import rehearse
 from omnithinker.sandbox.inside.report import Reporter, describe
 
-HEADER = struct.Struct("<ddB")
-"""CPU and wall seconds allowed, number of children (2: a judge and its solver)."""
+HEADER = struct.Struct("<B")
+"""Number of children (2: a judge and its solver)."""
 OUTCOME = struct.Struct("<iddqc")
 """Wait status, CPU seconds, wall seconds, peak memory in KiB, and why it was killed; one per child."""
 ENDED, CPU, WALL = b"-", b"c", b"w"
+_OWN_DESCRIPTORS = 16
+"""The template's own descriptors start here. All below are free when a request comes, whose first child's descriptors
+therefore come as 0, 1, 2 ..., where the child needs them."""
 SETUP_FAILED = signal.SIGUSR2
 """A child that could not confine itself dies by this."""
 
@@ -35,7 +41,7 @@ SETUP_FAILED = signal.SIGUSR2
 def main() -> None:
     """Prepare, report what confinement works, then serve until the owner is gone."""
     options = json.loads(sys.argv[1])
-    control = socket.socket(fileno=options["control"])
+    control = socket.socket(fileno=fcntl.fcntl(options["control"], fcntl.F_DUPFD, _OWN_DESCRIPTORS))
     sys.argv[:] = ["solution.py"]
     sys.path += options["path"]
     names = preamble.build()
@@ -43,57 +49,57 @@ def main() -> None:
         __import__(name)
     os.environ.clear()
     os.chdir("/")
-    jail = Jail(options["readable"], options["listable"], options["memory"], options["file_size"])
-    _warm_up(names)
+    deadlines = Deadlines(options["cpu_seconds"], options["wall_seconds"])
+    jail = Jail(
+        options["readable"], options["listable"], options["memory"], options["file_size"], options["cpu_seconds"]
+    )
+    rehearse(names, jail)
     gc.collect()
+    gc.disable()
     gc.freeze()
     control.send(json.dumps(_probe(jail)).encode())
+    os.closerange(0, _OWN_DESCRIPTORS)
     owner = os.getppid()
     while True:
-        _serve(control, _receive(control, owner), jail, names)
+        _serve(control, _receive(control, owner), deadlines, jail, names)
 
 
-def _warm_up(names: dict[str, Any]) -> None:
-    """Run a program once here, so that its one-time costs are not paid in every child."""
-    sink = os.open(os.devnull, os.O_WRONLY)
-    request = {"mode": "call", "code": "def f(x):\n    return [x]", "fn_name": "f", "calls": [[[1], {"d": []}]]}
-    runner.serve(request, names, Reporter(sink))
-    os.close(sink)
+class Deadlines(NamedTuple):
+    """What one run may take, seconds."""
+
+    cpu: float
+    """Of each child."""
+    wall: float
 
 
-class _Request(NamedTuple):
-    cpu_seconds: float
-    wall_seconds: float
-    children: list[list[int]]
-    """Descriptors of each child."""
-
-
-def _receive(control: socket.socket, owner: int) -> _Request:
+def _receive(control: socket.socket, owner: int) -> list[list[int]]:
+    """Descriptors of each child of the next request."""
     while not select.select([control], [], [], 2.0)[0]:
         if os.getppid() != owner:
             os._exit(0)
     data, descriptors, _, _ = socket.recv_fds(control, HEADER.size, 16)
     if not data:
         os._exit(0)
-    cpu_seconds, wall_seconds, count = HEADER.unpack(data)
-    size = len(descriptors) // count
-    children = [descriptors[size * number : size * (number + 1)] for number in range(count)]
-    return _Request(cpu_seconds, wall_seconds, children)
+    size = len(descriptors) // HEADER.unpack(data)[0]
+    return [descriptors[start : start + size] for start in range(0, len(descriptors), size)]
 
 
-def _serve(control: socket.socket, request: _Request, jail: Jail, names: dict[str, Any]) -> None:
-    template = os.getpid()
+def _serve(
+    control: socket.socket, request: list[list[int]], deadlines: Deadlines, jail: Jail, names: dict[str, Any]
+) -> None:
     start = time.monotonic()
     children = []
-    for descriptors in request.children:
+    for descriptors in request:
+        # Put in place here and not in the child, where every step costs copies of the pages it touches.
+        for target, descriptor in enumerate(descriptors):
+            if descriptor != target:
+                os.dup2(descriptor, target)
         child = os.fork()
         if child == 0:
-            _child(descriptors, request.cpu_seconds, template, jail, names)
+            _child(len(descriptors), jail, names)
         children.append(child)
-    for descriptors in request.children:
-        for descriptor in descriptors:
-            os.close(descriptor)
-    reasons = _supervise(control, children, request.cpu_seconds, start + request.wall_seconds)
+    os.closerange(0, _OWN_DESCRIPTORS)  # so that each process of a pair sees when the other ends
+    reasons = _supervise(control, children, deadlines.cpu, start + deadlines.wall)
     answer = b""
     for child in children:
         _, status, usage = os.wait4(child, 0)
@@ -102,34 +108,26 @@ def _serve(control: socket.socket, request: _Request, jail: Jail, names: dict[st
     control.send(answer)
 
 
-def _child(descriptors: list[int], cpu_seconds: float, template: int, jail: Jail, names: dict[str, Any]) -> NoReturn:
+def _child(descriptors: int, jail: Jail, names: dict[str, Any]) -> NoReturn:
     """Lock in, then read and run the request: descriptors 3 request, 4 report, 5 connection of a pair."""
     try:
-        # First above all targets, so that none is overwritten before it is moved.
-        moved = [os.dup(descriptor) for descriptor in descriptors]
-        for target, descriptor in enumerate(moved):
-            os.dup2(descriptor, target)
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        _lock_in(jail, cpu_seconds, template, len(moved))
-        with open(3, "rb") as file:
-            request = json.loads(file.read())
+        jail.enter(descriptors)
+    except OSError as error:
+        os.write(2, str(error).encode())
+        # A signal that a confined program cannot die by: it says "the sandbox failed", not "the program failed".
+        os.kill(os.getpid(), SETUP_FAILED)
+    try:
+        # From our own side and in the interpreter's own format: reading JSON touches twice as many pages.
+        request = marshal.loads(os.read(3, os.fstat(3).st_size))
+        os.close(3)
         gc.enable()
-        runner.serve(request, names, Reporter(4), Channel(5) if len(moved) > 5 else None)
+        runner.serve(request, names, Reporter(4), Channel(5) if descriptors > 5 else None)
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException as error:
         os.write(2, describe(error).encode("utf-8", "replace"))
         os._exit(1)
     os._exit(0)
-
-
-def _lock_in(jail: Jail, cpu_seconds: float, template: int, descriptors: int) -> None:
-    try:
-        jail.enter(cpu_seconds, template, descriptors)
-    except OSError as error:
-        os.write(2, str(error).encode())
-        # A signal that a confined program cannot die by: it says "the sandbox failed", not "the program failed".
-        os.kill(os.getpid(), SETUP_FAILED)
 
 
 def _supervise(
@@ -174,12 +172,11 @@ def _cpu_clock(process: int) -> int:
 def _probe(jail: Jail) -> dict[str, list[str]]:
     """Try in a child what confinement must refuse, and name the layers that were seen to work."""
     reader, writer = os.pipe()
-    template = os.getpid()
     child = os.fork()
     if child == 0:
         os.dup2(writer, 0)
         try:
-            jail.enter(10, template, 1)
+            jail.enter(1)
             result = _observed_layers(jail)
         except BaseException as error:
             result = {"layers": [], "problems": [f"{type(error).__name__}: {error}"]}
