@@ -143,10 +143,38 @@ def test_bubblewrap_is_started_with_an_empty_environment(tmp_path, monkeypatch):
     assert "PLANTED" not in environment
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
-def test_real_bubblewrap():
-    with open_sandbox(SandboxSettings(slots=1, backend="bubblewrap")) as sandbox:
-        _check(sandbox)
+needs_bubblewrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+
+
+@pytest.fixture(scope="module")
+def jailed():
+    os.environ["PLANTED"] = hostile.SECRET
+    with open_sandbox(hostile.settings().model_copy(update={"backend": "bubblewrap"})) as sandbox:
+        yield sandbox
+    del os.environ["PLANTED"]
+
+
+@needs_bubblewrap
+def test_real_bubblewrap(jailed):
+    assert jailed.level == "strong"
+    assert jailed.layers[0] == "bubblewrap"
+    _check(jailed)
+
+
+@needs_bubblewrap
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["call", "judge"])
+@pytest.mark.parametrize("name", hostile.PROGRAMS)
+def test_real_bubblewrap_holds_hostile_programs(jailed, tmp_path, name, mode):
+    secret = tmp_path / "token"
+    secret.write_text(hostile.SECRET)
+    # Inside of bubblewrap's own process is its init, inside of that the fork server.
+    init = hostile.children_of(jailed.processes)
+    servers = hostile.children_of(init)
+    assert len(init) == len(servers) == 1
+    tests = {"call": CALLS, "judge": ASSERTS}[mode]
+    assert hostile.problems(jailed, servers, name, tests, str(secret)) == []
+    assert hostile.children_of([*jailed.processes, *init]) == [*init, *servers]
 
 
 def test_missing_bubblewrap_says_so(monkeypatch):

@@ -36,5 +36,6 @@ def bubblewrap_command(preload: tuple[str, ...]) -> tuple[str, ...]:
     folders += [str(executable.parent), str(Path(sys.prefix) / "pyvenv.cfg"), str(Path(__file__).parent)]
     folders += [paths["purelib"], paths["platlib"]] if preload else []
     binds = [part for path in dict.fromkeys([*_SYSTEM, *folders]) for part in ("--ro-bind-try", path, path)]
+    # Before what is bound, some of which may lie in there.
     places = ["--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/"]
-    return (program, "--unshare-all", "--cap-drop", "ALL", *binds, *places, "--")
+    return (program, "--unshare-all", "--cap-drop", "ALL", *places, *binds, "--")
