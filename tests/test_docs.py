@@ -11,6 +11,7 @@ import pytest
 
 from omnithinker.cli import COMMANDS, main
 from omnithinker.recipe_file import load_recipe
+from omnithinker.schedule import take, tasks_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,6 +44,21 @@ def test_method_page_names_real_functions():
             assert re.search(rf"(def|class) {name}\b", source), f"{file}: {name}"
             found += 1
     assert found >= 8
+
+
+def test_the_schedule_in_docs_does_what_it_says():
+    (source,) = re.findall(r"```python\n(class WorstFirst:.*?)```", (ROOT / "docs/method.md").read_text(), re.DOTALL)
+    names = {"take": take}
+    exec(source, names)
+    schedule = names["WorstFirst"]({"a": 3, "b": 9}, prompts_per_step=2, steps=3, seed=0)
+    state = schedule.start()
+    trained = []
+    for step, accuracy in enumerate((0.5, 0.9, 0.7)):
+        tasks = tasks_of(schedule.batch(step, state))
+        trained.append(dict(tasks))
+        state = schedule.after(step, state, {f"task/{task}/accuracy": accuracy for task in tasks})
+    assert trained == [{"a": 2}, {"b": 2}, {"a": 2}]
+    assert state == {"drawn": {"a": 4, "b": 2}, "last": {"a": 0.7, "b": 0.9}}
 
 
 def test_the_block_in_docs_is_the_example():

@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "types"},
     {"settings"},
     {"files", "recipe", "advantages", "losses", "interrupt", "schedule", "watch"},
-    {"recipe_file", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
+    {"adaptive", "recipe_file", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
     {"rewards", "view"},
     {"data"},
     {"tasks", "scoring", "policy", "shared_prompt"},

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnithinker.errors import BadInput
-from omnithinker.schedule import curriculum_schedule, joint_schedule
+from omnithinker.schedule import curriculum_schedule, joint_schedule, mixture_schedule, tasks_of
 
 sizes_of = st.dictionaries(st.sampled_from("abcde"), st.integers(1, 20), min_size=1)
 
@@ -40,6 +40,43 @@ def test_a_curriculum_is_its_single_task_schedules_in_sequence():
     settings = {"prompts_per_step": 3, "epochs": 2, "seed": 4}
     whole = curriculum_schedule(sizes, ["b", "a"], **settings)
     assert whole == curriculum_schedule(sizes, ["b"], **settings) + curriculum_schedule(sizes, ["a"], **settings)
+
+
+@given(sizes_of, st.data(), st.integers(1, 7), st.integers(1, 3), st.integers(0, 100))
+def test_mixture_keeps_shares_and_repeats_no_prompt_within_a_pass(sizes, data, prompts_per_step, epochs, seed):
+    shares = {task: data.draw(st.sampled_from([0.5, 1.0, 2.0, 3.7])) for task in sizes}
+    settings = {"prompts_per_step": prompts_per_step, "epochs": epochs, "seed": seed}
+    batches = mixture_schedule(sizes, shares, **settings)
+    assert [len(batch) for batch in batches[:-1]] == [prompts_per_step] * (len(batches) - 1)
+    assert sum(map(len, batches)) == epochs * sum(sizes.values())
+    drawn: Counter[str] = Counter()
+    for batch in batches:
+        drawn += tasks_of(batch)
+        for task, share in shares.items():
+            exact = share / sum(shares.values()) * drawn.total()
+            assert exact - len(sizes) + 1 - 1e-6 <= drawn[task] < exact + 1 + 1e-6
+    seen = Counter((i.task, i.index, i.epoch) for batch in batches for i in batch)
+    assert set(seen.values()) == {1}
+    for task, size in sizes.items():
+        passes = Counter(epoch for t, _, epoch in seen if t == task)
+        assert all(passes[epoch] == size for epoch in range(max(passes, default=0)))
+    assert batches == mixture_schedule(sizes, shares, **settings)
+
+
+def test_a_mixture_by_hand():
+    batches = mixture_schedule({"a": 6, "b": 6}, {"a": 3.0, "b": 1.0}, prompts_per_step=6, epochs=1, seed=0)
+    # 4.5 and 1.5 prompts a step: the half is carried over.
+    assert [tasks_of(batch) for batch in batches] == [{"a": 5, "b": 1}, {"a": 4, "b": 2}]
+
+
+def test_a_task_meets_its_prompts_in_the_order_of_its_single_task_run():
+    sizes, settings = {"a": 5, "b": 7}, {"prompts_per_step": 4, "seed": 3}
+    alone = [item for batch in curriculum_schedule(sizes, ["b"], epochs=2, **settings) for item in batch]
+    mixed = mixture_schedule(sizes, {"a": 1.0, "b": 2.0}, epochs=1, **settings)
+    met = [{item for item in batch if item.task == "b"} for batch in mixed]
+    for items in met:
+        assert items == set(alone[: len(items)])
+        alone = alone[len(items) :]
 
 
 def test_seed_changes_the_order():

@@ -199,6 +199,26 @@ def test_train_and_evaluate_commands(recipe, tmp_path, capsys):
     assert (result["order"], result["steps"], result["completions"]) == (["down", "up"], 3, 9 * 3)
 
 
+def test_mixture_and_adaptive_runs(recipe, tmp_path):
+    def drawn(name, *settings):
+        overrides = [word for setting in settings for word in ("--set", setting)]
+        folder = tmp_path / "-".join([name, *settings])
+        assert main(["train", str(recipe), "--schedule", name, "--output", str(folder), *overrides]) == 0
+        result = json.loads((folder / "result.json").read_text())
+        assert (result["schedule"], result["order"], result["steps"]) == (name, ["up", "down"], 4)
+        steps = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+        counts = [tuple(step.get(f"task/{task}/completions", 0) // 3 for task in ("up", "down")) for step in steps]
+        assert result["completions"] == 3 * sum(map(sum, counts))
+        return counts
+
+    assert drawn("mixture") == [(2, 1), (1, 2), (2, 1), (1, 2)]
+    assert drawn("mixture", "tasks.down.share=2") == [(1, 2)] * 4
+    # Where nothing may be taken from a share, adaptive is mixture.
+    adaptive = drawn("adaptive", "tasks.up.share=9", "adaptive.least=1")
+    assert adaptive == drawn("mixture", "tasks.up.share=9")
+    assert adaptive[0] == (3, 0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

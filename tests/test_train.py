@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from omnithinker import checkpoint
+from omnithinker.adaptive import AdaptiveSchedule
 from omnithinker.checkpoint import list_checkpoints
 from omnithinker.errors import CheckpointError, Interrupted, RewardError
 from omnithinker.files import read_json_lines
@@ -16,10 +17,11 @@ from omnithinker.loading import load_policy
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.base import Component
 from omnithinker.runlog import RunLog
-from omnithinker.schedule import curriculum_schedule, joint_schedule
+from omnithinker.schedule import FixedSchedule, Item, curriculum_schedule, joint_schedule
 from omnithinker.scoring import Scorer
+from omnithinker.settings.adaptive import AdaptiveSettings
 from omnithinker.start import set_learning_rate
-from omnithinker.train import train
+from omnithinker.train import sample_seeds, train
 from omnithinker.types import Prompt, Undefined
 from tests.conftest import make_policy, prompt_of
 
@@ -86,6 +88,7 @@ def run(recipe: Recipe, folder: Path, *, schedule=None, observer=None, reward=No
     batches = schedule or curriculum_schedule(sizes, ["b", "a"], prompts_per_step=3, epochs=1, seed=0)
     components = [Component("letters", reward or Letters(), 1.0, True)]
     folder.mkdir(exist_ok=True)
+    batches = FixedSchedule(batches) if isinstance(batches, list) else batches
     with Scorer(dict.fromkeys(recipe.tasks, components)) as scorer:
         return train(recipe, prompts, batches, scorer, folder, observer or Quiet(), seed=1)
 
@@ -123,6 +126,35 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(name, stop_after, model_fo
         assert {k: v for k, v in one.items() if "seconds" not in k} == {
             k: v for k, v in two.items() if "seconds" not in k
         }
+
+
+@pytest.mark.parametrize("stop_after", range(1, 6))
+def test_an_adaptive_run_goes_on_bit_for_bit(stop_after, model_folder, tmp_path):
+    recipe = recipe_of(model_folder)
+    schedule = AdaptiveSchedule(
+        sizes={"a": 6, "b": 6},
+        shares={"a": 1.0, "b": 2.0},
+        settings=AdaptiveSettings(memory=2, prefer="changing"),
+        prompts_per_step=4,
+        epochs=2,
+        seed=0,
+    )
+    whole = weights(run(recipe, tmp_path / "whole", schedule=schedule))
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "parts", schedule=schedule, observer=Quiet(stop_after))
+    assert same(whole, weights(run(recipe, tmp_path / "parts", schedule=schedule)))
+    states = [checkpoint.read_state(list_checkpoints(tmp_path / d / "checkpoints")[-1]) for d in ("whole", "parts")]
+    assert states[0] == states[1]
+    assert states[0].schedule["recent"].keys() == {"a", "b"}
+
+
+def test_a_prompt_that_comes_twice_in_a_batch_is_answered_anew(model_folder):
+    recipe = recipe_of(model_folder, own={"b": {"completions": 2}})
+    batch = (Item("a", 0, 0), Item("b", 0, 0), Item("a", 0, 1), Item("b", 0, 1))
+    seeds = sample_seeds(batch, recipe, seed=1, step=5)
+    assert [len(row) for row in seeds] == [4, 2, 4, 2]
+    assert len({seed for row in seeds for seed in row}) == 12
+    assert seeds[:2] == sample_seeds(batch[:2], recipe, seed=1, step=5)
 
 
 def test_resume_repeats_steps_after_the_last_checkpoint(model_folder, tmp_path):

@@ -1,7 +1,7 @@
 """Checkpoints: atomic folders from which training goes on bit for bit.
 
-A checkpoint holds the weights and tokenizer (a folder that transformers loads), the optimizer's state, and a step.
-Nothing else: data order and every random number are functions of (seed, step).
+A checkpoint holds the weights and tokenizer (a folder that transformers loads), the optimizer's state, and where the
+run is. Every random number is a function of (seed, step), and so is the data order unless the schedule keeps a state.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class TrainerState:
     """Optimizer updates made."""
     recipe: str
     """Digest of the recipe that the run belongs to."""
+    schedule: Mapping[str, Any]
+    """State of the schedule, JSON values."""
 
 
 def save_checkpoint(
@@ -55,8 +58,7 @@ def save_checkpoint(
     temporary.mkdir(parents=True)
     policy.save(temporary)
     save_file(_optimizer_tensors(policy, optimizer), temporary / OPTIMIZER_FILE)
-    record = {"step": state.step, "updates": state.updates, "recipe": state.recipe}
-    (temporary / STATE_FILE).write_text(json.dumps(record) + "\n", encoding="utf-8")
+    (temporary / STATE_FILE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
     for file in temporary.iterdir():
         _flush(file)
     shutil.rmtree(final, ignore_errors=True)

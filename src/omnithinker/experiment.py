@@ -14,15 +14,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from omnithinker.adaptive import AdaptiveSchedule
 from omnithinker.evaluate import evaluate
-from omnithinker.files import make_folder, read_json, write_json, write_text
+from omnithinker.files import make_folder, read_json, read_json_lines, write_json, write_text
 from omnithinker.loading import load_policy
 from omnithinker.metrics import StepMetrics
 from omnithinker.policy import Policy
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.registry import Resources
 from omnithinker.runlog import versions
-from omnithinker.schedule import Batch, curriculum_schedule, joint_schedule
+from omnithinker.schedule import (
+    Batch,
+    FixedSchedule,
+    Schedule,
+    curriculum_schedule,
+    joint_schedule,
+    mixture_schedule,
+)
 from omnithinker.scoring import Scorer
 from omnithinker.tasks.base import encode_prompts, load_tasks
 from omnithinker.train import train
@@ -33,16 +41,20 @@ RESULT = "result.json"
 """Written last: a run folder that has it is finished."""
 
 
+ScheduleKind = Literal["curriculum", "joint", "mixture", "adaptive"]
+"""How the tasks of a run follow each other."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a training run trains."""
 
     name: str
     """Shown to the user."""
-    schedule: Literal["curriculum", "joint"]
-    """Kind of schedule; single-task training is a curriculum of one."""
+    schedule: ScheduleKind
+    """Single-task training is a curriculum of one."""
     order: tuple[str, ...]
-    """Tasks, in training order."""
+    """Tasks, in training order where there is one."""
     seed: int
     """Fixes data order and samples."""
 
@@ -89,23 +101,39 @@ class Experiment:
         """Per task, the held-out prompts that are short enough."""
         return self._prompts("test")
 
-    def schedule(self, plan: RunPlan) -> list[Batch]:
-        """The batches of a run."""
+    def schedule(self, plan: RunPlan) -> Schedule:
+        """Which prompts form which step of a run."""
+        if plan.schedule != "adaptive":
+            return FixedSchedule(self.batches(plan))
         training = self.recipe.training
-        sizes = {task: len(self.train_prompts[task]) for task in plan.order}
-        if plan.schedule == "joint":
-            batches = joint_schedule(
-                sizes, prompts_per_step=training.prompts_per_step, epochs=training.epochs, seed=plan.seed
-            )
-        else:
-            batches = curriculum_schedule(
-                sizes,
-                plan.order,
-                prompts_per_step=training.prompts_per_step,
-                epochs=training.epochs,
-                seed=plan.seed,
-            )
-        return batches[: training.max_steps]
+        return AdaptiveSchedule(
+            sizes=self._sizes(plan),
+            shares=self._shares(plan),
+            settings=self.recipe.adaptive,
+            prompts_per_step=training.prompts_per_step,
+            epochs=training.epochs,
+            seed=plan.seed,
+            max_steps=training.max_steps,
+        )
+
+    def batches(self, plan: RunPlan) -> list[Batch]:
+        """The batches of a run whose schedule is known before it starts: any but ``adaptive``."""
+        training, sizes = self.recipe.training, self._sizes(plan)
+        prompts, epochs, seed = training.prompts_per_step, training.epochs, plan.seed
+        match plan.schedule:
+            case "joint":
+                found = joint_schedule(sizes, prompts_per_step=prompts, epochs=epochs, seed=seed)
+            case "mixture":
+                found = mixture_schedule(sizes, self._shares(plan), prompts_per_step=prompts, epochs=epochs, seed=seed)
+            case _:
+                found = curriculum_schedule(sizes, plan.order, prompts_per_step=prompts, epochs=epochs, seed=seed)
+        return found[: training.max_steps]
+
+    def _sizes(self, plan: RunPlan) -> dict[str, int]:
+        return {task: len(self.train_prompts[task]) for task in plan.order}
+
+    def _shares(self, plan: RunPlan) -> dict[str, float]:
+        return {task: self.recipe.tasks[task].share for task in plan.order}
 
     def evaluate(self, policy: Policy, seed: int) -> dict[str, EvalResult]:
         """Measure a policy on every task."""
@@ -145,11 +173,7 @@ class Experiment:
                 "seed": plan.seed,
                 "steps": len(schedule),
             }
-            | {
-                "completions": sum(
-                    self.recipe.sampling_of(item.task).completions for batch in schedule for item in batch
-                )
-            },
+            | {"completions": completions_drawn(folder)},
         )
         return results
 
@@ -205,6 +229,16 @@ def write_evaluation(path: Path, step: int, results: Mapping[str, EvalResult]) -
     write_json(path, {"step": step, "tasks": {task: dataclasses.asdict(r) for task, r in results.items()}})
 
 
+def completions_drawn(folder: Path) -> int:
+    """Completions of all steps of a run, by its log."""
+    return sum(
+        value
+        for record in read_json_lines(folder / "metrics.jsonl")
+        for name, value in record.items()
+        if name.startswith("task/") and name.count("/") == 2 and name.endswith("/completions")
+    )
+
+
 def read_results(path: Path) -> dict[str, EvalResult]:
     """Read the evaluations in a result or evaluation file."""
     return {task: EvalResult(**fields) for task, fields in read_json(path)["tasks"].items()}
@@ -220,6 +254,6 @@ def curriculum(order: Sequence[str], seed: int) -> RunPlan:
     return RunPlan("curriculum " + " > ".join(order), "curriculum", tuple(order), seed)
 
 
-def joint(tasks: Sequence[str], seed: int) -> RunPlan:
-    """Joint training of all tasks."""
-    return RunPlan("joint", "joint", tuple(tasks), seed)
+def together(schedule: Literal["joint", "mixture", "adaptive"], tasks: Sequence[str], seed: int) -> RunPlan:
+    """Training of all tasks at a time: uniformly mixed, by their shares, or by shares that move."""
+    return RunPlan(schedule, schedule, tuple(tasks), seed)

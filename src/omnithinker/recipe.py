@@ -13,6 +13,7 @@ import tomli_w
 from pydantic import Field, field_validator, model_validator
 
 from omnithinker.errors import RecipeError
+from omnithinker.settings.adaptive import AdaptiveSettings
 from omnithinker.settings.base import OPERATIONAL, Settings
 from omnithinker.settings.judges import JudgeSettings, RubricJudgeSettings
 
@@ -201,6 +202,9 @@ class TaskSettings(Settings):
     """beta_k of Eq. 4, the KL coefficient of this task; 0 needs no reference policy."""
     weight: float = Field(1.0, gt=0)
     """Factor of this task's part of the loss; denominators are unchanged."""
+    share: float = Field(1.0, gt=0)
+    """This task's share of every step's prompts relative to the other tasks', for the schedules ``mixture`` and
+    ``adaptive``."""
     clip_low: float | None = Field(None, gt=0, lt=1)
     """This task's ``training.clip_low``."""
     clip_high: float | None = Field(None, gt=0)
@@ -253,6 +257,7 @@ class Recipe(Settings):
     model: ModelSettings = ModelSettings()
     sampling: SamplingSettings = SamplingSettings()
     training: TrainingSettings = TrainingSettings()
+    adaptive: AdaptiveSettings = AdaptiveSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     sandbox: SandboxSettings = SandboxSettings()
     judges: dict[str, JudgeSettings] = Field({"default": RubricJudgeSettings()})

@@ -13,10 +13,11 @@ from omnithinker.errors import CheckpointError, DamagedCheckpoint
 from omnithinker.loading import load_policy
 from omnithinker.policy import Policy
 from omnithinker.recipe import Recipe
+from omnithinker.schedule import Schedule
 
 
 def start_training(
-    recipe: Recipe, folder: Path, note: Callable[[str], None]
+    recipe: Recipe, schedule: Schedule, folder: Path, note: Callable[[str], None]
 ) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
     """Policy, reference, optimizer and state: from the newest checkpoint that can be read, or from the base model."""
     for found in reversed(checkpoint.list_checkpoints(folder / "checkpoints")):
@@ -28,7 +29,8 @@ def start_training(
             return _resume(recipe, folder, found, state)
     policy = load_policy(recipe.model)
     reference = policy.frozen_copy() if needs_reference(recipe) else None
-    return policy, reference, make_optimizer(policy, recipe), TrainerState(step=0, updates=0, recipe=recipe.digest())
+    state = TrainerState(step=0, updates=0, recipe=recipe.digest(), schedule=schedule.start())
+    return policy, reference, make_optimizer(policy, recipe), state
 
 
 def _resume(

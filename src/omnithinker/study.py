@@ -174,7 +174,7 @@ def _schedule(experiment: Experiment, stage: Stage) -> Sequence[Any]:
         return ()
     tasks = [stage.subject] if stage.kind == "single" else list(experiment.recipe.tasks)
     plan = RunPlan(stage.name, "joint" if stage.kind == "joint" else "curriculum", tuple(tasks), stage.seed)
-    return experiment.schedule(plan)
+    return experiment.batches(plan)
 
 
 def dry_run(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
@@ -216,7 +216,7 @@ def _run(stage: Stage, experiment: Experiment, folder: Path) -> None:
         case "single":
             experiment.run(runs.single(stage.subject, seed), stage.folder(folder))
         case "joint":
-            experiment.run(runs.joint(list(recipe.tasks), seed), stage.folder(folder))
+            experiment.run(runs.together("joint", list(recipe.tasks), seed), stage.folder(folder))
         case "curriculum":
             experiment.run(runs.curriculum(resolve_order(stage.subject, recipe, folder), seed), stage.folder(folder))
         case "plan":

@@ -6,6 +6,7 @@ P prompts per step, G completions per prompt, T tokens, B rows of a micro-batch.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import replace
@@ -27,7 +28,7 @@ from omnithinker.minibatch import Row, batch_of, microbatches, split, weighted_r
 from omnithinker.policy import Policy
 from omnithinker.recipe import Recipe
 from omnithinker.runlog import RunLog
-from omnithinker.schedule import Batch
+from omnithinker.schedule import Batch, Schedule
 from omnithinker.scoring import Scorer
 from omnithinker.start import set_learning_rate, start_training
 from omnithinker.types import Prompt, RolloutGroup
@@ -53,7 +54,7 @@ class Observer(Protocol):
 def train(
     recipe: Recipe,
     prompts: Mapping[str, Sequence[Prompt]],
-    schedule: Sequence[Batch],
+    schedule: Schedule,
     scorer: Scorer,
     folder: Path,
     observer: Observer,
@@ -65,7 +66,7 @@ def train(
     Args:
         recipe: all settings.
         prompts: per task, the prompts that schedule items index.
-        schedule: the batches.
+        schedule: which prompts form which step.
         scorer: rewards of every task.
         folder: the run folder.
         observer: told of every step.
@@ -78,7 +79,7 @@ def train(
         Interrupted: the user stopped the run; a checkpoint of the last finished step is on disk.
         RewardError: a reward component failed, or was undefined too often.
     """
-    policy, reference, optimizer, state = start_training(recipe, folder, observer.note)
+    policy, reference, optimizer, state = start_training(recipe, schedule, folder, observer.note)
     log = RunLog(folder, state.step)
     watch = UndefinedWatch(recipe.training.max_undefined)
     for record in log.records:
@@ -86,16 +87,9 @@ def train(
     with StopFlag() as stop:
         while state.step < len(schedule):
             started = time.perf_counter()
-            batch = schedule[state.step]
+            batch = schedule.batch(state.step, state.schedule)
             batch_prompts = [prompts[item.task][item.index] for item in batch]
-            seeds_PG = [
-                [
-                    sample_seed(seed, state.step, item.task, item.index, g)
-                    for g in range(recipe.sampling_of(item.task).completions)
-                ]
-                for item in batch
-            ]
-            groups = rollout(policy, batch_prompts, seeds_PG, recipe, scorer)
+            groups = rollout(policy, batch_prompts, sample_seeds(batch, recipe, seed, state.step), recipe, scorer)
             generated = time.perf_counter()
 
             advantages_PG = group_advantages(rewards(groups), scale=recipe.training.scale_advantages)
@@ -111,9 +105,10 @@ def train(
                 parts.append(update(policy, reference, optimizer, rows, recipe))
                 state = replace(state, updates=state.updates + 1)
 
-            state = replace(state, step=state.step + 1)
             seconds = (generated - started, time.perf_counter() - generated)
-            metrics = step_metrics(state.step, groups, advantages_PG, parts, seconds)
+            metrics = step_metrics(state.step + 1, groups, advantages_PG, parts, seconds)
+            after = schedule.after(state.step, state.schedule, metrics.values)
+            state = replace(state, step=state.step + 1, schedule=after)
             log.step(metrics.record())
             watch.add(metrics.values)
             log.rollouts(state.step, groups)
@@ -126,6 +121,18 @@ def train(
             if stop.requested and not last:
                 raise Interrupted(f"stopped after step {state.step}; the same command goes on from there")
     return policy
+
+
+def sample_seeds(batch: Batch, recipe: Recipe, seed: int, step: int) -> list[list[int]]:
+    """[P][G] one seed per completion; a prompt that comes twice in a batch gets new ones the second time."""
+    drawn: Counter[tuple[str, int]] = Counter()
+    seeds_PG = []
+    for item in batch:
+        first = drawn[item.task, item.index]
+        numbers = range(first, first + recipe.sampling_of(item.task).completions)
+        seeds_PG.append([sample_seed(seed, step, item.task, item.index, g) for g in numbers])
+        drawn[item.task, item.index] += len(numbers)
+    return seeds_PG
 
 
 def rollout(

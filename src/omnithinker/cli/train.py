@@ -12,11 +12,13 @@ from omnithinker.errors import BadInput
 from omnithinker.recipe import Recipe, parse_order
 from omnithinker.recipe_file import changed_settings, load_recipe
 
+SCHEDULES = ("curriculum", "joint", "mixture", "adaptive")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_recipe(parser)
-    parser.add_argument("--schedule", choices=("curriculum", "joint"), help="how the tasks follow each other")
+    parser.add_argument("--schedule", choices=SCHEDULES, help="how the tasks follow each other")
     parser.add_argument("--order", metavar="A,B,C", help="task order of a curriculum; by default that of the recipe")
     parser.add_argument("--task", metavar="NAME", help="train on this task alone")
     parser.add_argument("--output", metavar="DIR", help="run folder; by default the recipe's, with the run's name")
@@ -26,7 +28,10 @@ def run(args: argparse.Namespace) -> None:
     """Run the command."""
     recipe = read_recipe(args)
     if (args.task is None) == (args.schedule is None):
-        raise BadInput("say what to train: --task NAME, --schedule joint, or --schedule curriculum --order A,B,C")
+        raise BadInput(
+            "say what to train: --task NAME, --schedule curriculum --order A,B,C, or all tasks at a time with "
+            "--schedule joint, mixture or adaptive"
+        )
     if args.order and args.schedule != "curriculum":
         raise BadInput("--order goes with --schedule curriculum")
     order = parse_order(args.order, list(recipe.tasks)) if args.order else list(recipe.tasks)
@@ -38,10 +43,10 @@ def run(args: argparse.Namespace) -> None:
 
     if args.task:
         plan, slug = runs.single(args.task, recipe.seed), f"single-{args.task}"
-    elif args.schedule == "joint":
-        plan, slug = runs.joint(list(recipe.tasks), recipe.seed), "joint"
-    else:
+    elif args.schedule == "curriculum":
         plan, slug = runs.curriculum(order, recipe.seed), "curriculum-" + "-".join(order)
+    else:
+        plan, slug = runs.together(args.schedule, list(recipe.tasks), recipe.seed), args.schedule
     folder = Path(args.output) if args.output else Path(f"{recipe.output}-{slug}")
     refuse_other_settings(folder, recipe)
     console = Console()
