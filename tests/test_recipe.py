@@ -140,6 +140,7 @@ def test_changed_settings_are_named(tmp_path):
                 "price_input=2.5",
                 "price_output=2.5",
                 "budget=8",
+                "run_deadline_s=60",
             )
         ),
     ],

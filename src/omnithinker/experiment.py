@@ -39,6 +39,8 @@ from omnithinker.view import View
 
 RESULT = "result.json"
 """Written last: a run folder that has it is finished."""
+LEDGER = "judges.jsonl"
+"""What the judges of a run did and what it cost, a line for each change."""
 
 
 ScheduleKind = Literal["curriculum", "joint", "mixture", "adaptive"]
@@ -78,7 +80,8 @@ class Experiment:
             raise
         if level := self.resources.sandbox_level():
             view.note(f"sandbox: {level}")
-        self.scorer = Scorer({name: task.components for name, task in self.tasks.items()})
+        components = {name: task.components for name, task in self.tasks.items()}
+        self.scorer = Scorer(components, ledger=self.resources.ledger)
 
     def close(self) -> None:
         """Stop verifiers, sandboxes and scoring threads."""
@@ -149,6 +152,10 @@ class Experiment:
             return read_results(folder / RESULT)
         make_folder(folder)
         write_text(folder / "recipe.toml", self.recipe.to_toml())
+        with self.resources.ledger.of_run(folder / LEDGER):
+            return self._run(plan, folder)
+
+    def _run(self, plan: RunPlan, folder: Path) -> dict[str, EvalResult]:
         schedule = self.schedule(plan)
         started = time.monotonic()
         self.view.start_run(plan.name, len(schedule))
@@ -184,6 +191,7 @@ class Experiment:
             "seconds": round(seconds, 2),
             "versions": versions(),
             "sandbox": self.resources.sandbox_level(),
+            "judges": self.resources.ledger.record(),
             "recipe": self.recipe.digest(),
             "tasks": {task: dataclasses.asdict(result) for task, result in results.items()},
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ def step_metrics(
     advantages_PG: Tensor,
     updates: Sequence[dict[str, Any]],
     seconds: tuple[float, float],
+    judges: Mapping[str, float | None],
 ) -> StepMetrics:
     """Metrics of a step.
 
@@ -62,6 +63,7 @@ def step_metrics(
         advantages_PG: [P, G] with NaN where a completion is not trained on.
         updates: what each optimizer update returned.
         seconds: of generation (scoring included) and of training.
+        judges: what judges did since the run began, by names such as ``judge/default/calls``.
     """
     values: dict[str, float | None] = {
         "loss": _mean([part["loss"] for part in updates]),
@@ -79,7 +81,7 @@ def step_metrics(
         for name in ("kl", "clipped"):
             values[f"task/{task}/{name}"] = _mean([x for part in updates for x in part[name].get(task, [])])
     tokens = sum(len(completion.token_ids) for group in groups for completion in group.completions)
-    return StepMetrics(step, tokens, *seconds, values)
+    return StepMetrics(step, tokens, *seconds, {**values, **judges})
 
 
 def _task_metrics(groups: Sequence[RolloutGroup], advantages_PG: Tensor) -> dict[str, float | None]:

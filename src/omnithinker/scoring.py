@@ -16,6 +16,7 @@ from typing import Any, SupportsFloat
 
 from omnithinker.errors import BadInput, RewardError
 from omnithinker.judge.base import BudgetSpent
+from omnithinker.judge.ledger import Ledger
 from omnithinker.rewards.base import Answer, Component, all_of, combine
 from omnithinker.types import Explained, RolloutGroup, Undefined
 
@@ -34,10 +35,14 @@ class Scorer:
         components: per task, its reward components.
         threads: groups that one component scores at once, where it is a plain function. Threads mostly wait for
             sandboxes and verifiers.
+        ledger: what the judges among them did and what it cost.
     """
 
-    def __init__(self, components: Mapping[str, Sequence[Component]], threads: int = 16) -> None:
+    def __init__(
+        self, components: Mapping[str, Sequence[Component]], threads: int = 16, ledger: Ledger | None = None
+    ) -> None:
         self.components = components
+        self.ledger = ledger or Ledger()
         self._slots: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(threads))
         # Deadlines are kept by a loop in which nobody else's code runs, so that nobody can hold it.
         self._clock = _LoopThread("score")

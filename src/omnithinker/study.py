@@ -209,9 +209,9 @@ def _run(stage: Stage, experiment: Experiment, folder: Path) -> None:
         case "base":
             started = time.monotonic()
             experiment.view.note("measuring the base model on held-out items")
-            results = experiment.evaluate(experiment.base, recipe.seed)
-            make_folder(stage.folder(folder))
-            manifest = experiment.manifest("base", results, time.monotonic() - started)
+            with experiment.resources.ledger.of_run(make_folder(stage.folder(folder)) / runs.LEDGER):
+                results = experiment.evaluate(experiment.base, recipe.seed)
+                manifest = experiment.manifest("base", results, time.monotonic() - started)
             write_json(stage.result(folder), manifest)
         case "single":
             experiment.run(runs.single(stage.subject, seed), stage.folder(folder))

@@ -18,9 +18,11 @@ from torch import Tensor
 
 from omnithinker import checkpoint
 from omnithinker.advantages import group_advantages
-from omnithinker.errors import Interrupted
+from omnithinker.checkpoint import TrainerState
+from omnithinker.errors import Interrupted, OmniThinkerError
 from omnithinker.generation.native import generate, sample_seed, sampling_of
 from omnithinker.interrupt import StopFlag
+from omnithinker.judge.base import BudgetSpent
 from omnithinker.logprobs import completion_logprobs
 from omnithinker.losses import LossParts, grpo_loss, importance_weights
 from omnithinker.metrics import StepMetrics, step_metrics
@@ -77,6 +79,7 @@ def train(
 
     Raises:
         Interrupted: the user stopped the run; a checkpoint of the last finished step is on disk.
+        BudgetSpent: a judge's money or time is used up; a checkpoint of the last finished step is on disk.
         RewardError: a reward component failed, or was undefined too often.
     """
     policy, reference, optimizer, state = start_training(recipe, schedule, folder, observer.note)
@@ -89,7 +92,13 @@ def train(
             started = time.perf_counter()
             batch = schedule.batch(state.step, state.schedule)
             batch_prompts = [prompts[item.task][item.index] for item in batch]
-            groups = rollout(policy, batch_prompts, sample_seeds(batch, recipe, seed, state.step), recipe, scorer)
+            try:
+                groups = rollout(policy, batch_prompts, sample_seeds(batch, recipe, seed, state.step), recipe, scorer)
+            except OmniThinkerError as error:
+                _save_unless_saved(folder, state, policy, optimizer, recipe)
+                if isinstance(error, BudgetSpent):
+                    raise BudgetSpent(f"stopped after step {state.step}: {error}") from error
+                raise
             generated = time.perf_counter()
 
             advantages_PG = group_advantages(rewards(groups), scale=recipe.training.scale_advantages)
@@ -106,7 +115,7 @@ def train(
                 state = replace(state, updates=state.updates + 1)
 
             seconds = (generated - started, time.perf_counter() - generated)
-            metrics = step_metrics(state.step + 1, groups, advantages_PG, parts, seconds)
+            metrics = step_metrics(state.step + 1, groups, advantages_PG, parts, seconds, scorer.ledger.metrics())
             after = schedule.after(state.step, state.schedule, metrics.values)
             state = replace(state, step=state.step + 1, schedule=after)
             log.step(metrics.record())
@@ -121,6 +130,15 @@ def train(
             if stop.requested and not last:
                 raise Interrupted(f"stopped after step {state.step}; the same command goes on from there")
     return policy
+
+
+def _save_unless_saved(
+    folder: Path, state: TrainerState, policy: Policy, optimizer: torch.optim.Optimizer, recipe: Recipe
+) -> None:
+    """Checkpoint the last finished step of a run that has to stop."""
+    checkpoints = folder / "checkpoints"
+    if state.step and not (checkpoints / f"step-{state.step}").exists():
+        checkpoint.save_checkpoint(checkpoints, state, policy, optimizer, keep=recipe.training.keep)
 
 
 def sample_seeds(batch: Batch, recipe: Recipe, seed: int, step: int) -> list[list[int]]:

@@ -16,6 +16,7 @@ from omnithinker.data.rows import read_rows
 from omnithinker.errors import BadInput, DataError
 from omnithinker.files import write_text
 from omnithinker.judge.endpoint import Endpoint
+from omnithinker.judge.ledger import Ledger
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.math_text import as_number, normalise
 from omnithinker.rewards.short_answer import normalise_answer, reference_answers
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     """
     recipe = read_recipe(args)
     rows = read_rows(_source(recipe, args.task, args.split))
-    endpoint = Endpoint(_writer(recipe, args.judge, args.output))
+    settings = _writer(recipe, args.judge, args.output)
+    endpoint = Endpoint(settings, Ledger().account(args.judge, settings.model))
 
     async def ask(message: str, trial: int) -> str:
         return (await endpoint.complete([{"role": "user", "content": message}], trial)).text
@@ -57,10 +59,7 @@ def run(args: argparse.Namespace) -> int:
         usage = endpoint.usage
         endpoint.close()
     write_text(args.output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in done))
-    print(
-        f"{args.output}: {len(done)} of {len(rows)} rows; {usage.calls} calls, {usage.cached} from the cache, "
-        f"{usage.prompt_tokens} + {usage.completion_tokens} tokens, cost {usage.cost:.4f}"
-    )
+    print(f"{args.output}: {len(done)} of {len(rows)} rows; {usage.sentence()}")
     for place, reason in failed:
         print(f"left out: {place}: {reason}", file=sys.stderr)
     return 1 if failed else 0

@@ -31,7 +31,9 @@ class JudgeFailed(JudgeError):
 
 
 class BudgetSpent(OmniThinkerError):
-    """The judge's money is used up. Stops the run; replies so far are cached, so that it can go on with more."""
+    """A judge's money or time for one run is used up. Stops the run, which can go on when it is given more."""
+
+    exit_code = 130
 
 
 class Judge(Protocol):

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from omnithinker.judge.base import JudgeFailed, Verdict
-from omnithinker.judge.endpoint import Endpoint, Usage
+from omnithinker.judge.endpoint import Endpoint
+from omnithinker.judge.ledger import Account, Usage
 from omnithinker.judge.prompts import load_template, read_verdict
 from omnithinker.settings.judges import ChatJudgeSettings
 
@@ -19,19 +20,20 @@ class ChatJudge:
 
     Args:
         settings: a recipe's judge of kind ``chat``.
+        account: where calls, tokens and money are counted; by default in an account of its own.
 
     Raises:
         BadInput: key, cache or template cannot be used.
     """
 
-    def __init__(self, settings: ChatJudgeSettings) -> None:
+    def __init__(self, settings: ChatJudgeSettings, account: Account | None = None) -> None:
         self._template = load_template(settings.template)
-        self._endpoint = Endpoint(settings)
+        self._endpoint = Endpoint(settings, account)
         self._max_chars = settings.max_answer_chars
 
     @property
     def usage(self) -> Usage:
-        """Calls, tokens, money and failures so far."""
+        """Calls, tokens, money and failures so far, in this run."""
         return self._endpoint.usage
 
     async def compare(
@@ -42,7 +44,7 @@ class ChatJudge:
         Raises:
             JudgeFailed: no verdict; ``judge_unparseable`` when two replies had none, else the endpoint's cause.
             BadInput: the endpoint does not know the model or refuses the key.
-            BudgetSpent: the budget is used up.
+            BudgetSpent: the money or the time for this run is used up.
         """
         messages = self._template.messages(request, self._cut(answer_a), self._cut(answer_b))
         reply = await self._endpoint.complete(messages, trial)
@@ -51,7 +53,7 @@ class ChatJudge:
             again = await self._endpoint.complete(self._template.ask_again(messages, reply.text), trial)
             verdict = read_verdict(again.text)
         if verdict is None:
-            self.usage.failures["judge_unparseable"] += 1
+            self._endpoint.account.add(failures={"judge_unparseable": 1})
             raise JudgeFailed(
                 "judge_unparseable", f"two replies without a verdict; the first ends {reply.text[-80:]!r}"
             )

@@ -7,14 +7,14 @@ import email.utils
 import os
 import random
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 from omnithinker.errors import BadInput
 from omnithinker.judge.base import BudgetSpent, JudgeFailed
 from omnithinker.judge.cache import Reply, ReplyCache, request_key
-from omnithinker.judge.limits import CircuitBreaker, RateLimit
+from omnithinker.judge.ledger import Account, Ledger, Usage
+from omnithinker.judge.limits import BusyClock, CircuitBreaker, RateLimit
 from omnithinker.judge.prompts import Message
 from omnithinker.settings.judges import ChatJudgeSettings
 
@@ -23,26 +23,6 @@ CHARS_PER_TOKEN = 4
 """Rough guess for the rate limit; corrected by the endpoint's own count."""
 _RETRYABLE = (408, 409, 425, 429)
 _MISCONFIGURED = (401, 403, 404)
-
-
-@dataclass
-class Usage:
-    """What a model was asked and what it cost."""
-
-    calls: int = 0
-    """Requests answered by the endpoint."""
-    cached: int = 0
-    """Requests answered from the cache."""
-    retries: int = 0
-    """Tries after the first."""
-    prompt_tokens: int = 0
-    """Request tokens of ``calls``."""
-    completion_tokens: int = 0
-    """Reply tokens of ``calls``."""
-    cost: float = 0.0
-    """Money, by the prices in the settings."""
-    failures: Counter[str] = field(default_factory=Counter)
-    """Requests without a reply, by cause."""
 
 
 class _Failure(Exception):
@@ -60,14 +40,21 @@ class Endpoint:
 
     Args:
         settings: model, address, limits, prices.
+        account: where calls, tokens and money are counted; by default in an account of its own.
+        clock: seconds, monotonic.
 
     Raises:
         BadInput: the environment variable with the key is not set, or the cache cannot be opened.
     """
 
-    def __init__(self, settings: ChatJudgeSettings) -> None:
+    def __init__(
+        self,
+        settings: ChatJudgeSettings,
+        account: Account | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.settings = settings
-        self.usage = Usage()
+        self.account = account or Ledger().account("default", settings.model)
         self._key = os.environ.get(settings.api_key_env, "")
         if not self._key and settings.base_url is None and "OPENAI_BASE_URL" not in os.environ:
             raise BadInput(
@@ -78,7 +65,13 @@ class Endpoint:
         self._requests = RateLimit(settings.requests_per_minute)
         self._tokens = RateLimit(settings.tokens_per_minute)
         self._breaker = CircuitBreaker(settings.breaker, BREAKER_PAUSE_S)
+        self._busy = BusyClock(clock)
         self._sessions: dict[asyncio.AbstractEventLoop, tuple[Any, asyncio.Semaphore]] = {}
+
+    @property
+    def usage(self) -> Usage:
+        """Calls, tokens, money and failures so far, in this run."""
+        return self.account.usage
 
     async def complete(self, messages: list[Message], trial: int = 0) -> Reply:
         """The model's reply to a conversation.
@@ -91,16 +84,19 @@ class Endpoint:
             JudgeFailed: no reply within retries and deadline; causes ``judge_timeout``, ``judge_rate_limited``,
                 ``judge_down``, ``judge_bad_response``, ``judge_refused``, ``judge_breaker_open``.
             BadInput: the endpoint does not know the model or refuses the key.
-            BudgetSpent: the budget is used up.
+            BudgetSpent: the money or the time for this run is used up.
         """
         body = self._body(messages)
         key = request_key(self.settings.model, self.settings.base_url or "", body, trial)
         if self._cache is not None and (known := self._cache.get(key)) is not None:
-            self.usage.cached += 1
+            self.account.add(cached=1)
             return known
-        reply = await self._complete(body)
+        with self._busy:
+            reply = await self._complete(body)
+        # The reply is kept before it is counted: what a crash may lose is a line of the account.
         if self._cache is not None:
             self._cache.put(key, reply)
+        self._count(reply)
         return reply
 
     def close(self) -> None:
@@ -120,11 +116,14 @@ class Endpoint:
 
     async def _complete(self, body: dict[str, Any]) -> Reply:
         client, slots = self._session()
-        failure = _Failure("judge_timeout", "waited for its turn")
+        failure = _Failure("judge_timeout", "no try has ended")
         try:
-            async with asyncio.timeout(self.settings.deadline_s), slots:
-                self._check_open()
+            # Waiting for a slot is no fault of the endpoint, and does not count.
+            async with slots, asyncio.timeout(self.settings.deadline_s):
+                if not self._breaker.allows():
+                    raise self._failed("judge_breaker_open", f"not called: {self.settings.breaker} failures in a row")
                 for attempt in range(self.settings.retries + 1):
+                    self._check_budget()
                     try:
                         reply = await self._attempt(client, body)
                     except _Failure as error:
@@ -133,21 +132,24 @@ class Endpoint:
                         self._breaker.record(True)
                         return reply
                     if attempt < self.settings.retries:
-                        self.usage.retries += 1
+                        self.account.add(retries=1)
                         await asyncio.sleep(self._pause(attempt, failure.wait_s))
         except TimeoutError:
             failure = _Failure("judge_timeout", f"no reply within {self.settings.deadline_s:g} s; last: {failure}")
         self._breaker.record(False)
         raise self._failed(failure.cause, str(failure))
 
-    def _check_open(self) -> None:
-        if self.settings.budget is not None and self.usage.cost >= self.settings.budget:
-            raise BudgetSpent(
-                f"judge {self.settings.model}: the budget of {self.settings.budget:g} is spent "
-                f"({self.usage.calls} calls); raise 'budget' and run the same command again to go on"
-            )
-        if not self._breaker.allows():
-            raise self._failed("judge_breaker_open", f"not called: {self.settings.breaker} failures in a row")
+    def _check_budget(self) -> None:
+        settings, usage = self.settings, self.usage
+        seconds = usage.seconds + self._busy.seconds
+        if settings.budget is not None and usage.cost >= settings.budget:
+            name, spent = "budget", f"the budget of {settings.budget:g} is spent ({usage.calls:,} calls)"
+        elif settings.run_deadline_s is not None and seconds >= settings.run_deadline_s:
+            name, spent = "run_deadline_s", f"its {settings.run_deadline_s:g} s for one run are over"
+        else:
+            return
+        place = f"judges.{self.account.judge}.{name}"
+        raise BudgetSpent(f"judge {settings.model}: {spent}; raise {place} and run the same command again to go on")
 
     async def _attempt(self, client: Any, body: dict[str, Any]) -> Reply:
         guess = sum(len(message["content"]) for message in body["messages"]) / CHARS_PER_TOKEN
@@ -166,7 +168,6 @@ class Endpoint:
             seconds=round(time.monotonic() - started, 3),
         )
         self._tokens.settle(reply.prompt_tokens + reply.completion_tokens - guess)
-        self._count(reply)
         return reply
 
     async def _request(self, client: Any, body: dict[str, Any]) -> Any:
@@ -216,14 +217,17 @@ class Endpoint:
         return self._sessions[loop]
 
     def _count(self, reply: Reply) -> None:
-        self.usage.calls += 1
-        self.usage.prompt_tokens += reply.prompt_tokens
-        self.usage.completion_tokens += reply.completion_tokens
         price_input, price_output = self.settings.price_input, self.settings.price_output
-        self.usage.cost += (reply.prompt_tokens * price_input + reply.completion_tokens * price_output) / 1e6
+        self.account.add(
+            calls=1,
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            cost=(reply.prompt_tokens * price_input + reply.completion_tokens * price_output) / 1e6,
+            seconds=self._busy.take(),
+        )
 
     def _failed(self, cause: str, message: str) -> JudgeFailed:
-        self.usage.failures[cause] += 1
+        self.account.add(failures={cause: 1}, seconds=self._busy.take())
         return JudgeFailed(cause, f"judge {self.settings.model}: {self._hide(message)}")
 
     def _hide(self, message: str) -> str:

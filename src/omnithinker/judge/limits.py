@@ -76,3 +76,44 @@ class CircuitBreaker:
         self._in_a_row = 0 if success else self._in_a_row + 1
         if self._in_a_row == self._threshold:
             self._closed_until = self._clock() + self._pause
+
+
+class BusyClock:
+    """Measures the time during which at least one thing is under way.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._under_way = 0
+        self._busy_s = 0.0
+        self._then = clock()
+
+    def __enter__(self) -> BusyClock:
+        self._look()
+        self._under_way += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._look()
+        self._under_way -= 1
+
+    def take(self) -> float:
+        """Seconds since this was last called, as far as anything was under way."""
+        self._look()
+        busy_s, self._busy_s = self._busy_s, 0.0
+        return busy_s
+
+    @property
+    def seconds(self) -> float:
+        """What :meth:`take` would give."""
+        self._look()
+        return self._busy_s
+
+    def _look(self) -> None:
+        now = self._clock()
+        if self._under_way:
+            self._busy_s += now - self._then
+        self._then = now

@@ -9,6 +9,7 @@ from typing import Any
 
 from omnithinker.errors import DataError, RecipeError
 from omnithinker.judge.base import Judge
+from omnithinker.judge.ledger import Ledger
 from omnithinker.judge.rubric import RubricJudge
 from omnithinker.recipe import Recipe, RewardSettings
 from omnithinker.rewards.base import Component, Reward
@@ -36,6 +37,8 @@ class Resources:
     """What rewards share and someone must close: sandbox, verifier processes, judges. Opened when first needed."""
 
     recipe: Recipe
+    ledger: Ledger = field(default_factory=Ledger)
+    """What the judges did and what it cost."""
     _open: dict[str, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -84,7 +87,7 @@ class Resources:
             return RubricJudge()
         from omnithinker.judge.chat import ChatJudge
 
-        return ChatJudge(settings)
+        return ChatJudge(settings, self.ledger.account(name, settings.model))
 
 
 def build_components(task: str, rewards: Mapping[str, RewardSettings], resources: Resources) -> tuple[Component, ...]:

@@ -38,7 +38,10 @@ class ChatJudgeSettings(Settings):
     timeout_s: Annotated[float, OPERATIONAL] = Field(60.0, gt=0)
     """Deadline of one request, seconds."""
     deadline_s: Annotated[float, OPERATIONAL] = Field(600.0, gt=0)
-    """Deadline of one judgment with all its waiting and tries, seconds."""
+    """Deadline of one judgment with all its tries and the pauses between them, seconds. Waiting for one of the
+    ``concurrency`` places does not count."""
+    run_deadline_s: Annotated[float | None, OPERATIONAL] = Field(None, gt=0)
+    """Seconds of one run in which replies may be waited for, all together; then it stops and can be continued."""
     retries: Annotated[int, OPERATIONAL] = Field(4, ge=0)
     """Further tries after 408, 409, 429, 5xx, a lost connection or a timeout."""
     breaker: Annotated[int, OPERATIONAL] = Field(20, ge=1)

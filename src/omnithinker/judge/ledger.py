@@ -1,0 +1,144 @@
+"""What judges did in a run and what it cost, kept in a file so that it counts across interruptions."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+from omnithinker.files import read_json_lines, write_text
+
+
+@dataclass
+class Usage:
+    """What a model was asked and what it cost."""
+
+    calls: int = 0
+    """Requests answered by the endpoint."""
+    cached: int = 0
+    """Requests answered from the cache."""
+    retries: int = 0
+    """Tries after the first."""
+    prompt_tokens: int = 0
+    """Request tokens of ``calls``."""
+    completion_tokens: int = 0
+    """Reply tokens of ``calls``."""
+    cost: float = 0.0
+    """Money, by the prices in the settings."""
+    seconds: float = 0.0
+    """Time during which at least one request was waiting for its reply."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """Requests without a reply, and replies without a verdict, by cause."""
+
+    def add(self, change: dict[str, Any]) -> None:
+        """Add numbers by field name, and failures by cause."""
+        for name, amount in change.items():
+            if name == "failures":
+                self.failures.update(amount)
+            else:
+                setattr(self, name, getattr(self, name) + amount)
+
+    def sentence(self) -> str:
+        """For people: ``12 calls, 3 from the cache, 4,100 tokens, cost 0.02; failed: judge_down 2``."""
+        words = [f"{self.calls:,} calls"]
+        if self.cached:
+            words.append(f"{self.cached:,} from the cache")
+        words.append(f"{self.prompt_tokens + self.completion_tokens:,} tokens")
+        if self.cost:
+            words.append(f"cost {self.cost:.4g}")
+        failed = ", ".join(f"{cause} {count}" for cause, count in sorted(self.failures.items()))
+        return ", ".join(words) + (f"; failed: {failed}" if failed else "")
+
+
+class Ledger:
+    """The accounts of all judges, of one run at a time. May be used from several threads."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+        self._usages: dict[str, Usage] = {}
+        self._stream: TextIO | None = None
+        self._lock = threading.Lock()
+
+    def account(self, judge: str, model: str) -> Account:
+        """The account of a judge, under its name in the recipe."""
+        return self._accounts.setdefault(judge, Account(self, judge, model))
+
+    @contextmanager
+    def of_run(self, file: Path) -> Iterator[None]:
+        """Count for one run, from what it used before it was interrupted; every change goes to ``file`` at once."""
+        usages: dict[str, Usage] = {}
+        for line in read_json_lines(file):
+            usages.setdefault(line.pop("judge"), Usage()).add(line)
+        # One line per judge: the file stays small, and a line that a crash has cut is gone.
+        write_text(file, "".join(_line(judge, _changes(usage)) for judge, usage in usages.items()))
+        with file.open("a", encoding="utf-8") as stream:
+            with self._lock:
+                self._usages, self._stream = usages, stream
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._usages, self._stream = {}, None
+
+    def usage(self, judge: str) -> Usage:
+        """What a judge has done so far in this run."""
+        return self._usages.get(judge) or Usage()
+
+    def add(self, judge: str, change: dict[str, Any]) -> None:
+        """Add to an account."""
+        with self._lock:
+            self._usages.setdefault(judge, Usage()).add(change)
+            if self._stream is not None:
+                self._stream.write(_line(judge, change))
+                self._stream.flush()
+
+    def metrics(self) -> dict[str, float | None]:
+        """Everything so far, by names such as ``judge/default/calls`` and ``judge/default/failures/judge_down``."""
+        found: dict[str, float | None] = {}
+        for judge in self._accounts:
+            usage = self.usage(judge)
+            numbers = {name: value for name, value in vars(usage).items() if name != "failures"}
+            numbers |= {f"failures/{cause}": count for cause, count in sorted(usage.failures.items())}
+            found |= {f"judge/{judge}/{name}": value for name, value in numbers.items()}
+        return found
+
+    def record(self) -> dict[str, dict[str, Any]]:
+        """Everything so far, by judge, with the model's name."""
+        return {
+            judge: {"model": account.model} | vars(account.usage) | {"failures": dict(account.usage.failures)}
+            for judge, account in self._accounts.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One judge's part of a ledger."""
+
+    ledger: Ledger
+    """Where it is kept."""
+    judge: str
+    """Name in the recipe."""
+    model: str
+    """Name sent to the endpoint."""
+
+    @property
+    def usage(self) -> Usage:
+        """What it has done so far in this run."""
+        return self.ledger.usage(self.judge)
+
+    def add(self, **change: Any) -> None:
+        """Add numbers by field name of :class:`Usage`, and ``failures`` by cause."""
+        self.ledger.add(self.judge, change)
+
+
+def _changes(usage: Usage) -> dict[str, Any]:
+    return {each.name: value for each in fields(usage) if (value := getattr(usage, each.name))}
+
+
+def _line(judge: str, change: dict[str, Any]) -> str:
+    return json.dumps({"judge": judge, **change}) + "\n"

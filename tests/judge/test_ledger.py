@@ -1,0 +1,86 @@
+"""Accounts of judges: they add up, survive a crash, and belong to one run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from omnithinker.judge.ledger import Ledger, Usage
+from omnithinker.judge.limits import BusyClock
+
+from .test_limits import Clock
+
+CALL = {"calls": 1, "prompt_tokens": 100, "completion_tokens": 10, "cost": 0.25, "seconds": 2.0}
+
+
+def test_changes_add_up_by_judge() -> None:
+    ledger = Ledger()
+    one, two = ledger.account("one", "m"), ledger.account("two", "n")
+    for _ in range(3):
+        one.add(**CALL)
+    two.add(cached=1)
+    two.add(failures={"judge_down": 1})
+    two.add(failures={"judge_down": 1, "judge_timeout": 1}, seconds=1.5)
+    assert one.usage == Usage(calls=3, prompt_tokens=300, completion_tokens=30, cost=0.75, seconds=6.0)
+    metrics = ledger.metrics()
+    assert (metrics["judge/one/calls"], metrics["judge/one/cost"], metrics["judge/one/retries"]) == (3, 0.75, 0)
+    assert (metrics["judge/two/failures/judge_down"], metrics["judge/two/seconds"]) == (2, 1.5)
+    assert ledger.record()["two"]["model"] == "n"
+    assert json.loads(json.dumps(ledger.record()))["two"]["failures"] == {"judge_down": 2, "judge_timeout": 1}
+
+
+def test_a_run_goes_on_from_what_it_had_used(tmp_path: Path) -> None:
+    file = tmp_path / "judges.jsonl"
+    first = Ledger()
+    with first.of_run(file):
+        first.account("one", "m").add(**CALL)
+        first.account("one", "m").add(failures={"judge_down": 1})
+        # On disk at once: nothing depends on how the run ends.
+        assert len(file.read_text().splitlines()) == 2
+        with file.open("a") as stream:
+            stream.write('{"judge": "one", "cal')  # a crash in the middle of a line
+    second = Ledger()
+    account = second.account("one", "m")
+    with second.of_run(file):
+        account.add(**CALL)
+        assert (account.usage.calls, account.usage.cost, account.usage.failures["judge_down"]) == (2, 0.5, 1)
+    third = Ledger()
+    with third.of_run(file):
+        assert third.usage("one") == Usage(2, 0, 0, 200, 20, 0.5, 4.0, third.usage("one").failures)
+        assert len(file.read_text().splitlines()) == 1
+
+
+def test_every_run_has_an_account_of_its_own(tmp_path: Path) -> None:
+    ledger = Ledger()
+    account = ledger.account("one", "m")
+    with ledger.of_run(tmp_path / "a.jsonl"):
+        account.add(**CALL)
+    assert account.usage == Usage()
+    with ledger.of_run(tmp_path / "b.jsonl"):
+        assert account.usage == Usage()
+        account.add(cached=5)
+    with ledger.of_run(tmp_path / "a.jsonl"):
+        assert (account.usage.calls, account.usage.cached) == (1, 0)
+
+
+def test_sentence() -> None:
+    usage = Usage(calls=1200, cached=3, prompt_tokens=4000, completion_tokens=100, cost=0.5)
+    assert usage.sentence() == "1,200 calls, 3 from the cache, 4,100 tokens, cost 0.5"
+    usage.failures["judge_down"] += 2
+    assert usage.sentence().endswith("cost 0.5; failed: judge_down 2")
+    assert Usage().sentence() == "0 calls, 0 tokens"
+
+
+def test_busy_time_counts_overlaps_once() -> None:
+    clock = Clock()
+    busy = BusyClock(clock)
+    clock.now += 5
+    with busy:
+        clock.now += 1
+        with busy:
+            clock.now += 2
+        assert busy.seconds == pytest.approx(3.0)
+        clock.now += 1
+    clock.now += 7
+    assert busy.take() == pytest.approx(4.0)
+    assert busy.take() == 0.0

@@ -1,0 +1,180 @@
+"""Training with a judge behind an endpoint: budgets, what it cost, deadlines, lengths."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from omnithinker.cli import main
+from omnithinker.files import read_json, read_json_lines
+from tests.judge.fake_endpoint import FakeEndpoint, Reply
+
+RECIPE = """
+[model]
+path = "{model}"
+device = "cpu"
+threads = 1
+[sampling]
+completions = 3
+max_new_tokens = 5
+[training]
+learning_rate = 3e-3
+prompts_per_step = 3
+checkpoint_every = 100
+epochs = 2
+[evaluation]
+items = 4
+[judges.default]
+kind = "chat"
+model = "m"
+base_url = "{url}"
+cache = "{cache}"
+price_input = 1.0
+concurrency = 4
+[tasks.writing]
+train = "rows.jsonl"
+test = "rows.jsonl"
+rewards.pairwise_judge = 1.0
+"""
+STEPS, JUDGED = 4, 4 * 3 * 3 + 2 * 4
+"""Training steps; judgments of a whole run, those of the evaluation included."""
+
+
+def verdict(body: dict) -> Reply:
+    """A verdict that depends on the request alone; every call costs 1."""
+    digest = hashlib.sha256(json.dumps(body["messages"]).encode()).digest()
+    return Reply(f"[[{'ABC'[digest[0] % 3]}]]", tokens=(1_000_000, 0))
+
+
+@pytest.fixture
+def server() -> Iterator[FakeEndpoint]:
+    with FakeEndpoint() as server:
+        server.answer = verdict
+        yield server
+
+
+@pytest.fixture
+def train(tmp_path: Path, model_folder: Path, server: FakeEndpoint):
+    """A function that trains into a folder, with settings changed, and returns the exit code."""
+    rows = [{"prompt": f"Write {i}.", "reference": "A reference of some length."} for i in range(6)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def run(name: str, *changes: str) -> int:
+        path = tmp_path / "recipe.toml"
+        path.write_text(RECIPE.format(model=model_folder, url=server.url, cache=f"{name}.sqlite"))
+        options = [word for change in changes for word in ("--set", change)]
+        return main(["train", str(path), "--task", "writing", "--output", str(tmp_path / name), *options])
+
+    return run
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    tensors = load_file(folder / f"checkpoints/step-{STEPS}/model.safetensors")
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def test_a_spent_budget_stops_after_a_step_and_more_money_goes_on_without_a_repeated_call(
+    train, tmp_path, server, capsys
+):
+    assert train("whole") == 0
+    # An item that is answered alike with and without chance is judged once.
+    asked = len(server.requests)
+    assert 4 * 9 < asked <= JUDGED
+    server.requests.clear()
+
+    assert train("parts", "judges.default.budget=20") == 130
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("omnithinker train: stopped after step 2: judge m: the budget of 20 is spent")
+    assert said.endswith("raise judges.default.budget and run the same command again to go on")
+    assert "\n" not in said
+    # Two steps of 9 calls are kept; of the third, what was under way when the money ran out.
+    assert [path.name for path in (tmp_path / "parts/checkpoints").iterdir()] == ["step-2"]
+    paid = len(server.requests)
+    assert 20 <= paid < 20 + 4
+
+    assert train("parts", "judges.default.budget=20") == 130  # what is spent stays spent
+    assert len(server.requests) == paid
+    assert train("parts", "judges.default.budget=100") == 0
+    assert len(server.requests) == asked
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+
+    usage = read_json(tmp_path / "parts/result.json")["judges"]["default"]
+    assert (usage["model"], usage["calls"], usage["cost"]) == ("m", asked, asked)
+    # Both restarts met the calls of the third step again.
+    assert usage["cached"] == JUDGED - asked + 2 * (paid - 18)
+    last = read_json_lines(tmp_path / "parts/metrics.jsonl")[-1]
+    assert (last["step"], last["judge/default/cost"]) == (STEPS, 4 * 9)
+
+
+def test_what_judges_did_is_logged_step_by_step(train, tmp_path, server):
+    def undecided_about_the_first(body: dict) -> Reply:
+        asked = [request["messages"][1]["content"] for request in server.requests]
+        return Reply("No verdict.", tokens=(5, 2)) if asked[-1] == asked[0] else Reply(tokens=(5, 2))
+
+    server.answer = undecided_about_the_first
+    assert train("run", "training.max_undefined=1") == 0
+    records = read_json_lines(tmp_path / "run/metrics.jsonl")
+    failed = [record["judge/default/failures/judge_unparseable"] for record in records]
+    assert failed[0] >= 1
+    # A judgment that fails takes two calls.
+    calls = [record["judge/default/calls"] for record in records]
+    assert calls == [9 * (step + 1) + count for step, count in enumerate(failed)]
+    assert [record["judge/default/prompt_tokens"] for record in records] == [5 * count for count in calls]
+    assert [record["judge/default/completion_tokens"] for record in records] == [2 * count for count in calls]
+    undefined = sum(record.get("task/writing/undefined/pairwise_judge/judge_unparseable", 0) for record in records)
+    assert undefined == failed[-1]
+
+
+def test_a_judge_has_so_much_time_for_a_run(train, tmp_path, server, capsys):
+    assert train("run", "judges.default.run_deadline_s=1e-9", "judges.default.concurrency=1") == 130
+    assert "stopped after step 0: judge m: its 1e-09 s for one run are over" in capsys.readouterr().err
+    assert train("run", "judges.default.run_deadline_s=3600") == 0
+    assert 0 < read_json(tmp_path / "run/result.json")["judges"]["default"]["seconds"] < 3600
+
+
+def test_a_judge_that_is_down_stops_the_run_by_name_and_keeps_the_steps(train, tmp_path, server, capsys):
+    assert train("run", "judges.default.retries=0", "judges.default.timeout_s=5") == 0
+    server.answer = lambda body: Reply("no", status=500)
+    limits = ("judges.default.retries=0", "training.max_undefined=0.01")
+    assert train("down", *limits) == 1
+    said = capsys.readouterr().err
+    assert "reward 'pairwise_judge' of task 'writing' was undefined for 9 completions in 1 steps (judge_down 9)" in said
+
+
+def test_an_error_of_a_reward_keeps_the_last_finished_step(train, tmp_path, server, capsys):
+    def wrong_key_later(body: dict) -> Reply:
+        return verdict(body) if len(server.requests) <= 9 else Reply("no such key", status=401)
+
+    server.answer = wrong_key_later
+    assert train("run") == 2
+    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-1"]
+    assert "check model, base_url and the key in OPENAI_API_KEY" in capsys.readouterr().err
+
+
+REWARD = """
+import threading
+
+asked = []
+
+def hangs(completions, **columns):
+    asked.append(1)
+    if len(asked) > 3:
+        threading.Event().wait()
+    return [float(len(text) % 2) for text in completions]
+"""
+
+
+def test_rewards_that_hang_are_counted_and_stop_the_run(train, tmp_path, monkeypatch, capsys):
+    (tmp_path / "hanging_reward.py").write_text(REWARD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    mine = 'tasks.writing.rewards={mine={kind="python:hanging_reward:hangs", deadline_s=0.5}}'
+    assert train("run", mine, "training.max_undefined=0.01") == 1
+    assert "reward 'mine' of task 'writing' was undefined for 9 completions in 2 steps (deadline 9)" in (
+        capsys.readouterr().err
+    )
+    assert [record["task/writing/undefined"] for record in read_json_lines(tmp_path / "run/metrics.jsonl")] == [0, 9]
