@@ -37,7 +37,7 @@ def test_rows_are_well_formed(domain, split):
     rows = generate_rows(domain, split, ROWS)
     fields = {
         "math": {"answer"},
-        "code": {"tests"},
+        "code": {"tests", "solution"},
         "qa": {"answer", "options"},
         "writing": {"reference", "rubric"},
     }[domain]

@@ -32,8 +32,8 @@ MAX_REPEATS = 200
 def generate_rows(domain: str, split: str, n: int, seed: int = 0) -> list[dict[str, Any]]:
     """Data rows of a domain; kinds of items take turns, prompts are distinct.
 
-    Fields: ``prompt``, ``kind``, and by domain ``answer`` (math), ``tests`` (code), ``answer`` and ``options``
-    (qa), ``reference`` and ``rubric`` (writing). A larger ``n`` extends the rows of a smaller one.
+    Fields: ``prompt``, ``kind``, and by domain ``answer`` (math), ``tests`` and ``solution`` (code), ``answer`` and
+    ``options`` (qa), ``reference`` and ``rubric`` (writing). A larger ``n`` extends the rows of a smaller one.
 
     Args:
         domain: one of :data:`DOMAINS`.

@@ -27,8 +27,8 @@ def _item(
     """Put an item together from (working, returned expression) of both ways and a solution for the outputs."""
     name = header.partition("(")[0]
     tests = {"fn_name": name, "inputs": [[value] for value in inputs], "outputs": [solve(v) for v in inputs]}
-    row = {"prompt": f"write {header}: {task}.", "tests": tests, "kind": kind}
     works = [Work(think, f"def {header}: return {body}") for think, body in (right, wrong)]
+    row = {"prompt": f"write {header}: {task}.", "tests": tests, "solution": works[0].answer, "kind": kind}
     return Item(row, works[0], works[1])
 
 

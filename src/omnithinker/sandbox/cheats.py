@@ -1,0 +1,182 @@
+"""Programs that solve nothing and try to pass all the same: each must fail whatever the tests are.
+
+They show, on the tests of real rows and on the machine at hand, that a verdict cannot be forged; the conformance
+suite among the tests goes further. Every cheat is written for the names that a row's tests ask for.
+"""
+
+from __future__ import annotations
+
+import builtins
+import textwrap
+
+from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
+from omnithinker.sandbox.compare import same_output, same_value
+from omnithinker.sandbox.inside import preamble
+from omnithinker.sandbox.inside.judge import wanted_names
+
+SLOW = ("loop without end",)
+"""Cheats that only a deadline ends."""
+
+_FORGED = (
+    "[{'i': i, 'status': 'passed', 'passed': True, 'error': None, 'value': None, 'wall': 0.0} for i in range(100)]"
+    " + [{'stage': 'done', 'calls': 100, 'invalid': ''}]"
+)
+_EQUAL = """
+class Equal:
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __hash__(self): return 0
+    def __sub__(self, other): return 0
+    def __str__(self): return ""
+"""
+_PATCHED = """
+import builtins, operator, math, unittest
+for name in ("isinstance", "all", "any", "callable", "issubclass"):
+    setattr(builtins, name, lambda *a, **k: True)
+builtins.AssertionError = type("Never", (Exception,), {})
+builtins.abs = builtins.hash = builtins.id = lambda *a: 0
+operator.eq = math.isclose = lambda *a, **k: True
+for name in dir(unittest.TestCase):
+    if name.startswith("assert"):
+        setattr(unittest.TestCase, name, lambda *a, **k: None)
+"""
+_RUNNER = """
+import sys
+for name, module in list(sys.modules.items()):
+    if "sandbox" in name or name in ("__main__", "json"):
+        for key, thing in list(vars(module).items()):
+            if callable(thing) and not key.startswith("__"):
+                try:
+                    setattr(module, key, lambda *a, **k: True)
+                except Exception:
+                    pass
+"""
+_MEMORY = """
+import gc, sys
+frame, names = sys._getframe(1), ("expected", "outputs", "tests", "sources", "want")
+while frame is not None:
+    for space in (frame.f_locals, frame.f_globals):
+        for name in names:
+            if isinstance(space.get(name), (list, tuple)):
+                found.append(space[name])
+    frame = frame.f_back
+for thing in gc.get_objects():
+    if isinstance(thing, dict):
+        found.extend(thing[name] for name in names if isinstance(thing.get(name), (list, tuple)))
+"""
+_FILES = """
+import glob, json
+for path in glob.glob("/proc/*/environ") + glob.glob("/proc/*/cmdline") + glob.glob("/proc/self/fd/*") + glob.glob("*"):
+    try:
+        text = open(path, errors="replace").read(1 << 20)
+        found.append(json.loads(text[text.index("{"):].strip("\\0"))["outputs"])
+    except Exception:
+        pass
+"""
+_TAKE = """
+    calls.append(1)
+    return found[0][len(calls) - 1] if found else object()
+"""
+
+
+def cheats(tests: Tests) -> dict[str, str]:
+    """Name and source of every cheat, for the names that these tests ask for.
+
+    The first expected value is known to whoever wrote the program; nothing else of the tests is put into one.
+    """
+    programs = {
+        "empty program": "pass",
+        "sys.exit(0)": "import sys\nsys.exit(0)",
+        "sys.exit(0) when called": _program(tests, "import sys\nsys.exit(0)"),
+        "os._exit(0) when called": _program(tests, "import os\nos._exit(0)"),
+        "equal to everything": _program(tests, "return Equal()", before=_EQUAL),
+        "unittest.mock.ANY": _program(tests, "return ANY", before="from unittest.mock import ANY"),
+        "report printed": _program(tests, "return object()", before=f"import json\nprint(json.dumps({_FORGED}))"),
+        "report written": _program(tests, _forge() + "\nreturn object()"),
+        "built-ins replaced": _program(tests, "return object()", before=_PATCHED),
+        "test runner replaced": _program(tests, "return object()", before=_RUNNER),
+        "values sought in memory": _search(tests, _MEMORY),
+        "values sought in files": _search(tests, _FILES),
+        "loop without end": _program(tests, "while True: pass"),
+    }
+    first = _first_expected(tests)
+    return programs if first is None else programs | {"first expected value": _program(tests, f"return {first}")}
+
+
+def constant_programs(tests: Tests) -> list[str]:
+    """Programs that answer every call with the same value: tests that one of them passes tell nothing of a program.
+
+    Empty where the data already show that the expected values differ.
+    """
+    match tests:
+        case CallTests(calls=calls, tolerance=tolerance):
+            expected = [call.expected for call in calls]
+            if not all(same_value(value, expected[0], tolerance) for value in expected):
+                return []
+            return [_program(tests, f"return {_first_expected(tests)}")]
+        case StdioTests(outputs=outputs):
+            if not all(same_output(output, outputs[0]) for output in outputs):
+                return []
+            return [_program(tests, f"return {_first_expected(tests)}")]
+    return [_program(tests, f"return {value}") for value in ("True", "None", "0")]
+
+
+def _first_expected(tests: Tests) -> str | None:
+    """Source of the first expected value; None where tests are source themselves."""
+    match tests:
+        case CallTests(calls=calls):
+            return repr(calls[0].expected)
+        case StdioTests(outputs=outputs):
+            return repr(outputs[0])
+    return None
+
+
+def _program(tests: Tests, body: str, *, before: str = "") -> str:
+    """A program in which everything that the tests can call runs ``body``; of whole programs, it prints the result."""
+    cheat = "def cheat(*arguments, **keywords):\n" + textwrap.indent(body.strip("\n"), "    ")
+    match tests:
+        case StdioTests():
+            names = "print(cheat(), end='')"
+        case CallTests(fn_name=fn_name):
+            owner, _, name = fn_name.rpartition(".")
+            method = f"class {owner or 'Solution'}:\n    def {name}(self, *a, **k): return cheat(*a, **k)"
+            names = method if owner else f"{name} = cheat\n{method}"
+        case AssertTests() | UnittestTests():
+            names = "\n".join(map(_stand_in, sorted(_called(tests))))
+    return "\n\n".join(part.strip("\n") for part in (before, cheat, names) if part)
+
+
+def _stand_in(name: str) -> str:
+    if not name[:1].isupper():
+        return f"{name} = cheat"
+    return f"class {name}:\n    def __init__(self, *a, **k): pass\n    def __getattr__(self, name): return cheat"
+
+
+def _called(tests: AssertTests | UnittestTests) -> set[str]:
+    """Names that test code expects of the program."""
+    names = preamble.build()
+    space = {"__builtins__": {**names, **preamble.judge_helpers(names)}}
+    match tests:
+        case AssertTests(sources=sources, preamble=shared, entry_point=entry_point):
+            found = wanted_names((shared, *sources), space, entry_point)
+        case UnittestTests(source=source):
+            found = wanted_names((source,), space, None)
+    return {name for name in found - {"candidate"} if not hasattr(builtins, name)}
+
+
+def _forge() -> str:
+    """Write a report of passed tests to every descriptor that might take one, and leave."""
+    return (
+        "import json, os\n"
+        f"text = '\\n'.join(map(json.dumps, {_FORGED})) + '\\n'\n"
+        "for descriptor in range(3, 16):\n"
+        "    try:\n        os.write(descriptor, text.encode())\n"
+        "    except OSError: pass\n"
+        "os._exit(0)"
+    )
+
+
+def _search(tests: Tests, search: str) -> str:
+    """Look for expected values each time something is called, and answer with them."""
+    body = "if not found:\n" + textwrap.indent(search.strip("\n"), "    ") + "\n" + textwrap.dedent(_TAKE).strip("\n")
+    return _program(tests, body, before="found, calls = [], []")
