@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "types"},
     {"settings"},
     {"files", "recipe", "advantages", "losses", "interrupt", "schedule", "watch"},
-    {"adaptive", "recipe_file", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
+    {"adaptive", "memory", "recipe_file", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
     {"rewards", "view"},
     {"data"},
     {"tasks", "scoring", "policy", "shared_prompt"},
@@ -25,6 +25,7 @@ LAYERS = [
     {"evaluate", "train", "baselines"},
     {"experiment"},
     {"study"},
+    {"checks"},
     {"cli"},
     {"__main__"},
 ]

@@ -64,14 +64,19 @@ class RunPlan:
 class Experiment:
     """A recipe with everything that its runs share. Close it, or use it in a ``with`` block.
 
+    Args:
+        recipe: all settings.
+        view: told what goes on.
+        base: the base model, if it is at hand; else it is loaded.
+
     Raises:
         BadInput: a file, row, model or confinement layer that the recipe needs is not there.
     """
 
-    def __init__(self, recipe: Recipe, view: View) -> None:
+    def __init__(self, recipe: Recipe, view: View, base: Policy | None = None) -> None:
         self.recipe = recipe
         self.view = view
-        self.base = load_policy(recipe.model)
+        self.base = base or load_policy(recipe.model)
         self.resources = Resources(recipe)
         try:
             self.tasks = load_tasks(recipe, self.resources)

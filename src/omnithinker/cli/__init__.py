@@ -18,6 +18,7 @@ COMMANDS = {
     "study": "the whole experiment: base, single-task runs, transfer, plan, curriculum, baselines, report",
     "train": "one training run",
     "evaluate": "accuracy and entropy of a model on the recipe's tasks",
+    "check": "before paying: model, data, rewards on gold and wrong answers, sandbox, judge, memory, tokens",
     "plan": "from a table of accuracies: the best task order, predictions, confidence (needs no torch)",
     "score": "reward breakdown of completions read as JSON lines",
     "data": "prepare rows: distractors adds plausible wrong options to questions",

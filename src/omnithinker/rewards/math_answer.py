@@ -187,11 +187,14 @@ class MathAnswer:
 
 def gold_text(row: Mapping[str, Any]) -> str:
     """The row's gold answer, normalised; a worked solution is reduced to its ``<answer>``, box or ``####`` part."""
+    return answer_text(gold_body(row))
+
+
+def gold_body(row: Mapping[str, Any]) -> str:
+    """The row's gold answer as a completion would write it between its ``<answer>`` tags."""
     raw = str(row["answer"])
     body = last_answer(raw)
-    if body is None:
-        body = raw.rpartition("####")[2]
-    return answer_text(body)
+    return raw.rpartition("####")[2] if body is None else body
 
 
 def answer_text(body: str) -> str:

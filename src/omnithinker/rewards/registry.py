@@ -96,16 +96,23 @@ def build_components(task: str, rewards: Mapping[str, RewardSettings], resources
     Raises:
         RecipeError: a kind is unknown, or no component is primary.
     """
-    components = []
-    for name, settings in rewards.items():
-        kind = settings.kind or name
-        primary = kind not in AUXILIARY if settings.primary is None else settings.primary
-        reward = _build(f"tasks.{task}.rewards.{name}", kind, settings, resources)
-        deadline = settings.deadline_s or (OWN_FUNCTION_S if kind.startswith("python:") else BUILT_IN_S)
-        components.append(Component(name, reward, settings.weight, primary, deadline))
+    components = tuple(build_component(task, name, settings, resources) for name, settings in rewards.items())
     if not any(component.primary for component in components):
         raise RecipeError(f"tasks.{task}.rewards: none decides correctness; add one, or set primary = true on one")
-    return tuple(components)
+    return components
+
+
+def build_component(task: str, name: str, settings: RewardSettings, resources: Resources) -> Component:
+    """One reward component of a task.
+
+    Raises:
+        RecipeError: its kind is unknown.
+    """
+    kind = settings.kind or name
+    primary = kind not in AUXILIARY if settings.primary is None else settings.primary
+    reward = _build(f"tasks.{task}.rewards.{name}", kind, settings, resources)
+    deadline = settings.deadline_s or (OWN_FUNCTION_S if kind.startswith("python:") else BUILT_IN_S)
+    return Component(name, reward, settings.weight, primary, deadline)
 
 
 def _build(place: str, kind: str, settings: RewardSettings, resources: Resources) -> Reward:

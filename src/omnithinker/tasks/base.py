@@ -53,18 +53,23 @@ def _load(name: str, settings: TaskSettings, recipe: Recipe, resources: Resource
     components = build_components(name, settings.rewards, resources)
     splits = {}
     for split in ("train", "test"):
-        limit = settings.train_items if split == "train" else recipe.evaluation.items
-        source = settings.data or str(getattr(settings, split))
-        placed_rows = _rows(name, source, split, limit, recipe.seed)
-        for place, row in placed_rows:
+        rows = read_split(name, split, recipe)
+        for place, row in rows:
             fill(settings.prompt, row, place)
             check_row(settings.rewards, row, place)
-        splits[split] = [row for _, row in placed_rows]
+        splits[split] = [row for _, row in rows]
     return Task(name, splits["train"], splits["test"], settings.prompt, settings.system, components, settings.beta)
 
 
-def _rows(name: str, source: str, split: str, limit: int | None, seed: int) -> list[tuple[str, Row]]:
-    """Rows with the place each comes from."""
+def read_split(name: str, split: str, recipe: Recipe) -> list[tuple[str, Row]]:
+    """Rows of a task's ``train`` or ``test`` split, as many as the recipe uses, with the place each comes from.
+
+    Raises:
+        DataError: a file is missing or damaged, or there is no such built-in data.
+    """
+    settings, seed = recipe.tasks[name], recipe.seed
+    limit = settings.train_items if split == "train" else recipe.evaluation.items
+    source = settings.data or str(getattr(settings, split))
     if source.startswith("lab:"):
         # Held-out items are the same for every seed, so that accuracies of different runs can be paired.
         count = limit or LAB_TRAIN_ITEMS

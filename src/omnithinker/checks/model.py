@@ -1,0 +1,92 @@
+"""The base model: is it there, how large is it, does it know how to chat. Its weights are not loaded."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from omnithinker.checks.report import Section
+from omnithinker.lab import MODEL_PATH as LAB_MODEL
+from omnithinker.policy import Policy
+from omnithinker.recipe import ModelSettings
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+"""A model has one of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A model without weights."""
+
+    policy: Policy
+    """Tokenizer, and a model whose weights take no memory and hold no values."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights; tied ones count once."""
+        return sum(weight.numel() for weight in self.policy.model.parameters())
+
+    @property
+    def config(self) -> Any:
+        """The text part of the transformers configuration."""
+        return self.policy.model.config.get_text_config()
+
+
+def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
+    """Look at the recipe's base model.
+
+    Returns:
+        The section, and the model's outline, or None if it has none that transformers can load.
+    """
+    import transformers
+
+    source = str(LAB_MODEL) if settings.path == "lab" else settings.path
+    trust = settings.trust_remote_code
+    data: dict[str, Any] = {"path": settings.path}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=trust)
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what initialisation has to say of weights that have no values
+            model: Any = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
+    except (OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Section("model", data, (f"model {settings.path!r} cannot be loaded: {reason}",)), None
+    outline = Outline(Policy(model, tokenizer))
+    data |= {
+        "architecture": type(model).__name__,
+        "parameters": outline.parameters,
+        "vocabulary": outline.config.vocab_size,
+        "chat_template": tokenizer.chat_template is not None,
+    }
+    return Section("model", data, tuple(_problems(settings, source, tokenizer))), outline
+
+
+def _problems(settings: ModelSettings, source: str, tokenizer: Any) -> list[str]:
+    problems = []
+    if not _has_weights(source):
+        problems.append(f"model {settings.path!r}: found no weights in safetensors format ({' or '.join(WEIGHTS)})")
+    if tokenizer.chat_template is None:
+        problems.append(f"model {settings.path!r} has no chat template; choose an instruction-tuned model or add one")
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        problems.append("model.device is 'cuda' but PyTorch sees no GPU; use 'auto' or 'cpu'")
+    return problems
+
+
+def _has_weights(source: str) -> bool:
+    """Whether the weights are in a folder, in the local cache, or on the hub; they are not fetched."""
+    if Path(source).is_dir():
+        return any((Path(source) / name).is_file() for name in WEIGHTS)
+    import httpx
+    from huggingface_hub import file_exists, try_to_load_from_cache
+
+    if any(isinstance(try_to_load_from_cache(source, name), str) for name in WEIGHTS):
+        return True
+    try:
+        return any(file_exists(source, name) for name in WEIGHTS)
+    except (OSError, httpx.HTTPError):
+        return False  # the hub cannot be reached

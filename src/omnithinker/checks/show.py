@@ -1,0 +1,183 @@
+"""A check for people: one short table per section, then what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from omnithinker.checks.report import Report, Section
+from omnithinker.memory import readable
+
+
+def show(report: Report, console: Console, *, listed: int | None) -> None:
+    """Print a check.
+
+    Args:
+        report: what was found.
+        console: where to.
+        listed: most failing rows per component; None for all.
+    """
+    for section in report.sections:
+        body = _BODIES.get(section.name, _no_body)(section.data, listed)
+        if not (body or _summary(section.name, section.data) or section.problems or section.notes):
+            continue
+        console.print(_title(section), soft_wrap=True)
+        for part in body:
+            console.print(
+                part if isinstance(part, Text) else Padding(part, (0, 0, 0, 2)), soft_wrap=isinstance(part, Text)
+            )
+        for note in section.notes:
+            console.print(Text(f"  note: {note}", style="yellow"), soft_wrap=True)
+        for problem in section.problems:
+            console.print(Text(f"  ✗ {problem}", style="red"), soft_wrap=True)
+        console.print()
+    count = len(report.problems)
+    if count:
+        console.print(Text(f"{count} {'thing is' if count == 1 else 'things are'} wrong", style="bold red"))
+    else:
+        console.print(Text("all fine", style="bold green"))
+
+
+def _title(section: Section) -> Text:
+    mark = Text("✗ ", "red") if section.problems else Text("✓ ", "green")
+    return mark + Text(section.name, "bold") + Text("  " + _summary(section.name, section.data), "dim")
+
+
+def _summary(name: str, data: Mapping[str, Any]) -> str:
+    match name:
+        case "recipe":
+            return f"tasks {', '.join(data['tasks'])}; results to {data['output']}"
+        case "model" if "parameters" in data:
+            return f"{data['path']}: {data['architecture']}, {data['parameters']:,} parameters"
+        case "sandbox" if not data["needed"]:
+            return "no task runs code"
+        case "sandbox" if "level" in data:
+            return f"{data['level']}: {', '.join(data['layers'])}; {data['slots']} programs at once"
+        case "memory":
+            of = f" of {readable(data['available'])}" if data["available"] else ""
+            return f"at most about {readable(data['bytes']['peak'])}{of}"
+        case "tokens" if data["stages"]:
+            return f"at most {data['most_tokens']:,} sampled tokens in the study"
+    return ""
+
+
+def _no_body(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
+    return []
+
+
+def _table(*columns: str, left: int = 1) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="right" if position >= left else "left", no_wrap=True)
+    return table
+
+
+def _data(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
+    table = _table("task", "train", "test", "longest prompt", "too long", "in both", "unusable")
+    for task, found in data["tasks"].items():
+        splits = [found["train"], found["test"]]
+        long = [split["too_long"] for split in splits]
+        longest = [split["longest_prompt"] for split in splits if split["longest_prompt"] is not None]
+        table.add_row(
+            Text(task),
+            *(f"{split['rows']:,}" for split in splits),
+            f"{max(longest)} tokens" if longest else "–",
+            "–" if None in long else str(sum(long)),
+            str(len(found["in_both_splits"])),
+            str(len(found["bad_rows"])),
+        )
+    places = [line for found in data["tasks"].values() for line in found["bad_rows"]]
+    return [table, *_lines(places, listed)]
+
+
+def _rewards(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
+    columns = ["task", "component", "answered", "scored 1", "wanted"]
+    some_undefined = any(tally["undefined"] for check in data["components"] for tally in check["tallies"].values())
+    table = _table(*columns, *(["undefined"] if some_undefined else []), left=3)
+    parts: list[RenderableType] = [table]
+    for check in data["components"]:
+        first = True
+        for probe, tally in check["tallies"].items():
+            right = tally["right"] == tally["of"]
+            causes = ", ".join(f"{count} {cause}" for cause, count in tally["undefined"].items())
+            table.add_row(
+                Text(check["task"] if first else ""),
+                Text(check["name"] if first else ""),
+                Text(probe),
+                Text(_scored(tally), "green" if right else "red"),
+                "any" if tally["expected"] is None else "all" if tally["expected"] else "none",
+                *([Text(causes, "yellow")] if some_undefined else []),
+            )
+            first = False
+        parts += [Text(f"  {line}") for line in _failures(check, listed)]
+    return parts
+
+
+def _scored(tally: Mapping[str, Any]) -> str:
+    """How many had the value 1 or, where no value is wanted, the values."""
+    if tally["expected"] is not None:
+        return f"{tally['ones']}/{tally['of']}"
+    low, high = (f"{limit(tally['values'], default=0):g}" for limit in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+def _failures(check: Mapping[str, Any], listed: int | None) -> list[str]:
+    failures: Sequence[Mapping[str, Any]] = check["failures"]
+    lines = []
+    for failure in failures[:listed]:
+        value = "undefined" if failure["value"] is None else f"{failure['value']:g}"
+        why = f" ({failure['cause']})" if failure["cause"] else ""
+        lines.append(
+            f"{failure['place']}, field {failure['field']}: {check['name']} of {failure['probe']} "
+            f"{failure['answer']!r} is {value}{why}"
+        )
+    return lines + _rest(failures, listed)
+
+
+def _lines(lines: Sequence[str], listed: int | None) -> list[RenderableType]:
+    return [Text(f"  {line}") for line in [*lines[:listed], *_rest(lines, listed)]]
+
+
+def _rest(things: Sequence[Any], listed: int | None) -> list[str]:
+    left = 0 if listed is None else len(things) - listed
+    return [f"... and {left} more (--all)"] if left > 0 else []
+
+
+def _judges(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
+    table = _table("judge", "model", "calls", "from cache", "tokens", "cost")
+    for name, used in data["judges"].items():
+        if used["kind"] == "chat":
+            tokens = used["prompt_tokens"] + used["completion_tokens"]
+            table.add_row(
+                name, used["model"], str(used["calls"]), str(used["cached"]), f"{tokens:,}", f"{used['cost']:.4f}"
+            )
+    return [table] if table.row_count else []
+
+
+def _memory(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
+    table = _table("part", "at most", "when")
+    moments = {"kv_cache": "generating", "drawing": "generating", "activations": "updating", "logits": "updating"}
+    for name, value in data["bytes"].items():
+        if name != "peak":
+            table.add_row(name.replace("_", " "), readable(value), moments.get(name, "always"))
+    return [table]
+
+
+def _tokens(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
+    if not data["stages"]:
+        return []
+    table = _table("stage", "steps", "completions", "tokens, at most")
+    for stage in data["stages"]:
+        if stage["completions"]:
+            table.add_row(
+                Text(stage["stage"]), f"{stage['steps']:,}", f"{stage['completions']:,}", f"{stage['most_tokens']:,}"
+            )
+    return [table]
+
+
+_BODIES = {"data": _data, "rewards": _rewards, "judges": _judges, "memory": _memory, "tokens": _tokens}

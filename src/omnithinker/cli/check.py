@@ -1,0 +1,47 @@
+"""``omnithinker check``: whether a recipe will work, before anything is paid for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from rich.console import Console
+
+from omnithinker.cli.options import add_recipe, read_recipe
+from omnithinker.errors import BadInput
+
+LISTED = 5
+"""Failing rows listed per component without ``--all``."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_recipe(parser)
+    parser.add_argument(
+        "--rows", type=int, default=100, metavar="N", help="rows per task to try rewards on; 0 for all (default 100)"
+    )
+    parser.add_argument("--all", action="store_true", help=f"list all rows that fail, not the first {LISTED}")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command.
+
+    Returns:
+        0 if all is well, 2 if something is wrong.
+    """
+    recipe = read_recipe(args)
+    if args.rows < 0:
+        raise BadInput(f"--rows {args.rows}: give a number of rows, or 0 for all")
+
+    from omnithinker.checks import check_recipe
+    from omnithinker.checks.show import show
+
+    status = Console(stderr=True)
+    with status.status("checking") if status.is_terminal else status:
+        report = check_recipe(recipe, rows=args.rows)
+    if args.json:
+        print(json.dumps(report.to_json(), ensure_ascii=False))
+    else:
+        show(report, Console(), listed=None if args.all else LISTED)
+    return 2 if report.problems else 0

@@ -1,0 +1,151 @@
+"""How much memory training will take, from numbers alone: no model is loaded.
+
+H hidden size, I intermediate size, L layers, V vocabulary, A = heads x head size, C = key-value heads x head size.
+Everything is in bytes. The parts that last are exact; activations and logits follow what the trainer and the native
+generator keep, and are compared with measured peaks by ``benchmarks/memory.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+FLOAT32 = 4
+"""Bytes of a float32 number, in which logits are turned into probabilities whatever the weights are."""
+DRAWING_COPIES = 6
+"""Arrays [rows, V] that exist while a token is drawn: logits, log-probabilities, and the entropy's terms."""
+SCORING_COPIES = 4
+"""Arrays of the size of a chunk of logits that exist in its backward pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSize:
+    """What the estimate needs to know of a decoder."""
+
+    parameters: int
+    """Weights, tied ones counted once."""
+    trained: int
+    """Of these, weights with a gradient."""
+    layers: int
+    """L."""
+    hidden: int
+    """H."""
+    intermediate: int
+    """I."""
+    attention: int
+    """A, width of queries and of the attention's output."""
+    keys: int
+    """C, width of keys, and of values."""
+    vocabulary: int
+    """V."""
+    bytes_per_weight: int
+    """4 for float32, 2 for bfloat16."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a training step does with the model."""
+
+    prompts: int
+    """P."""
+    rows: int
+    """P x G."""
+    prompt_tokens: int
+    """Of the longest prompt."""
+    new_tokens: int
+    """Of the longest completion."""
+    minibatches: int
+    """Updates per step."""
+    microbatch_tokens: int
+    """Most tokens in one forward and backward pass."""
+    logits_at_once: int
+    """Most numbers in a chunk of logits."""
+    reference: bool
+    """Whether a frozen copy of the model is kept."""
+    checkpointing: bool = False
+    """Whether activations inside a layer are computed again in the backward pass."""
+
+
+def model_size(config: Any, parameters: int, trained: int, bytes_per_weight: int) -> ModelSize:
+    """Read a transformers text configuration.
+
+    Args:
+        config: of any decoder; missing fields have the usual meaning.
+        parameters: weights.
+        trained: weights with a gradient.
+        bytes_per_weight: of the number format.
+    """
+    hidden, heads = config.hidden_size, config.num_attention_heads
+    head = getattr(config, "head_dim", None) or hidden // heads
+    return ModelSize(
+        parameters=parameters,
+        trained=trained,
+        layers=config.num_hidden_layers,
+        hidden=hidden,
+        intermediate=getattr(config, "intermediate_size", None) or 4 * hidden,
+        attention=heads * head,
+        keys=(getattr(config, "num_key_value_heads", None) or heads) * head,
+        vocabulary=config.vocab_size,
+        bytes_per_weight=bytes_per_weight,
+    )
+
+
+def estimate(size: ModelSize, load: Load) -> dict[str, int]:
+    """Bytes by part, and ``peak``: what lasts, plus the larger of generation and update.
+
+    Parts that last: ``weights``, ``gradients``, ``optimizer`` (two moments), ``reference``. While generating:
+    ``kv_cache`` and ``drawing``, if every completion is as long as it may be. While updating: ``activations`` and
+    ``logits``.
+    """
+    width = size.bytes_per_weight
+    parts = {
+        "weights": size.parameters * width,
+        "gradients": size.trained * width,
+        "optimizer": 2 * size.trained * width,
+        "reference": size.parameters * width if load.reference else 0,
+        "kv_cache": kv_cache(size, load),
+        "drawing": load.rows * size.vocabulary * FLOAT32 * DRAWING_COPIES,
+        "activations": activations(size, load),
+        "logits": logits(size, load),
+    }
+    lasting = sum(parts[name] for name in ("weights", "gradients", "optimizer", "reference"))
+    generating, updating = parts["kv_cache"] + parts["drawing"], parts["activations"] + parts["logits"]
+    return parts | {"peak": lasting + max(generating, updating)}
+
+
+def kv_cache(size: ModelSize, load: Load) -> int:
+    """Keys and values of all rows at full length; one layer exists twice while it grows by a token."""
+    tokens = load.rows * (load.prompt_tokens + load.new_tokens)
+    return tokens * 2 * size.keys * (size.layers + 1) * size.bytes_per_weight
+
+
+def microbatch(load: Load) -> int:
+    """Tokens in the largest micro-batch: the budget, or all of a minibatch where that is less."""
+    prompts, rows = -(-load.prompts // load.minibatches), -(-load.rows // load.minibatches)
+    return min(load.microbatch_tokens, prompts * load.prompt_tokens + rows * load.new_tokens)
+
+
+def activations(size: ModelSize, load: Load) -> int:
+    """What the forward pass keeps for the backward pass of a micro-batch.
+
+    Per token and layer: 6 H (two norms: input, normalised, output), 4 A (queries, keys and values repeated for every
+    head, output of attention) and 4 I (gate, its activation, up, their product). With checkpointing H per layer, and
+    one layer in full. Attention matrices are not kept.
+    """
+    inside = 6 * size.hidden + 4 * size.attention + 4 * size.intermediate
+    per_token = size.layers * size.hidden + inside if load.checkpointing else size.layers * inside
+    return microbatch(load) * per_token * size.bytes_per_weight
+
+
+def logits(size: ModelSize, load: Load) -> int:
+    """One chunk of logits with what its backward pass needs."""
+    return min(load.logits_at_once, microbatch(load) * size.vocabulary) * FLOAT32 * SCORING_COPIES
+
+
+def readable(value: float) -> str:
+    """A number of bytes in the largest unit that leaves it at least 1."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

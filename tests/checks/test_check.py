@@ -1,0 +1,308 @@
+"""``omnithinker check``: good recipes pass; what is wrong is named, with its row, and ends with exit code 2."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from omnithinker.cli import main
+from omnithinker.errors import SandboxUnavailable
+from omnithinker.rewards import registry
+from tests.judge.fake_endpoint import FakeEndpoint, Reply
+
+ROOT = Path(__file__).parent.parent.parent
+LAB = str(ROOT / "recipes" / "lab-quick.toml")
+TESTS = {"fn_name": "inc", "inputs": [[1], [2]], "outputs": [2, 3]}
+
+
+@pytest.fixture
+def check(tmp_path, capsys):
+    """Write rows and a recipe of one task, run the command with ``--json``; gives exit code and what was printed."""
+
+    def run(train, test, rewards, *arguments, more=""):
+        for name, rows in (("train", train), ("test", test)):
+            lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+            (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+        recipe = tmp_path / "recipe.toml"
+        recipe.write_text(
+            f'{more}\n[tasks.t]\ntrain = "train.jsonl"\ntest = "test.jsonl"\n'
+            + "".join(f"rewards.{name} = {value}\n" for name, value in rewards.items())
+        )
+        code = main(["check", str(recipe), "--json", *arguments])
+        return code, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def problems(report, section):
+    return [problem["problem"] for problem in report["problems"] if problem["section"] == section]
+
+
+def tallies(report, component):
+    (found,) = [check for check in report["rewards"]["components"] if check["name"] == component]
+    return found["tallies"]
+
+
+def test_the_lab_is_fine(capsys):
+    assert main(["check", LAB, "--rows", "12", "--set", "sandbox.cpu_seconds=0.5"]) == 0
+    out = capsys.readouterr().out
+    for line in ("✓ model", "✓ data", "✓ rewards", "✓ sandbox", "✓ memory", "✓ tokens", "all fine"):
+        assert line in out
+    assert re.search(r"math +math_answer +gold answer +12/12 +all", out)
+    assert re.search(r"code +unit_tests +reference solution +12/12 +all", out)
+    assert re.search(r"report written +0/12 +none", out)
+    assert re.search(r"loop without end +0/2 +none", out)
+
+
+def test_the_lab_as_json(capsys):
+    assert main(["check", LAB, "--rows", "3", "--json", "--set", "sandbox.cpu_seconds=0.5"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is True
+    assert report["problems"] == []
+    assert report["model"]["parameters"] == 951_552
+    assert report["data"]["tasks"]["qa"]["train"] == {"rows": 240, "too_long": 0, "longest_prompt": 20}
+    assert report["data"]["tasks"]["qa"]["in_both_splits"] == []
+    assert report["sandbox"]["level"] in ("strong", "weak")
+    assert report["tokens"]["most_tokens"] == sum(stage["most_tokens"] for stage in report["tokens"]["stages"])
+    assert tallies_of(report, "math", "math_answer")["gold answer"]["of"] == 3
+
+
+def tallies_of(report, task, component):
+    return next(c["tallies"] for c in report["rewards"]["components"] if (c["task"], c["name"]) == (task, component))
+
+
+def test_rows_that_fail_are_named_with_value_and_cause(check):
+    train = [
+        {"prompt": "a", "answer": "1"},
+        {"prompt": "b", "answer": "\\frac{"},
+        {"prompt": "c", "answer": "3"},
+    ]
+    code, report = check(train, [{"prompt": "d", "answer": "4"}], {"math_answer": 1.0})
+    assert code == 2
+    # Equal text is right whatever it means; that the gold answer says nothing shows when it is compared.
+    assert tallies(report, "math_answer")["gold answer"]["right"] == 4
+    assert tallies(report, "math_answer")["wrong answer"] == {
+        "right": 3,
+        "of": 4,
+        "ones": 0,
+        "undefined": {"gold_unparseable": 1},
+        "values": [],
+        "expected": 0.0,
+    }
+    (component,) = report["rewards"]["components"]
+    (failure,) = component["failures"]
+    assert failure["place"].endswith("train.jsonl:2")
+    assert (failure["field"], failure["expected"], failure["value"]) == ("answer", 0.0, None)
+    assert failure["cause"].startswith("gold_unparseable: ")
+    assert any("wrong answer: 1 of 4 did not get 0; first" in line for line in problems(report, "rewards"))
+
+
+def test_a_reference_solution_that_fails_is_named(check):
+    rows = [
+        {"prompt": "a", "tests": TESTS, "solution": "def inc(x): return x + 1"},
+        {"prompt": "b", "tests": TESTS, "solution": "def inc(x): return x"},
+    ]
+    code, report = check(rows, rows[:1], {"unit_tests": 1.0}, more="sandbox.cpu_seconds = 0.3")
+    assert code == 2
+    (line,) = problems(report, "rewards")
+    assert "reference solution: 1 of 3 did not get 1; first" in line
+    assert "train.jsonl:2: 0 (failed: test 0: got 1)" in line
+    found = tallies(report, "unit_tests")
+    assert found.pop("reference solution")["ones"] == 2
+    assert len(found) >= 8
+    assert all(tally["ones"] == 0 and tally["right"] == tally["of"] for tally in found.values())
+
+
+def test_tests_that_a_constant_passes_are_a_note_and_no_cheat(check):
+    rows = [{"prompt": "a", "tests": {"fn_name": "f", "inputs": [[1], [2]], "outputs": [5, 5]}}]
+    code, report = check(rows, [rows[0] | {"prompt": "b"}], {"unit_tests": 1.0})
+    assert code == 0
+    notes = report["rewards"]["notes"]
+    assert any("2 of 2 rows have tests that a constant passes" in note for note in notes)
+    assert any("no row has a reference solution" in note for note in notes)
+
+
+def test_bad_rows_are_all_listed(check):
+    train = [{"prompt": "a", "answer": "x"}, {"prompt": "b"}, {"answer": "y"}, {"prompt": "c", "answer": [None]}]
+    code, report = check(train, [{"prompt": "d", "answer": "z"}], {"short_answer": 1.0})
+    assert code == 2
+    bad = report["data"]["tasks"]["t"]["bad_rows"]
+    assert len(bad) == 2
+    assert "train.jsonl:2: no field 'answer'" in bad[0]
+    assert "train.jsonl:3: no field 'prompt'" in bad[1]
+    assert report["data"]["tasks"]["t"]["train"]["rows"] == 2
+    assert report["tokens"]["stages"] is None
+
+
+def test_a_damaged_file_is_a_problem_not_a_crash(check):
+    code, report = check(['{"prompt": '], [{"prompt": "d", "answer": "z"}], {"short_answer": 1.0})
+    assert code == 2
+    assert "train.jsonl:1: not valid JSON" in problems(report, "data")[0]
+
+
+def test_test_prompts_that_are_training_prompts_are_found(check):
+    train = [{"prompt": "What is 1?", "answer": "one"}, {"prompt": "b", "answer": "x"}, {"prompt": "b", "answer": "x"}]
+    test = [{"prompt": "what  is 1?", "answer": "one"}, {"prompt": "c", "answer": "x"}]
+    code, report = check(train, test, {"short_answer": 1.0})
+    assert code == 2
+    (line,) = problems(report, "data")
+    assert "1 test prompt is (" in line
+    assert "test.jsonl:1" in line
+    assert [place.rpartition("/")[2] for place in report["data"]["tasks"]["t"]["repeated"]] == ["train.jsonl:3"]
+
+
+def test_prompts_over_the_limit_are_counted(check):
+    rows = [{"prompt": "a " * 50, "answer": "x"}, {"prompt": "b", "answer": "x"}]
+    more = "sampling.max_prompt_tokens = 30"
+    code, report = check(rows, [{"prompt": "c", "answer": "x"}], {"short_answer": 1.0}, more=more)
+    assert code == 0
+    assert report["data"]["tasks"]["t"]["train"]["too_long"] == 1
+    assert any("1 of 2 train prompts are longer than 30 tokens" in note for note in report["data"]["notes"])
+    code, report = check(rows[:1], [{"prompt": "c", "answer": "x"}], {"short_answer": 1.0}, more=more)
+    assert code == 2
+    assert "none is left" in problems(report, "data")[0]
+
+
+def test_a_model_that_is_not_there(check, tmp_path):
+    rows = [{"prompt": "a", "answer": "x"}]
+    code, report = check(
+        rows, [{"prompt": "b", "answer": "x"}], {"short_answer": 1.0}, more=f'model.path = "{tmp_path}/none"'
+    )
+    assert code == 2
+    assert "cannot be loaded" in problems(report, "model")[0]
+    assert report["data"]["tasks"]["t"]["train"] == {"rows": 1, "too_long": None, "longest_prompt": None}
+    assert "memory" not in report
+
+
+def test_a_model_without_chat_template_or_weights(check, tmp_path, model_folder):
+    (model_folder / "chat_template.jinja").unlink()
+    (model_folder / "model.safetensors").unlink()
+    rows = [{"prompt": "a", "answer": "x"}]
+    code, report = check(
+        rows, [{"prompt": "b", "answer": "x"}], {"short_answer": 1.0}, more=f'model.path = "{model_folder}"'
+    )
+    assert code == 2
+    assert [line for line in problems(report, "model") if "no chat template" in line]
+    assert [line for line in problems(report, "model") if "found no weights in safetensors format" in line]
+
+
+def test_the_number_of_rows_is_a_choice(check):
+    rows = [{"prompt": str(n), "answer": str(n)} for n in range(9)]
+    test = [{"prompt": "x", "answer": "10"}]
+    for given, tried in ((("--rows", "4"), 4), (("--rows", "0"), 10), ((), 10)):
+        _, report = check(rows, test, {"math_answer": 1.0}, *given)
+        assert tallies(report, "math_answer")["gold answer"]["of"] == tried
+
+
+def test_negative_rows_are_bad_input(capsys):
+    assert main(["check", LAB, "--rows", "-1"]) == 2
+    assert "--rows -1" in capsys.readouterr().err
+
+
+EXTERNAL = """
+def half(prompts, completions, **columns):
+    return [0.5 if "gold" in text else None for text in completions]
+
+def broken(prompts, completions, **columns):
+    raise KeyError("missing column")
+"""
+
+
+@pytest.fixture
+def external(tmp_path, monkeypatch):
+    (tmp_path / "check_external.py").write_text(EXTERNAL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("check_external", None)
+
+
+def test_other_peoples_rewards_are_run_and_shown(check, external):
+    rows = [{"prompt": "a", "answer": "gold"}, {"prompt": "b", "answer": "x"}]
+    rewards = {"mine": '{ kind = "python:check_external:half" }'}
+    code, report = check(rows, [{"prompt": "c", "answer": "gold"}], rewards)
+    assert code == 0
+    found = tallies(report, "mine")["gold"]
+    assert (found["values"], found["undefined"], found["of"]) == ([0.5, 0.5], {"undefined": 1}, 3)
+
+
+def test_an_error_in_other_peoples_rewards_is_named(check, external):
+    rows = [{"prompt": "a", "answer": "gold"}]
+    rewards = {"mine": '{ kind = "python:check_external:broken" }'}
+    code, report = check(rows, [{"prompt": "c", "answer": "gold"}], rewards)
+    assert code == 2
+    assert "reward 'mine' of task 't' failed on row 0: KeyError: 'missing column'" in problems(report, "rewards")[0]
+
+
+def test_an_unknown_reward_is_a_problem(check):
+    rows = [{"prompt": "a", "answer": "gold"}]
+    code, report = check(rows, [{"prompt": "c", "answer": "x"}], {"nonsuch": 1.0})
+    assert code == 2
+    assert "no reward of kind 'nonsuch'" in problems(report, "rewards")[0]
+
+
+def test_failing_rows_are_cut_unless_all_are_wanted(check, tmp_path, capsys):
+    rows = [{"prompt": str(n), "answer": f"\\frac{{{n}"} for n in range(12)]
+    check(rows, [{"prompt": "x", "answer": "1"}], {"math_answer": 1.0})
+    recipe = str(tmp_path / "recipe.toml")
+    assert main(["check", recipe]) == 2
+    few = capsys.readouterr().out
+    assert few.count("field answer: math_answer of wrong answer") == 5
+    assert "more (--all)" in few
+    assert main(["check", recipe, "--all"]) == 2
+    assert capsys.readouterr().out.count("field answer: math_answer of wrong answer") == 12
+
+
+def judge_settings(url: str) -> str:
+    return (
+        f'judges.default = {{ kind = "chat", model = "m", base_url = "{url}", retries = 0, '
+        "price_input = 1.0, price_output = 2.0 }"
+    )
+
+
+WRITING = [{"prompt": str(n), "reference": f"text {n}"} for n in range(5)]
+JUDGED = {"pairwise_judge": '{ order = "fixed" }'}
+
+
+def test_a_judge_is_asked_about_one_row_and_its_cost_is_shown(check):
+    with FakeEndpoint() as endpoint:
+        endpoint.answer = lambda body: Reply("The second is better. [[B]]")
+        code, report = check(WRITING, WRITING[:1], JUDGED, more=judge_settings(endpoint.url))
+    assert len(endpoint.requests) == 2
+    used = report["judges"]["judges"]["default"]
+    assert (used["model"], used["calls"], used["prompt_tokens"], used["failures"]) == ("m", 2, 200, {})
+    assert used["cost"] == pytest.approx((200 * 1.0 + 20 * 2.0) / 1e6)
+    assert problems(report, "rewards") == []
+    assert tallies(report, "pairwise_judge")["reference itself"]["values"] == [0.0]
+    assert code == 2  # the test prompt is a training prompt too; nothing else
+    assert len(report["problems"]) == 1
+
+
+def test_a_judge_that_prefers_nonsense_or_gives_no_verdict_is_a_problem(check):
+    with FakeEndpoint() as endpoint:
+        endpoint.answer = lambda body: Reply("The first. [[A]]")
+        _, report = check(WRITING[:3], WRITING[4:], JUDGED, more=judge_settings(endpoint.url))
+        (line,) = problems(report, "rewards")
+        assert "nonsense: 1 of 1 did not get 0" in line
+        endpoint.answer = lambda body: Reply("I cannot say.")
+        code, report = check(WRITING[:3], WRITING[4:], JUDGED, more=judge_settings(endpoint.url))
+    assert code == 2
+    assert "reference itself: 1 of 1 did not get a verdict" in problems(report, "rewards")[0]
+    assert "undefined (judge_unparseable: two replies without a verdict" in problems(report, "rewards")[0]
+
+
+def test_a_sandbox_that_is_refused_is_a_problem_and_other_tasks_go_on(check, monkeypatch):
+    def refuse(settings):
+        raise SandboxUnavailable('no Landlock; sandbox.level = "weak" does without')
+
+    monkeypatch.setattr(registry, "open_sandbox", refuse)
+    rows = [{"prompt": "a", "tests": TESTS}]
+    code, report = check(rows, [{"prompt": "b", "tests": TESTS}], {"unit_tests": 1.0, "format": 0.1})
+    assert code == 2
+    assert problems(report, "sandbox") == ['no Landlock; sandbox.level = "weak" does without']
+    assert report["problems"] == [{"section": "sandbox", "problem": problems(report, "sandbox")[0]}]
+    assert tallies(report, "format")["in the format"]["right"] == 1
+    assert any("there is no sandbox" in note for note in report["rewards"]["notes"])
