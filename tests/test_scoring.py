@@ -6,15 +6,13 @@ import asyncio
 import subprocess
 import sys
 import threading
-import types
 from dataclasses import replace
 
 import pytest
 
-from omnithinker.errors import BadInput, DataError, RecipeError, RewardError
+from omnithinker.errors import BadInput, DataError, RewardError
 from omnithinker.recipe import Recipe, RewardSettings
 from omnithinker.rewards.base import Component, combine
-from omnithinker.rewards.external import load_external
 from omnithinker.rewards.registry import Resources, build_components, check_row
 from omnithinker.scoring import Scorer
 from omnithinker.types import Completion, Prompt, RolloutGroup, Undefined
@@ -100,46 +98,45 @@ def test_what_the_user_can_mend_passes_unchanged():
         score(Component("judge", WrongKey(), 1.0, True))
 
 
-@pytest.fixture
-def functions(monkeypatch):
-    module = types.ModuleType("their_rewards")
-
-    def trl(prompts, completions, solution, **kwargs):
-        return [None if c == "a" else float(s == "x") for c, s in zip(completions, solution, strict=True)]
-
-    async def trl_async(completions, **kwargs):
-        await asyncio.sleep(0)
-        return [float(len(c)) for c in completions]
-
-    def compute_score(data_source, solution_str, ground_truth, extra_info=None):
-        return {"score": 0.5, "x": 1} if solution_str == "a" else float(ground_truth == "gold")
-
-    module.trl, module.trl_async, module.compute_score, module.odd = trl, trl_async, compute_score, lambda x: x
-    monkeypatch.setitem(sys.modules, "their_rewards", module)
+class Raises:
+    def score_group(self, prompt, completions):
+        raise KeyError("nothing")
 
 
-@pytest.mark.usefixtures("functions")
-def test_trl_and_verl_functions_score_as_they_do_there():
-    def rewards(name):
-        return [s.reward for s in score(Component("r", load_external(f"their_rewards:{name}", "here"), 1.0, True))]
-
-    assert rewards("trl") == [None, 1.0]
-    assert rewards("trl_async") == [1.0, 2.0]
-    assert rewards("compute_score") == [0.5, 1.0]
+class HalfFails(Fixed):
+    def score_group(self, prompt, completions):
+        return [1.0, TimeoutError("no reply")]
 
 
-@pytest.mark.usefixtures("functions")
 @pytest.mark.parametrize(
-    ("path", "message"),
+    ("reward", "causes", "message"),
     [
-        ("their_rewards:nothing", "cannot import"),
-        ("no_such_module:f", "cannot import"),
-        ("their_rewards:odd", "takes neither"),
+        (Raises(), ["raised_KeyError"] * 2, "failed on row 4: KeyError: 'nothing'"),
+        (HalfFails(), [None, "raised_TimeoutError"], "failed on row 4: TimeoutError: no reply"),
+        (Fixed(1.0), ["wrong_length"] * 2, "returned 1 values for 2 completions"),
+        (Fixed(float("nan"), 0.0), ["not_a_number", None], "returned nan; expected a finite number"),
+        (Fixed(0.0, "1"), [None, "not_a_number"], "returned '1'; expected a finite number"),
+        (Fixed(float("inf"), 0.0), ["not_a_number", None], "returned inf; expected a finite number"),
     ],
 )
-def test_functions_that_cannot_be_used_are_named(path, message):
-    with pytest.raises(RecipeError, match=f"here: .*{message}|here: {message}"):
-        load_external(path, "here")
+def test_an_error_stops_with_its_owner_or_is_undefined_by_setting_and_never_a_number(reward, causes, message):
+    with pytest.raises(RewardError, match=f"^reward 'mine' of task 't' {message}"):
+        score(Component("mine", reward, 1.0, True))
+    scores = score(Component("mine", reward, 1.0, True, on_error="undefined"), Component("b", Fixed(1, 1), 0.1, False))
+    assert [s.causes.get("mine") for s in scores] == causes
+    assert [s.reward is None for s in scores] == [cause is not None for cause in causes]
+    told = [s.details["mine"]["undefined"] for s in scores if s.reward is None]
+    assert told
+    assert all(message in text for text in told)
+
+
+def test_what_the_user_can_mend_stops_the_run_under_any_setting():
+    class WrongKeyForOne:
+        def score_group(self, prompt, completions):
+            return [1.0, BadInput("the key in MY_KEY is refused")]
+
+    with pytest.raises(BadInput, match=r"^the key in MY_KEY is refused$"):
+        score(Component("judge", WrongKeyForOne(), 1.0, True, on_error="undefined"))
 
 
 @pytest.mark.parametrize(
@@ -327,15 +324,18 @@ for reward in (Hanging(), HangingAsync()):
 @pytest.mark.parametrize(
     ("name", "settings", "seconds"),
     [
-        ("mine", RewardSettings(kind="python:their_rewards:trl"), 300.0),
-        ("mine", RewardSettings(kind="python:their_rewards:trl", deadline_s=7), 7.0),
+        ("mine", RewardSettings(kind="python:tests.test_scoring:of_trl"), 300.0),
+        ("mine", RewardSettings(kind="python:tests.test_scoring:of_trl", deadline_s=7), 7.0),
         ("short_answer", RewardSettings(), 3600.0),
         ("short_answer", RewardSettings(deadline_s=9), 9.0),
     ],
 )
-@pytest.mark.usefixtures("functions")
 def test_deadlines_come_from_the_recipe(name, settings, seconds):
     recipe = Recipe.model_validate({"tasks": {"t": {"data": "lab:qa", "rewards": {"short_answer": 1.0}}}})
     with Resources(recipe) as resources:
         (component,) = build_components("t", {name: settings}, resources)
     assert component.deadline_s == seconds
+
+
+def of_trl(completions, **kwargs):
+    return [0.0 for _ in completions]

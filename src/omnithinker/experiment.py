@@ -86,7 +86,8 @@ class Experiment:
         if level := self.resources.sandbox_level():
             view.note(f"sandbox: {level}")
         components = {name: task.components for name, task in self.tasks.items()}
-        self.scorer = Scorer(components, ledger=self.resources.ledger)
+        resources = self.resources
+        self.scorer = Scorer(components, ledger=resources.ledger, progress=resources.progress)
 
     def close(self) -> None:
         """Stop verifiers, sandboxes and scoring threads."""

@@ -101,6 +101,7 @@ def _task_metrics(groups: Sequence[RolloutGroup], advantages_PG: Tensor) -> dict
         "groups_left_out": sum(bool(row_G.isnan().all()) for row_G in advantages_PG),
     }
     metrics |= {f"component/{name}": value for name, value in component_means([s for _, s in pairs]).items()}
+    metrics |= {f"component/{name}": value for name, value in own_metrics([s for _, s in pairs]).items()}
     causes = Counter(f"{name}/{cause}" for _, score in pairs for name, cause in score.causes.items())
     return metrics | {f"undefined/{name}": count for name, count in sorted(causes.items())}
 
@@ -114,6 +115,16 @@ def component_means(scores: Sequence[Score]) -> dict[str, float | None]:
     """Mean of every component over the completions where it is defined; None when nowhere."""
     names = list(dict.fromkeys(name for score in scores for name in score.components))
     return {name: _mean([score.components.get(name) for score in scores]) for name in names}
+
+
+def own_metrics(scores: Sequence[Score]) -> dict[str, float | None]:
+    """Mean of every number that a component wants averaged, named ``component/number``."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for score in scores:
+        for component, numbers in score.metrics.items():
+            for name, value in numbers.items():
+                values[f"{component}/{name}"].append(value)
+    return {name: _mean(found) for name, found in values.items()}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

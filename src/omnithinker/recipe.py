@@ -165,7 +165,8 @@ class RewardSettings(Settings):
     weight: float = Field(1.0, ge=0, le=1)
     """w_r of A.1, used as written."""
     kind: str | None = None
-    """Mechanism; by default the component's name. ``python:package.module:function`` names your own."""
+    """Mechanism; by default the component's name. ``python:package.module:function``, or
+    ``python:file.py:function`` with the file relative to the recipe, names your own."""
     primary: bool | None = None
     """Whether it decides correctness; by default yes, except for ``format`` and ``tags``."""
     judge: str = "default"
@@ -176,6 +177,12 @@ class RewardSettings(Settings):
     """Seconds that it may take for one prompt's completions; after that it is undefined for them, with cause
     ``deadline``. By default 300 for your own functions, and 3600 for the others, which keep deadlines for every answer,
     program or judgment."""
+    on_error: Literal["stop", "undefined"] = "stop"
+    """What an error of the reward's mechanism does (it raised, or returned no numbers): ends the run, or leaves the
+    component undefined for the completions concerned."""
+    chat: bool | None = None
+    """For functions with TRL's signature: whether they read lists of messages instead of texts; by default as TRL, when
+    the row's ``prompt`` is a list of messages."""
 
     @model_validator(mode="before")
     @classmethod

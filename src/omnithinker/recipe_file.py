@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from omnithinker.errors import RecipeError
 from omnithinker.files import read_text
-from omnithinker.recipe import Recipe, nearest
+from omnithinker.recipe import Recipe, TaskSettings, nearest
 from omnithinker.settings.base import Settings
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -46,7 +46,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     except ValidationError as error:
         raise RecipeError(_explain(path, text, error)) from error
     base = path.resolve().parent
-    tasks = {name: _absolute(task, base) for name, task in recipe.tasks.items()}
+    tasks = {name: _with_reward_files(_absolute(task, base), base) for name, task in recipe.tasks.items()}
     output = recipe.output.replace("{name}", path.stem)
     judges = {name: _absolute(judge, base) for name, judge in recipe.judges.items()}
     return recipe.model_copy(update={"tasks": tasks, "judges": judges, "output": output})
@@ -56,6 +56,18 @@ def _absolute(settings: AnySettings, base: Path) -> AnySettings:
     """Make the files that settings name independent of the working directory: they are relative to the recipe."""
     named = {key: getattr(settings, key, None) for key in ("train", "test", "cache", "template")}
     return settings.model_copy(update={key: str(base / file) for key, file in named.items() if file is not None})
+
+
+def _with_reward_files(task: TaskSettings, base: Path) -> TaskSettings:
+    """Make the Python files that rewards name independent of the working directory."""
+    rewards = {}
+    for name, reward in task.rewards.items():
+        prefix, _, path = (reward.kind or "").partition(":")
+        file = path.rpartition(":")[0]
+        if prefix == "python" and file.endswith(".py"):
+            reward = reward.model_copy(update={"kind": f"python:{base / path}"})
+        rewards[name] = reward
+    return task.model_copy(update={"rewards": rewards})
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:

@@ -47,6 +47,7 @@ class RunLog:
                     "components": dict(score.components),
                     "causes": dict(score.causes),
                 }
+                | ({"details": dict(score.details)} if score.details else {})
                 for completion, score in zip(group.completions, group.scores, strict=True)
             ]
             record = {"step": step, "task": task, "prompt": group.prompt.text, "completions": completions}

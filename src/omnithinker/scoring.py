@@ -7,7 +7,6 @@ import contextlib
 import inspect
 import math
 import threading
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -17,8 +16,8 @@ from typing import Any, SupportsFloat
 from omnithinker.errors import BadInput, RewardError
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.judge.ledger import Ledger
-from omnithinker.rewards.base import Answer, Component, all_of, combine
-from omnithinker.types import Explained, RolloutGroup, Undefined
+from omnithinker.rewards.base import Answer, Component, Given, Progress, all_of, combine
+from omnithinker.types import Explained, Prompt, RolloutGroup, Undefined
 
 CLOSE_S = 1.0
 """Seconds given to rewards that were cancelled before they are left to themselves."""
@@ -36,14 +35,22 @@ class Scorer:
         threads: groups that one component scores at once, where it is a plain function. Threads mostly wait for
             sandboxes and verifiers.
         ledger: what the judges among them did and what it cost.
+        progress: told by the training loop where the run stands.
     """
 
     def __init__(
-        self, components: Mapping[str, Sequence[Component]], threads: int = 16, ledger: Ledger | None = None
+        self,
+        components: Mapping[str, Sequence[Component]],
+        threads: int = 16,
+        *,
+        ledger: Ledger | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.components = components
         self.ledger = ledger or Ledger()
-        self._slots: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(threads))
+        self.progress = progress or Progress()
+        self._threads = threads
+        self._slots: dict[int, asyncio.Semaphore] = {}
         # Deadlines are kept by a loop in which nobody else's code runs, so that nobody can hold it.
         self._clock = _LoopThread("score")
         self._rewards = _LoopThread("score-async")
@@ -55,7 +62,7 @@ class Scorer:
             A future of the group with its scores. It raises, when all components have ended: BadInput, when one cannot
             work with what the user gave it, such as a wrong key; BudgetSpent, when a judge's budget is used up;
             RewardError, naming the component, when one raised or returned something that is not G numbers or
-            undefined values.
+            undefined values, and its settings do not call that undefined.
         """
         return asyncio.run_coroutine_threadsafe(self._score(group), self._clock.loop)
 
@@ -77,7 +84,6 @@ class Scorer:
         return replace(group, scores=scores)
 
     async def _values(self, component: Component, group: RolloutGroup) -> Sequence[Answer]:
-        owner = f"reward {component.name!r} of task {group.prompt.task!r}"
         deadline = asyncio.timeout(None)
         try:
             async with deadline:
@@ -86,11 +92,14 @@ class Scorer:
             raise  # these say themselves what the user can do
         except Exception as error:
             if deadline.expired():
+                owner = f"reward {component.name!r} of task {group.prompt.task!r}"
                 late = Undefined("deadline", f"{owner} gave no answer within {component.deadline_s:g} s")
                 return [late] * len(group.completions)
-            place = f"row {group.prompt.index}"
-            raise RewardError(f"{owner} failed on {place}: {type(error).__name__}: {error}") from error
-        return _checked(values, len(group.completions), owner)
+            return [_failed(component, group.prompt, error)] * len(group.completions)
+        if len(values) != len(group.completions):
+            message = f"returned {len(values)} values for {len(group.completions)} completions"
+            return [_failed(component, group.prompt, BadReward("wrong_length", message))] * len(group.completions)
+        return [_checked(component, group.prompt, one) for one in values]
 
     async def _call(self, component: Component, group: RolloutGroup, deadline: asyncio.Timeout) -> Any:
         """What a component says of a group; its deadline runs from when it starts to work."""
@@ -104,7 +113,8 @@ class Scorer:
             start()
             result: Any = work()
         else:
-            async with self._slots[id(component)]:
+            slots = asyncio.Semaphore(component.threads or self._threads)
+            async with self._slots.setdefault(id(component), slots):
                 start()
                 result = await _in_thread(work)
         if inspect.isawaitable(result):
@@ -161,22 +171,41 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
     return await done
 
 
-async def _await(result: Awaitable[Any]) -> Any:
-    return await result
+class BadReward(Exception):
+    """What a reward returned is no reward."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
-def _checked(values: Sequence[Any], count: int, owner: str) -> Sequence[Answer]:
-    """The values, if they are G finite numbers or undefined values.
+def _checked(component: Component, prompt: Prompt, given: Given) -> Answer:
+    if isinstance(given, BadInput | BudgetSpent):
+        raise given
+    if isinstance(given, Exception):
+        return _failed(component, prompt, given)
+    value = given.value if isinstance(given, Explained) else given
+    if value is None or isinstance(value, Undefined) or (isinstance(value, SupportsFloat) and math.isfinite(value)):
+        return given
+    message = f"returned {value!r}; expected a finite number, or None for undefined"
+    return _failed(component, prompt, BadReward("not_a_number", message))
+
+
+def _failed(component: Component, prompt: Prompt, error: Exception) -> Undefined:
+    """An error of a component as its settings want it.
 
     Raises:
-        RewardError: they are not.
+        RewardError: errors are to stop the run; names the component.
     """
-    if len(values) != count:
-        raise RewardError(f"{owner} returned {len(values)} values for {count} completions")
-    for answer in values:
-        value = answer.value if isinstance(answer, Explained) else answer
-        if value is None or isinstance(value, Undefined):
-            continue
-        if not isinstance(value, SupportsFloat) or not math.isfinite(value):
-            raise RewardError(f"{owner} returned {value!r}; expected a finite number, or None for undefined")
-    return values
+    if isinstance(error, BadReward):
+        cause, message = error.cause, str(error)
+    else:
+        cause = f"raised_{type(error).__name__}"
+        message = f"failed on row {prompt.index}: {type(error).__name__}: {error}"
+    if component.on_error == "undefined":
+        return Undefined(cause, message)
+    raise RewardError(f"reward {component.name!r} of task {prompt.task!r} {message}") from error
+
+
+async def _await(result: Awaitable[Any]) -> Any:
+    return await result

@@ -87,6 +87,7 @@ def train(
     watch = UndefinedWatch(recipe.training.max_undefined)
     for record in log.records:
         watch.add(record)
+    scorer.progress.step, scorer.progress.steps = state.step, len(schedule)
     with StopFlag() as stop:
         while state.step < len(schedule):
             started = time.perf_counter()
@@ -118,6 +119,7 @@ def train(
             metrics = step_metrics(state.step + 1, groups, advantages_PG, parts, seconds, scorer.ledger.metrics())
             after = schedule.after(state.step, state.schedule, metrics.values)
             state = replace(state, step=state.step + 1, schedule=after)
+            scorer.progress.step = state.step
             log.step(metrics.record())
             watch.add(metrics.values)
             log.rollouts(state.step, groups)

@@ -67,6 +67,8 @@ class Explained:
     """What the component says; None as for functions written for other trainers."""
     details: Mapping[str, Any]
     """Plain data, fit for JSON."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Numbers to be averaged over the step's completions, as metrics of the component."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,8 @@ class Score:
     """For each undefined component, why."""
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What a component tells of its value beyond the number, plain data; only for components that tell something."""
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Per component, the numbers it wants averaged; only for components that have some."""
     correct: float | None = None
     """Mean of the defined primary components, in [0, 1]: the task's accuracy on this completion."""
 

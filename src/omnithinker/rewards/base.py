@@ -5,14 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from omnithinker.types import Completion, Explained, Prompt, Score, Undefined, Value
 
 Result = TypeVar("Result")
 
 Answer = Value | Explained | None
-"""What a reward may return for a completion: a value, alone or explained; None stands for undefined."""
+"""What a component says of a completion: a value, alone or explained; None stands for undefined."""
+Given = Answer | Exception
+"""What a reward may return for a completion: an answer, or in its place the error of a mechanism that failed on this
+completion and not on its neighbours."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands, shared by its loop and by rewards that depend on it."""
+
+    step: int = 0
+    """Steps finished."""
+    steps: int = 0
+    """Steps of the whole run; 0 outside training."""
 
 
 @runtime_checkable
@@ -21,13 +34,13 @@ class Reward(Protocol):
 
     def score_group(
         self, prompt: Prompt, completions: Sequence[Completion]
-    ) -> Sequence[Answer] | Awaitable[Sequence[Answer]]:
+    ) -> Sequence[Given] | Awaitable[Sequence[Given]]:
         """Score G completions of one prompt.
 
         Returns:
             [G] values, each a number in [0, 1] or :class:`Undefined` (``None`` is allowed for functions written
-            for other trainers), or one of these in an :class:`Explained`. May be a coroutine. Must be safe to call
-            from several threads.
+            for other trainers), or one of these in an :class:`Explained`; an exception where the mechanism failed on
+            one completion. May be a coroutine. Must be safe to call from several threads.
 
         Raises:
             Exception: a fault of the mechanism; it stops the run with the component's name.
@@ -41,7 +54,7 @@ class Explains(Protocol):
 
     def explain_group(
         self, prompt: Prompt, completions: Sequence[Completion]
-    ) -> Sequence[Answer] | Awaitable[Sequence[Answer]]:
+    ) -> Sequence[Given] | Awaitable[Sequence[Given]]:
         """As :meth:`Reward.score_group`, with the same values, explained."""
         ...
 
@@ -56,6 +69,10 @@ class Component:
     primary: bool
     deadline_s: float | None = None
     """Seconds after which it is given up for a group; None for never."""
+    on_error: Literal["stop", "undefined"] = "stop"
+    """Whether an error of the mechanism ends the run or leaves the component undefined."""
+    threads: int | None = None
+    """Groups it may score at once, where it is a plain function; by default as many as the scorer allows."""
 
 
 async def all_of(work: Iterable[Awaitable[Result]]) -> list[Result]:
@@ -90,7 +107,7 @@ class _Explaining:
 
     def score_group(
         self, prompt: Prompt, completions: Sequence[Completion]
-    ) -> Sequence[Answer] | Awaitable[Sequence[Answer]]:
+    ) -> Sequence[Given] | Awaitable[Sequence[Given]]:
         return self.reward.explain_group(prompt, completions)
 
 
@@ -106,12 +123,15 @@ def combine(components: Sequence[Component], values: Sequence[Answer]) -> Score:
     defined: dict[str, float | None] = {}
     causes: dict[str, str] = {}
     details: dict[str, Mapping[str, Any]] = {}
+    metrics: dict[str, Mapping[str, float]] = {}
     total = 0.0
     primary: list[float] = []
     for component, answer in zip(components, values, strict=True):
         value = answer.value if isinstance(answer, Explained) else answer
         if told := _details(answer):
             details[component.name] = told
+        if isinstance(answer, Explained) and answer.metrics:
+            metrics[component.name] = answer.metrics
         if value is None or isinstance(value, Undefined):
             defined[component.name] = None
             causes[component.name] = "undefined" if value is None else value.cause
@@ -125,6 +145,7 @@ def combine(components: Sequence[Component], values: Sequence[Answer]) -> Score:
         components=defined,
         causes=causes,
         details=details,
+        metrics=metrics,
         correct=sum(primary) / len(primary) if primary else None,
     )
 

@@ -12,7 +12,7 @@ from omnithinker.judge.base import Judge
 from omnithinker.judge.ledger import Ledger
 from omnithinker.judge.rubric import RubricJudge
 from omnithinker.recipe import Recipe, RewardSettings
-from omnithinker.rewards.base import Component, Reward
+from omnithinker.rewards.base import Component, Progress, Reward
 from omnithinker.rewards.external import load_external
 from omnithinker.rewards.format_tags import Format, Tags
 from omnithinker.rewards.math_answer import MathAnswer
@@ -39,6 +39,8 @@ class Resources:
     recipe: Recipe
     ledger: Ledger = field(default_factory=Ledger)
     """What the judges did and what it cost."""
+    progress: Progress = field(default_factory=Progress)
+    """Where the run stands, for rewards that depend on it."""
     _open: dict[str, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -111,13 +113,22 @@ def build_component(task: str, name: str, settings: RewardSettings, resources: R
     kind = settings.kind or name
     primary = kind not in AUXILIARY if settings.primary is None else settings.primary
     reward = _build(f"tasks.{task}.rewards.{name}", kind, settings, resources)
-    deadline = settings.deadline_s or (OWN_FUNCTION_S if kind.startswith("python:") else BUILT_IN_S)
-    return Component(name, reward, settings.weight, primary, deadline)
+    own = kind.startswith("python:")
+    return Component(
+        name,
+        reward,
+        settings.weight,
+        primary,
+        deadline_s=settings.deadline_s or (OWN_FUNCTION_S if own else BUILT_IN_S),
+        on_error=settings.on_error,
+        threads=1 if own else None,  # functions written for other trainers expect to be called by one
+    )
 
 
 def _build(place: str, kind: str, settings: RewardSettings, resources: Resources) -> Reward:
     if kind.startswith("python:"):
-        return load_external(kind.removeprefix("python:"), place)
+        path = kind.removeprefix("python:")
+        return load_external(path, place, chat=settings.chat, progress=resources.progress)
     match kind:
         case "math_answer":
             return MathAnswer(resources.math_pool())
