@@ -56,12 +56,17 @@ def test_settings_ask_for_a_target():
 
 
 @pytest.fixture(scope="module")
-def peer():
-    os.environ["PLANTED"] = hostile.SECRET
+def planted():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def peer(planted):
+    planted.setenv("PLANTED", hostile.SECRET)
     settings = hostile.settings().model_copy(update={"backend": "command", "target": SERVE})
     with open_sandbox(settings) as sandbox:
         yield sandbox
-    del os.environ["PLANTED"]
 
 
 def test_peer_behind_a_command(peer):
@@ -147,11 +152,10 @@ needs_bubblewrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bub
 
 
 @pytest.fixture(scope="module")
-def jailed():
-    os.environ["PLANTED"] = hostile.SECRET
+def jailed(planted):
+    planted.setenv("PLANTED", hostile.SECRET)
     with open_sandbox(hostile.settings().model_copy(update={"backend": "bubblewrap"})) as sandbox:
         yield sandbox
-    del os.environ["PLANTED"]
 
 
 @needs_bubblewrap

@@ -51,7 +51,7 @@ class ForkServer:
         self._closed = False
         self.slots = settings.slots or usable_cores()
         outer = bubblewrap_command(settings.preload) if settings.backend == "bubblewrap" else ()
-        limits = Limits(settings.cpu_seconds, settings.memory_mb, settings.preload, outer)
+        limits = Limits(settings.cpu_seconds, settings.memory_mb, settings.preload, outer, settings.in_process_tests)
         self._backend = settings.backend
         self._in_process_tests = settings.in_process_tests
         with ThreadPoolExecutor(self.slots) as starters:

@@ -196,6 +196,7 @@ def _popen(limits: Limits, files: list[IO[bytes]], passed: list[int]) -> subproc
         "file_size": FILE_SIZE,
         "path": list(dict.fromkeys(packages)),
         "preload": list(limits.preload),
+        "in_process_tests": limits.in_process_tests,
     }
     try:
         return subprocess.Popen(

@@ -30,6 +30,8 @@ class Limits:
     preload: tuple[str, ...] = ()
     outer: tuple[str, ...] = ()
     """Command line of an outer jail that the fork server is started in."""
+    in_process_tests: bool = False
+    """Whether ``unittest`` classes are accepted, and so made ready for."""
 
     @property
     def wall_seconds(self) -> float:
@@ -199,11 +201,13 @@ INTERPRETER = (sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8")
 def boot(module: str) -> str:
     """Program that imports a module of :mod:`.inside` alone and runs it: the rest of the package is not importable."""
     return f"""
-import sys, types
+import json, sys, types
 for name, path in (("omnithinker", []), ("omnithinker.sandbox", [{str(Path(template.__file__).parents[1])!r}])):
     package = sys.modules[name] = types.ModuleType(name)
     package.__path__ = path
 from omnithinker.sandbox.inside import {module}
+if json.loads(sys.argv[1])["in_process_tests"]:
+    from omnithinker.sandbox.inside import unittests
 sys.modules["omnithinker.sandbox"].__path__ = sys.modules["omnithinker.sandbox.inside"].__path__ = []
 {module}.main()
 """
@@ -225,6 +229,7 @@ def _options(control: socket.socket, limits: Limits) -> str:
             "listable": standard,
             "readable": [*_standard_library(standard), *third_party, *_SYSTEM],
             "preload": list(limits.preload),
+            "in_process_tests": limits.in_process_tests,
             "memory": limits.memory_mb << 20,
             "file_size": FILE_SIZE,
             "cpu_seconds": limits.cpu_seconds,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import gc
 import json
-import marshal
 import os
 import select
 import signal
@@ -42,6 +41,7 @@ def main() -> None:
     """Prepare, report what confinement works, then serve until the owner is gone."""
     options = json.loads(sys.argv[1])
     control = socket.socket(fileno=fcntl.fcntl(options["control"], fcntl.F_DUPFD, _OWN_DESCRIPTORS))
+    os.close(options["control"])
     sys.argv[:] = ["solution.py"]
     sys.path += options["path"]
     names = preamble.build()
@@ -49,11 +49,12 @@ def main() -> None:
         __import__(name)
     os.environ.clear()
     os.chdir("/")
-    deadlines = Deadlines(options["cpu_seconds"], options["wall_seconds"])
+    deadlines = options["cpu_seconds"], options["wall_seconds"]
     jail = Jail(
         options["readable"], options["listable"], options["memory"], options["file_size"], options["cpu_seconds"]
     )
-    rehearse(names, jail)
+    kit = Kit(*deadlines, jail, names, Reporter(runner.REPORT))
+    rehearse(names, jail, kit.reporter)
     gc.collect()
     gc.disable()
     gc.freeze()
@@ -61,15 +62,20 @@ def main() -> None:
     os.closerange(0, _OWN_DESCRIPTORS)
     owner = os.getppid()
     while True:
-        _serve(control, _receive(control, owner), deadlines, jail, names)
+        _serve(control, _receive(control, owner), kit)
 
 
-class Deadlines(NamedTuple):
-    """What one run may take, seconds."""
+class Kit(NamedTuple):
+    """What every run takes, and may take."""
 
-    cpu: float
+    cpu_seconds: float
     """Of each child."""
-    wall: float
+    wall_seconds: float
+    """Of the run."""
+    jail: Jail
+    names: dict[str, Any]
+    """The preamble, built-in names included."""
+    reporter: Reporter
 
 
 def _receive(control: socket.socket, owner: int) -> list[list[int]]:
@@ -84,9 +90,7 @@ def _receive(control: socket.socket, owner: int) -> list[list[int]]:
     return [descriptors[start : start + size] for start in range(0, len(descriptors), size)]
 
 
-def _serve(
-    control: socket.socket, request: list[list[int]], deadlines: Deadlines, jail: Jail, names: dict[str, Any]
-) -> None:
+def _serve(control: socket.socket, request: list[list[int]], kit: Kit) -> None:
     start = time.monotonic()
     children = []
     for descriptors in request:
@@ -96,10 +100,10 @@ def _serve(
                 os.dup2(descriptor, target)
         child = os.fork()
         if child == 0:
-            _child(len(descriptors), jail, names)
+            _child(len(descriptors), kit)
         children.append(child)
     os.closerange(0, _OWN_DESCRIPTORS)  # so that each process of a pair sees when the other ends
-    reasons = _supervise(control, children, deadlines.cpu, start + deadlines.wall)
+    reasons = _supervise(control, children, kit.cpu_seconds, start + kit.wall_seconds)
     answer = b""
     for child in children:
         _, status, usage = os.wait4(child, 0)
@@ -108,22 +112,18 @@ def _serve(
     control.send(answer)
 
 
-def _child(descriptors: int, jail: Jail, names: dict[str, Any]) -> NoReturn:
-    """Lock in, then read and run the request: descriptors 3 request, 4 report, 5 connection of a pair."""
+def _child(descriptors: int, kit: Kit) -> NoReturn:
+    """Lock in, then read and run the request."""
     try:
-        jail.enter(descriptors)
+        kit.jail.enter(descriptors)
     except OSError as error:
         os.write(2, str(error).encode())
         # A signal that a confined program cannot die by: it says "the sandbox failed", not "the program failed".
         os.kill(os.getpid(), SETUP_FAILED)
     try:
-        # From our own side and in the interpreter's own format: reading JSON touches twice as many pages.
-        request = marshal.loads(os.read(3, os.fstat(3).st_size))
-        os.close(3)
         gc.enable()
-        runner.serve(request, names, Reporter(4), Channel(5) if descriptors > 5 else None)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        channel = Channel(runner.CONNECTION) if descriptors > runner.CONNECTION else None
+        runner.answer(kit.names, kit.reporter, channel)
     except BaseException as error:
         os.write(2, describe(error).encode("utf-8", "replace"))
         os._exit(1)
