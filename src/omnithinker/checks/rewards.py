@@ -197,7 +197,7 @@ def _count(
 
 def _reason(name: str, row: PlacedRow, probe: Probe, explainer: Scorer) -> str:
     """What the component tells of a value that it should not have given."""
-    score: Score = explainer.score(_group(row, [probe])).scores[0]
+    score: Score = explainer.submit(_group(row, [probe])).result().scores[0]
     details = score.details.get(name, {})
     return ": ".join(str(details[key]) for key in ("status", "detail") if details.get(key))
 

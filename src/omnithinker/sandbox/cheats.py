@@ -9,10 +9,9 @@ from __future__ import annotations
 import builtins
 import textwrap
 
+from omnithinker.sandbox.assemble import names_used
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.compare import same_output, same_value
-from omnithinker.sandbox.inside import preamble
-from omnithinker.sandbox.inside.judge import wanted_names
 
 SLOW = ("loop without end",)
 """Cheats that only a deadline ends."""
@@ -154,13 +153,11 @@ def _stand_in(name: str) -> str:
 
 def _called(tests: AssertTests | UnittestTests) -> set[str]:
     """Names that test code expects of the program."""
-    names = preamble.build()
-    space = {"__builtins__": {**names, **preamble.judge_helpers(names)}}
     match tests:
         case AssertTests(sources=sources, preamble=shared, entry_point=entry_point):
-            found = wanted_names((shared, *sources), space, entry_point)
+            found = {*names_used((shared, *sources)), *([entry_point] if entry_point else [])}
         case UnittestTests(source=source):
-            found = wanted_names((source,), space, None)
+            found = set(names_used((source,)))
     return {name for name in found - {"candidate"} if not hasattr(builtins, name)}
 
 
