@@ -36,3 +36,22 @@ def test_live_view_shows_every_task():
     assert "+0.30" in text
     assert "1.25" in text
     assert "b " in text
+
+
+def test_live_view_shows_what_judges_cost():
+    with View(Console(file=io.StringIO(), force_terminal=True, width=120), total_steps=1) as view:
+        view.start_run("joint", 1)
+        values = {
+            "judge/default/calls": 1200,
+            "judge/default/cached": 40,
+            "judge/default/cost": 0.3125,
+            "judge/default/failures/judge_down": 2,
+            "judge/default/failures/judge_timeout": 1,
+            "judge/other/calls": 7,
+        }
+        view.step(StepMetrics(1, 10, 0.5, 0.5, values), 1)
+        rendered = Console(width=120, file=io.StringIO(), record=True)
+        rendered.print(view._render())
+    text = rendered.export_text()
+    assert "judge default: 1,200 calls, 40 from the cache, 3 failed, cost 0.3125" in text
+    assert "judge other: 7 calls, 0 from the cache" in text

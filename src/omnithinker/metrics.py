@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import StatisticsError, correlation
 from typing import Any
 
 from torch import Tensor
 
-from omnithinker.types import Completion, RolloutGroup, Score
+from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS, Completion, RolloutGroup, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,41 @@ def _task_metrics(groups: Sequence[RolloutGroup], advantages_PG: Tensor) -> dict
     }
     metrics |= {f"component/{name}": value for name, value in component_means([s for _, s in pairs]).items()}
     metrics |= {f"component/{name}": value for name, value in own_metrics([s for _, s in pairs]).items()}
+    metrics |= _length_metrics([score for _, score in pairs])
     causes = Counter(f"{name}/{cause}" for _, score in pairs for name, cause in score.causes.items())
     return metrics | {f"undefined/{name}": count for name, count in sorted(causes.items())}
+
+
+def _length_metrics(scores: Sequence[Score]) -> dict[str, float | None]:
+    """Preference beside length, for each component that compared texts, over completions with a defined preference."""
+    metrics: dict[str, float | None] = {}
+    for name in dict.fromkeys(name for score in scores for name in score.details):
+        compared = [
+            (score.details[name][CANDIDATE_CHARS], score.details[name][REFERENCE_CHARS], value)
+            for score in scores
+            if CANDIDATE_CHARS in score.details.get(name, {}) and (value := score.components[name]) is not None
+        ]
+        if not compared:
+            continue
+        metrics |= {
+            f"judged/{name}/{CANDIDATE_CHARS}": _mean([candidate for candidate, _, _ in compared]),
+            f"judged/{name}/{REFERENCE_CHARS}": _mean([reference for _, reference, _ in compared]),
+            f"judged/{name}/longer": _mean([candidate > reference for candidate, reference, _ in compared]),
+            f"judged/{name}/preferred_longer": _mean([value for c, r, value in compared if c > r]),
+            f"judged/{name}/preferred_not_longer": _mean([value for c, r, value in compared if c <= r]),
+            f"judged/{name}/length_correlation": _correlation(
+                [candidate - reference for candidate, reference, _ in compared], [value for _, _, value in compared]
+            ),
+        }
+    return metrics
+
+
+def _correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Pearson's; None where one of them is constant."""
+    try:
+        return correlation(first, second)
+    except StatisticsError:
+        return None
 
 
 def completion_entropy(completion: Completion) -> float:

@@ -71,6 +71,10 @@ class Explained:
     """Numbers to be averaged over the step's completions, as metrics of the component."""
 
 
+CANDIDATE_CHARS, REFERENCE_CHARS = "candidate_chars", "reference_chars"
+"""Details of a component that compares two texts: their lengths, characters."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """The reward of one completion with its breakdown."""

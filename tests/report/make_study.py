@@ -131,6 +131,19 @@ def metrics(batches: Sequence[dict[str, int]], end: dict[str, float], rng: np.ra
                 f"task/{task}/undefined": undefined,
                 f"task/{task}/kl": None,
             }
+            if task == "writing":
+                line |= {
+                    f"task/{task}/judged/pairwise_judge/{name}": value
+                    for name, value in {
+                        "candidate_chars": 100 + 60 * share,
+                        "reference_chars": 120.0,
+                        "longer": 0.25 + 0.5 * share,
+                        "preferred_longer": 0.75,
+                        "preferred_not_longer": None if step % 2 else 0.25,
+                        "length_correlation": 0.5,
+                    }.items()
+                }
+                line |= {"judge/default/calls": 10 * step, "judge/default/failures/judge_down": 2}
             if undefined:
                 line[f"task/{task}/undefined/pairwise_judge/unparseable"] = 1
             seen[task] += prompts
@@ -168,6 +181,21 @@ def write_run(
     (run / "result.json").write_text(json.dumps(result))
 
 
+JUDGES = {
+    "default": {
+        "model": "judge-mini",
+        "calls": 12345,
+        "cached": 67,
+        "retries": 8,
+        "prompt_tokens": 2_000_000,
+        "completion_tokens": 500_000,
+        "cost": 1.6,
+        "seconds": 99.0,
+        "failures": {"judge_timeout": 3},
+    }
+}
+
+
 def manifest(name: str, tasks: dict[str, Any], seconds: float) -> dict[str, Any]:
     versions = {
         "python": "3.11.2",
@@ -181,6 +209,7 @@ def manifest(name: str, tasks: dict[str, Any], seconds: float) -> dict[str, Any]
         "seconds": seconds,
         "versions": versions,
         "sandbox": "strong",
+        "judges": JUDGES if name != "base" else {},
         "recipe": "0" * 64,
         "tasks": tasks,
     }

@@ -183,6 +183,20 @@ def test_undefined_rewards_are_counted_by_cause(study):
     assert "2.0 %" in row
 
 
+def test_judges_and_length_are_shown(study, tmp_path):
+    page = Page(write_report(study).read_text()).text
+    said = " ".join(summary(study, width=220).split())
+    for text in (page, said):
+        assert "single-writing default judge-mini 12,345 67 8 2,500,000 1.6 judge_timeout 3" in text
+        # 25 steps of the task: the first five have grown by 0 to 4/25 of 60 characters, the last by 20 to 24.
+        assert "single-writing writing, first fifth 105 120 0.29 0.75 0.25 0.50" in text
+        assert "single-writing writing, last fifth 153 120 0.69 0.75 0.25 0.50" in text
+    (study_folder := tmp_path / "running").mkdir()
+    shutil.copy(study / "single-writing/metrics.jsonl", study_folder)
+    # A run that is under way: from its last step.
+    assert "running default 250 0 0 0 0 judge_down 2" in " ".join(summary(study_folder, width=220).split())
+
+
 def test_seeds_are_averaged_and_their_spread_is_shown(tmp_path):
     folder = make_study(tmp_path / "study", seeds=(0, 1, 2))
     found = read_folder(folder)

@@ -10,7 +10,7 @@ from omnithinker.errors import JudgeError, OmniThinkerError
 from omnithinker.judge.base import BudgetSpent, JudgeFailed, Verdict
 from omnithinker.rewards.base import Component, combine
 from omnithinker.rewards.pairwise_judge import PairwiseJudge, candidate_first
-from omnithinker.types import Completion, Prompt, Undefined, Value
+from omnithinker.types import Completion, Explained, Prompt, Undefined, Value
 
 
 class LongerWins:
@@ -43,9 +43,13 @@ class Always:
 ROW = {"prompt": "Tell a story.", "reference": "12345"}
 
 
-def score(reward: PairwiseJudge, *texts: str, row: Mapping[str, Any] = ROW) -> list[Value]:
+def explained(reward: PairwiseJudge, *texts: str, row: Mapping[str, Any] = ROW) -> list[Explained]:
     group = [Completion(text=text, seed=seed) for seed, text in enumerate(texts)]
     return asyncio.run(reward.score_group(Prompt(task="w", index=0, text="rendered", row=row), group))
+
+
+def score(reward: PairwiseJudge, *texts: str, row: Mapping[str, Any] = ROW) -> list[Value | None]:
+    return [answer.value for answer in explained(reward, *texts, row=row)]
 
 
 @pytest.mark.parametrize("order", ["random", "both", "fixed"])
@@ -60,7 +64,7 @@ def test_a_judge_that_looks_at_the_place_only(verdict: Verdict, fixed: float) ->
     assert score(PairwiseJudge(judge, "fixed"), "x", "y") == [fixed, fixed]
     assert score(PairwiseJudge(judge, "both"), "x", "y") == [0.5, 0.5]
     values = score(PairwiseJudge(judge, "random"), *["x"] * 400)
-    assert 0.4 < sum(float(value) for value in values if not isinstance(value, Undefined)) / 400 < 0.6
+    assert 0.4 < sum(float(value) for value in values if isinstance(value, float)) / 400 < 0.6
 
 
 def test_random_order_is_a_fair_coin_of_the_seed() -> None:
@@ -117,3 +121,9 @@ def test_undefined_verdicts_leave_the_reward_undefined_and_keep_the_rest() -> No
     assert scored.components == {"pairwise_judge": None, "format": 1.0}
     assert scored.causes == {"pairwise_judge": "judge_down"}
     assert combine(components, [0.5, 1.0]).reward == pytest.approx(0.7)
+
+
+def test_values_come_with_the_lengths_of_what_was_compared() -> None:
+    texts = ["<think>a long plan</think><answer>story</answer>", "a longer story", ""]
+    lengths = [dict(answer.details) for answer in explained(PairwiseJudge(Always(JudgeError("no"))), *texts)]
+    assert lengths == [{"candidate_chars": count, "reference_chars": 5} for count in (5, 14, 0)]

@@ -13,14 +13,12 @@ from omnithinker.report.tables import MISSING, Cell, Table, number
 
 def runs_table(study: Study) -> Table:
     """One row per run: time, completions, truncated share, undefined rewards by cause."""
-    runs = [study.base] if study.base else []
-    runs += [run for group in study.groups for run in group.runs]
     return Table(
         "Every run",
         "Truncated: share of training completions that reached the token limit. Undefined rewards leave the update "
         "and every mean; they are counted here by cause.",
         ("run", "steps", "completions", "truncated", "time", "undefined rewards"),
-        tuple(_row(run, study) for run in runs),
+        tuple(_row(run, study) for run in study.runs),
         words_last=True,
     )
 
@@ -34,7 +32,7 @@ def _row(run: Run, study: Study) -> tuple[Cell, ...]:
         words += f"; {held_out} in the final evaluation"
     seconds = run.manifest.get("seconds")
     return (
-        Cell(run.folder if run.folder != "." else study.title),
+        Cell(study.name_of(run)),
         Cell(str(len(run.steps)) if run.steps else "–"),
         Cell(f"{drawn:,.0f}") if drawn else MISSING,
         Cell(f"{100 * truncated_share(run):.1f} %") if drawn else MISSING,

@@ -120,6 +120,15 @@ class Study:
     plan: Mapping[str, Any] | None
     """plan.json."""
 
+    @property
+    def runs(self) -> list[Run]:
+        """The base evaluation, if done, and every training run that has been started."""
+        return ([self.base] if self.base else []) + [run for group in self.groups for run in group.runs]
+
+    def name_of(self, run: Run) -> str:
+        """What a run is called in tables: its folder's name."""
+        return run.folder if run.folder != "." else self.title
+
     def of(self, kind: Kind) -> list[RunGroup]:
         """Groups of one kind."""
         return [group for group in self.groups if group.kind == kind]

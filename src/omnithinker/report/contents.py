@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from omnithinker.report.accounting import runs_table
 from omnithinker.report.collect import Study
+from omnithinker.report.judging import judges_table, lengths_table
 from omnithinker.report.tables import (
     Table,
     base_table,
@@ -29,4 +30,6 @@ def tables(study: Study) -> list[Table]:
             outcome_table(study),
             difference_table(study),
         ]
-    return [table for table in [*found, runs_table(study)] if table is not None]
+    return [
+        table for table in [*found, runs_table(study), judges_table(study), lengths_table(study)] if table is not None
+    ]

@@ -16,6 +16,7 @@ from omnithinker.report import plots, tables
 from omnithinker.report.accounting import environment, runs_table, settings
 from omnithinker.report.collect import Run, Study, read_folder
 from omnithinker.report.findings import findings
+from omnithinker.report.judging import judges_table, lengths_table
 from omnithinker.report.tables import Table, number
 
 PAGE = "report.html"
@@ -100,7 +101,7 @@ def _content(study: Study) -> dict[str, Any]:
         "figures": [] if single else _outcome_figures(study),
         "curves": _curves(study),
         "examples": {task: _examples(study, task) for task in study.tasks},
-        "runs": runs_table(study),
+        "runs": _present(runs_table(study), judges_table(study), lengths_table(study)),
         "environment": environment(study),
         "settings": settings(study.recipe) if study.recipe else [],
         "style": Markup(files("omnithinker.report").joinpath("report.css").read_text(encoding="utf-8")),

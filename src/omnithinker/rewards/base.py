@@ -151,9 +151,6 @@ def combine(components: Sequence[Component], values: Sequence[Answer]) -> Score:
 
 
 def _details(answer: Answer) -> Mapping[str, Any]:
-    match answer:
-        case Explained(details=details):
-            return details
-        case Undefined(detail=detail) if detail:
-            return {"undefined": detail}
-    return {}
+    value = answer.value if isinstance(answer, Explained) else answer
+    why = {"undefined": value.detail} if isinstance(value, Undefined) and value.detail else {}
+    return {**why, **answer.details} if isinstance(answer, Explained) else why

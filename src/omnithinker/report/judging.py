@@ -1,0 +1,91 @@
+"""What judges did and cost, and whether they like long answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from omnithinker.report.collect import Run, Study
+from omnithinker.report.tables import MISSING, Cell, Table, number
+from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS
+
+
+def judges_table(study: Study) -> Table | None:
+    """One row per run and judge: calls, tokens, money, failures; None where no judge behind an endpoint was asked."""
+    rows = []
+    for run in study.runs:
+        for judge, used in judges_of(run).items():
+            failed = ", ".join(f"{cause} {count}" for cause, count in sorted(used.get("failures", {}).items()))
+            rows.append(
+                (
+                    Cell(study.name_of(run)),
+                    Cell(judge, small=str(used.get("model", ""))),
+                    *(Cell(f"{used.get(name, 0):,}") for name in ("calls", "cached", "retries")),
+                    Cell(f"{used.get('prompt_tokens', 0) + used.get('completion_tokens', 0):,}"),
+                    Cell(f"{used.get('cost', 0):.4g}"),
+                    Cell(failed or "none", tone="bad" if failed else ""),
+                )
+            )
+    note = "Calls that an endpoint answered, and replies taken from the cache. Cost by the prices in the recipe."
+    columns = ("run", "judge", "calls", "from cache", "retries", "tokens", "cost", "failures")
+    return Table("Judges", note, columns, tuple(rows), labels=2, words_last=True) if rows else None
+
+
+def judges_of(run: Run) -> dict[str, dict[str, Any]]:
+    """What each judge did in a run: from its result or, while it is under way, from its last step."""
+    if "judges" in run.manifest:
+        return dict(run.manifest["judges"])
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in run.steps[-1].items() if run.steps else ():
+        parts = key.split("/", 3)
+        if parts[0] == "judge" and len(parts) == 3:
+            found.setdefault(parts[1], {})[parts[2]] = value
+        elif parts[0] == "judge" and len(parts) == 4:
+            found.setdefault(parts[1], {}).setdefault(parts[2], {})[parts[3]] = value
+    return found
+
+
+LENGTH_MEASURES = ("longer", "preferred_longer", "preferred_not_longer", "length_correlation")
+
+
+def lengths_table(study: Study) -> Table | None:
+    """Preference beside length, in the first and last fifth of each run's steps; None where nothing was compared."""
+    rows = []
+    for run in study.runs:
+        for task, component in _compared(run):
+            prefix = f"task/{task}/judged/{component}/"
+            steps = [step for step in run.steps if step.get(prefix + CANDIDATE_CHARS) is not None]
+            few = max(1, len(steps) // 5)
+            for part, chosen in (("first", steps[:few]), ("last", steps[-few:])):
+                means = [_mean(chosen, prefix + measure) for measure in LENGTH_MEASURES]
+                rows.append(
+                    (
+                        Cell(study.name_of(run)),
+                        Cell(f"{task}, {part} fifth"),
+                        *(_cell(_mean(chosen, prefix + each), 0) for each in (CANDIDATE_CHARS, REFERENCE_CHARS)),
+                        *(_cell(mean, 2) for mean in means),
+                    )
+                )
+    note = (
+        "Characters of the answers and of the references they were compared with; the share of answers that were "
+        "longer; the mean preference for those and for the others; and its correlation with the difference in length. "
+        "Answers that grow while longer ones are preferred point to a judge that is won by length."
+    )
+    columns = ("run", "task", "answer", "reference", "longer", "preferred if longer", "if not", "correlation")
+    return Table("Preference and length", note, columns, tuple(rows), labels=2) if rows else None
+
+
+def _compared(run: Run) -> list[tuple[str, str]]:
+    """Tasks and components of a run that compared texts."""
+    keys = dict.fromkeys(key for step in run.steps for key in step if key.endswith(f"/{CANDIDATE_CHARS}"))
+    return [(parts[1], parts[3]) for key in keys if (parts := key.split("/"))[2] == "judged"]
+
+
+def _mean(steps: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    known = [float(step[key]) for step in steps if step.get(key) is not None]
+    return fmean(known) if known else None
+
+
+def _cell(value: float | None, digits: int) -> Cell:
+    return MISSING if value is None else Cell(number(value, digits))
