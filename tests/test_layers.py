@@ -21,7 +21,7 @@ LAYERS = [
     {"tasks", "scoring", "policy", "shared_prompt"},
     {"logprobs"},
     {"generation", "checkpoint", "report", "minibatch", "loading"},
-    {"start"},
+    {"start", "mishaps"},
     {"evaluate", "train", "baselines"},
     {"experiment"},
     {"study"},

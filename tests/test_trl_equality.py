@@ -86,18 +86,18 @@ def our_updates(folder, groups, recipe, theirs):
             minibatches = [weighted_rows([recorded[p] for p in part], advantages_PG[part], recipe) for part in parts]
             if len(parts) > 1:
                 minibatches = [with_old_logprobs(policy, rows, recipe) for rows in minibatches]
-        values = update(policy, reference, optimizer, minibatches[k % len(parts)], recipe)
+        values = update(policy, reference, optimizer, minibatches[k % len(parts)], recipe, print)
         found.append((values, {name: p.grad.clone() for name, p in policy.model.named_parameters()}))
     return found
 
 
 def assert_equal(theirs, ours, scales=None):
     """Equal to 1e-6, relative where numbers exceed 1; TRL's numbers times ``scales`` where it averages differently."""
-    assert max(values["grad_norm"] for values, _ in ours) > 0.1
+    assert max(values.grad_norm for values, _ in ours) > 0.1
     for trl, (values, gradients), scale in zip(theirs, ours, scales or [1.0] * len(ours), strict=True):
-        assert values["loss"] == pytest.approx(scale * trl.loss, rel=1e-6, abs=1e-6)
+        assert values.loss == pytest.approx(scale * trl.loss, rel=1e-6, abs=1e-6)
         assert set(gradients) == set(trl.gradients)
-        allowed = 1e-6 * max(1.0, values["grad_norm"])
+        allowed = 1e-6 * max(1.0, values.grad_norm)
         for name, gradient in gradients.items():
             assert float((gradient - scale * trl.gradients[name]).norm()) < allowed, name
 

@@ -170,10 +170,10 @@ def test_update_equals_the_naive_reference(name, minibatches, model_folder):
             norm = torch.sqrt(sum(g.square().sum() for g in gradients))
 
             optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-            result = update(policy, reference, optimizer, rows, recipe)
+            result = update(policy, reference, optimizer, rows, recipe, print)
             # Rows with advantage 0 and no KL term are skipped; their surrogate is 0 and changes nothing.
-            assert result["loss"] == pytest.approx(float(expected.detach()), abs=1e-9)
-            assert result["grad_norm"] == pytest.approx(float(norm), abs=1e-9)
+            assert result.loss == pytest.approx(float(expected.detach()), abs=1e-9)
+            assert result.grad_norm == pytest.approx(float(norm), abs=1e-9)
             for p, g in zip(policy.model.parameters(), gradients, strict=True):
                 assert torch.allclose(p.grad, g, atol=1e-9, rtol=0)
 
@@ -186,7 +186,7 @@ def test_gradient_of_an_update_by_finite_differences(model_folder):
     advantages_PG = group_advantages(rewards(groups))
     rows = with_old_logprobs(initial, weighted_rows(groups, advantages_PG, recipe), recipe)
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-    update(policy, reference, optimizer, rows, recipe)
+    update(policy, reference, optimizer, rows, recipe, print)
     weight = policy.model.model.layers[1].mlp.up_proj.weight
     gradient, step = weight.grad.clone(), 1e-6
     for place in [(0, 0), (3, 7), (20, 30)]:
@@ -194,7 +194,7 @@ def test_gradient_of_an_update_by_finite_differences(model_folder):
         for sign in (1, -1):
             with torch.no_grad():
                 weight[place] += sign * step
-            values.append(update(policy, reference, optimizer, rows, recipe)["loss"])
+            values.append(update(policy, reference, optimizer, rows, recipe, print).loss)
             with torch.no_grad():
                 weight[place] -= sign * step
         assert (values[0] - values[1]) / (2 * step) == pytest.approx(float(gradient[place]), abs=1e-7, rel=1e-5)
@@ -205,9 +205,9 @@ def test_gradients_are_scaled_down_to_the_norm(model_folder):
     group = group_of(policy, [((5, 6), 1.0), ((7,), 0.0)])
     rows = weighted_rows([group], torch.tensor([[1.0, -1.0]]), recipe_of(model_folder))
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-    result = update(policy, None, optimizer, rows, recipe_of(model_folder, max_grad_norm=0.01))
+    result = update(policy, None, optimizer, rows, recipe_of(model_folder, max_grad_norm=0.01), print)
     norm = torch.sqrt(sum(p.grad.square().sum() for p in policy.model.parameters()))
-    assert result["grad_norm"] > 0.01
+    assert result.grad_norm > 0.01
     assert float(norm) == pytest.approx(0.01, rel=1e-3)
 
 

@@ -38,6 +38,8 @@ class TrainerState:
     """Digest of the recipe that the run belongs to."""
     schedule: Mapping[str, Any]
     """State of the schedule, JSON values."""
+    nonfinite: int = 0
+    """Last updates in a row that were not applied because loss or gradient was not finite."""
 
 
 def save_checkpoint(

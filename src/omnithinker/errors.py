@@ -43,6 +43,10 @@ class JudgeError(OmniThinkerError):
     """The judge gave no usable verdict (endpoint down, deadline, unparseable twice)."""
 
 
+class TrainingError(OmniThinkerError):
+    """Training cannot go on: numbers are not finite any more, or memory does not suffice."""
+
+
 class CheckpointError(OmniThinkerError):
     """A checkpoint cannot be used."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,11 +49,30 @@ class StepMetrics:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one optimizer update was."""
+
+    loss: float
+    """Of its minibatch."""
+    grad_norm: float
+    """Global norm before clipping."""
+    kl: Mapping[str, Sequence[float]]
+    """Per task with a KL term, the KL estimate of each row (nats)."""
+    clipped: Mapping[str, Sequence[float]]
+    """Per task, the share of each row's tokens at which the clip was active."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether it could be applied."""
+        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+
+
 def step_metrics(
     step: int,
     groups: Sequence[RolloutGroup],
     advantages_PG: Tensor,
-    updates: Sequence[dict[str, Any]],
+    updates: Sequence[Update],
     seconds: tuple[float, float],
     judges: Mapping[str, float | None],
 ) -> StepMetrics:
@@ -62,14 +82,16 @@ def step_metrics(
         step: steps finished.
         groups: [P] scored groups.
         advantages_PG: [P, G] with NaN where a completion is not trained on.
-        updates: what each optimizer update returned.
+        updates: the step's updates; those that are not finite were not applied.
         seconds: of generation (scoring included) and of training.
         judges: what judges did since the run began, by names such as ``judge/default/calls``.
     """
+    applied = [update for update in updates if update.finite]
     values: dict[str, float | None] = {
-        "loss": _mean([part["loss"] for part in updates]),
-        "grad_norm": _mean([part["grad_norm"] for part in updates]),
-        "updates": len(updates),
+        "loss": _mean([update.loss for update in applied]),
+        "grad_norm": _mean([update.grad_norm for update in applied]),
+        "updates": len(applied),
+        "nonfinite": len(updates) - len(applied),
     }
     by_task: dict[str, list[int]] = defaultdict(list)
     for p, group in enumerate(groups):
@@ -79,8 +101,8 @@ def step_metrics(
             f"task/{task}/{name}": value
             for name, value in _task_metrics([groups[p] for p in members], advantages_PG[members]).items()
         }
-        for name in ("kl", "clipped"):
-            values[f"task/{task}/{name}"] = _mean([x for part in updates for x in part[name].get(task, [])])
+        values[f"task/{task}/kl"] = _mean([x for update in applied for x in update.kl.get(task, [])])
+        values[f"task/{task}/clipped"] = _mean([x for update in applied for x in update.clipped.get(task, [])])
     tokens = sum(len(completion.token_ids) for group in groups for completion in group.completions)
     return StepMetrics(step, tokens, *seconds, {**values, **judges})
 

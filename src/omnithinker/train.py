@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from omnithinker import checkpoint
+from omnithinker import checkpoint, mishaps
 from omnithinker.advantages import group_advantages
 from omnithinker.checkpoint import TrainerState
 from omnithinker.errors import Interrupted, OmniThinkerError
@@ -25,7 +25,7 @@ from omnithinker.interrupt import StopFlag
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.logprobs import completion_logprobs
 from omnithinker.losses import LossParts, grpo_loss, importance_weights
-from omnithinker.metrics import StepMetrics, step_metrics
+from omnithinker.metrics import StepMetrics, Update, step_metrics
 from omnithinker.minibatch import Row, batch_of, microbatches, split, weighted_rows
 from omnithinker.policy import Policy
 from omnithinker.recipe import Recipe
@@ -81,6 +81,7 @@ def train(
         Interrupted: the user stopped the run; a checkpoint of the last finished step is on disk.
         BudgetSpent: a judge's money or time is used up; a checkpoint of the last finished step is on disk.
         RewardError: a reward component failed, or was undefined too often.
+        TrainingError: loss or gradient stayed non-finite, or memory ran out twice in one update.
     """
     policy, reference, optimizer, state = start_training(recipe, schedule, folder, observer.note)
     log = RunLog(folder, state.step)
@@ -109,14 +110,19 @@ def train(
             ]
             if len(minibatches) > 1:
                 minibatches = [with_old_logprobs(policy, rows, recipe) for rows in minibatches]
-            parts = []
+            updates = []
             for rows in filter(None, minibatches):
                 set_learning_rate(optimizer, recipe, state.updates)
-                parts.append(update(policy, reference, optimizer, rows, recipe))
-                state = replace(state, updates=state.updates + 1)
+                updates.append(update(policy, reference, optimizer, rows, recipe, observer.note))
+                if updates[-1].finite:
+                    state = replace(state, updates=state.updates + 1, nonfinite=0)
+                else:
+                    file = mishaps.write_aside(folder, state.step + 1, updates[-1], rows, policy)
+                    observer.note(f"step {state.step + 1}: loss or gradient not finite, update left out; see {file}")
+                    state = replace(state, nonfinite=state.nonfinite + 1)
 
             seconds = (generated - started, time.perf_counter() - generated)
-            metrics = step_metrics(state.step + 1, groups, advantages_PG, parts, seconds, scorer.ledger.metrics())
+            metrics = step_metrics(state.step + 1, groups, advantages_PG, updates, seconds, scorer.ledger.metrics())
             after = schedule.after(state.step, state.schedule, metrics.values)
             state = replace(state, step=state.step + 1, schedule=after)
             scorer.progress.step = state.step
@@ -129,6 +135,9 @@ def train(
             if stop.requested or last or state.step % recipe.training.checkpoint_every == 0:
                 checkpoint.save_checkpoint(folder / "checkpoints", state, policy, optimizer, keep=recipe.training.keep)
             observer.on_step(metrics, len(schedule))
+            if state.nonfinite >= mishaps.IN_A_ROW:
+                _save_unless_saved(folder, state, policy, optimizer, recipe)
+                raise mishaps.too_many(folder, state.step)
             if stop.requested and not last:
                 raise Interrupted(f"stopped after step {state.step}; the same command goes on from there")
     return policy
@@ -208,13 +217,41 @@ def update(
     optimizer: torch.optim.Optimizer,
     rows: Sequence[Row],
     recipe: Recipe,
-) -> dict[str, Any]:
+    note: Callable[[str], None],
+) -> Update:
     """One optimizer update on one minibatch: Eq. 4-5, summed over micro-batches.
 
-    Returns:
-        The loss, the gradient norm before clipping, and per task the KL and clipped share of its rows.
+    Where loss or gradient is not finite, the optimizer makes no step. When memory runs out, the gradient is computed
+    once more in micro-batches of half the size.
+
+    Raises:
+        TrainingError: memory ran out again.
     """
-    training = recipe.training
+    loss, kl, clipped = mishaps.with_less_memory(
+        lambda budget: gradient(policy, reference, rows, recipe, budget), recipe.training.microbatch_tokens, note
+    )
+    norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), recipe.training.max_grad_norm)
+    result = Update(loss, float(norm), kl, clipped)
+    if result.finite:
+        optimizer.step()
+    return result
+
+
+def gradient(
+    policy: Policy, reference: Policy | None, rows: Sequence[Row], recipe: Recipe, budget: int
+) -> tuple[float, dict[str, list[float]], dict[str, list[float]]]:
+    """Set every weight's gradient to that of the loss of a minibatch.
+
+    Args:
+        policy: whose gradient.
+        reference: the policy of the KL term, if there is one.
+        rows: the minibatch.
+        recipe: settings of the loss.
+        budget: tokens of a micro-batch.
+
+    Returns:
+        The loss; and per task the KL (tasks with a KL term) and the clipped share of each row.
+    """
     for parameter in policy.model.parameters():
         # Zero and not None: an update without active rows still lets AdamW's averages decay, as a plain loop would.
         parameter.grad = torch.zeros_like(parameter)
@@ -223,7 +260,7 @@ def update(
     clipped: dict[str, list[float]] = {}
     # A row with advantage 0 and beta 0 adds nothing to the gradient; its weight is already in the denominator.
     active = [row for row in rows if row.advantage != 0 or row.beta != 0]
-    for microbatch in microbatches(active, training.microbatch_tokens):
+    for microbatch in microbatches(active, budget):
         parts = _loss(policy, reference, microbatch, recipe)
         parts.loss.backward()
         loss += float(parts.loss.detach())
@@ -231,9 +268,7 @@ def update(
             if row.beta > 0:
                 kl.setdefault(row.prompt.task, []).append(row_kl)
             clipped.setdefault(row.prompt.task, []).append(row_clipped)
-    norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), training.max_grad_norm)
-    optimizer.step()
-    return {"loss": loss, "grad_norm": float(norm), "kl": kl, "clipped": clipped}
+    return loss, kl, clipped
 
 
 def _loss(policy: Policy, reference: Policy | None, rows: Sequence[Row], recipe: Recipe) -> LossParts:
