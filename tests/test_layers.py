@@ -23,7 +23,7 @@ LAYERS = [
     {"generation", "checkpoint", "report", "minibatch", "loading"},
     {"start", "mishaps"},
     {"evaluate", "train", "baselines"},
-    {"experiment"},
+    {"experiment", "integrations"},
     {"study"},
     {"checks"},
     {"cli"},

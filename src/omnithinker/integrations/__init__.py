@@ -1,0 +1,1 @@
+"""Our tasks and rewards for other trainers: one module per trainer, each needing that trainer only when used."""

@@ -1,0 +1,149 @@
+"""The rewards of a recipe, to be asked by another program."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from omnithinker.errors import BadInput, DataError
+from omnithinker.recipe import Recipe, nearest
+from omnithinker.recipe_file import load_recipe
+from omnithinker.rewards.base import Component
+from omnithinker.rewards.registry import Resources, build_components, check_row
+from omnithinker.scoring import Scorer
+from omnithinker.tasks.base import fill, read_split
+from omnithinker.types import Completion, Prompt, RolloutGroup
+
+GOLD_FIELDS = {"math_answer": "answer", "short_answer": "answer", "pairwise_judge": "reference", "unit_tests": "tests"}
+"""The row's field that a kind of reward compares with."""
+
+
+class RecipeRewards:
+    """Rewards of a recipe's tasks; those of a task are built when first asked. Thread-safe.
+
+    Close it, or use it in a ``with`` block: it holds verifier processes, sandboxes and connections to judges.
+
+    Args:
+        recipe: a recipe or its file.
+
+    Raises:
+        RecipeError: the file is no recipe.
+    """
+
+    def __init__(self, recipe: Recipe | str | Path) -> None:
+        self.recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+        self._resources = Resources(self.recipe)
+        self._components: dict[str, tuple[Component, ...]] = {}
+        self._lock = threading.Lock()
+        self._scorer = Scorer(self._components, ledger=self._resources.ledger, progress=self._resources.progress)
+
+    def task_of(self, name: Any) -> str:
+        """The task that a name means; None means the only one.
+
+        Raises:
+            BadInput: there is no such task, or more than one and no name.
+        """
+        tasks = self.recipe.tasks
+        if name is None and len(tasks) == 1:
+            return next(iter(tasks))
+        if name is None:
+            raise BadInput(f"the recipe has several tasks ({', '.join(tasks)}); name one, or give rows a field 'task'")
+        if name not in tasks:
+            raise BadInput(f"no task {name!r} in the recipe{nearest(str(name), tasks)}; its tasks: {', '.join(tasks)}")
+        return str(name)
+
+    def at_step(self, step: int, steps: int) -> None:
+        """Tell where the other trainer stands, for rewards that depend on it."""
+        progress = self._resources.progress
+        progress.step, progress.steps = step, steps
+
+    def submit(self, prompt: Prompt, completions: Sequence[Completion]) -> Future[RolloutGroup]:
+        """Start scoring completions of a prompt.
+
+        Returns:
+            A future of the scored group; raises as :meth:`omnithinker.scoring.Scorer.submit` says.
+
+        Raises:
+            DataError: the row lacks what the task's rewards read.
+        """
+        task = prompt.task
+        rewards = self.recipe.tasks[task].rewards
+        check_row(rewards, prompt.row, f"task {task!r}, row {prompt.index}")
+        with self._lock:
+            if task not in self._components:
+                self._components[task] = build_components(task, rewards, self._resources)
+        return self._scorer.submit(RolloutGroup(prompt=prompt, completions=tuple(completions)))
+
+    def close(self) -> None:
+        """End the processes and connections."""
+        self._scorer.close()
+        self._resources.close()
+
+    def __enter__(self) -> RecipeRewards:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def completion_of(prompt: str, text: str, *, place: int = 0, token_ids: Sequence[int] = ()) -> Completion:
+    """A completion with a seed that a repeated run finds again: it decides the order of a judged pair.
+
+    Args:
+        prompt: what the completion answers.
+        text: the completion.
+        place: tells equal completions of a prompt apart.
+        token_ids: its tokens.
+    """
+    digest = hashlib.sha256(f"{place}\0{prompt}\0{text}".encode("utf-8", "surrogatepass")).digest()
+    return Completion(text=text, token_ids=tuple(token_ids), seed=int.from_bytes(digest[:6], "big"))
+
+
+def messages_of(recipe: Recipe, task: str, row: Mapping[str, Any], place: str) -> list[dict[str, str]]:
+    """A row's prompt as chat messages.
+
+    Raises:
+        DataError: the row lacks a field of the task's template.
+    """
+    settings = recipe.tasks[task]
+    system = [{"role": "system", "content": settings.system}] if settings.system else []
+    return [*system, {"role": "user", "content": fill(settings.prompt, row, place)}]
+
+
+def portable_rows(recipe: Recipe, task: str, split: str) -> list[tuple[list[dict[str, str]], dict[str, str]]]:
+    """(messages, fields) of a task's ``train`` or ``test`` split, in types that every table can hold.
+
+    Fields are the row's texts, and in ``row`` the whole row as JSON; :func:`whole_row` puts it together again.
+
+    Raises:
+        DataError: a file is missing or damaged, or a row lacks what the prompt or the rewards need.
+    """
+    portable = []
+    for place, row in read_split(task, split, recipe):
+        check_row(recipe.tasks[task].rewards, row, place)
+        texts = {name: value for name, value in row.items() if isinstance(value, str)}
+        portable.append((messages_of(recipe, task, row, place), texts | {"row": json.dumps(row)}))
+    return portable
+
+
+def whole_row(fields: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The row that fields of a table stand for: what ``row`` holds as JSON, and every other field that is not None.
+
+    Raises:
+        DataError: ``row`` is text but no JSON object.
+    """
+    known = {name: value for name, value in fields.items() if value is not None}
+    if not isinstance(known.get("row"), str):
+        return known
+    try:
+        row = json.loads(known.pop("row"))
+    except ValueError as error:
+        raise DataError(f"{place}: field 'row' is not valid JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{place}: field 'row' should be a JSON object")
+    return row | known
