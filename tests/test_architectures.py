@@ -10,7 +10,7 @@ from omnithinker.errors import BadInput
 from omnithinker.generation.native import Sampling, generate, sample_seed
 from omnithinker.loading import load_policy
 from omnithinker.logprobs import completion_logprobs, token_batch
-from omnithinker.recipe import ModelSettings
+from omnithinker.settings.model import ModelSettings
 from tests.architectures import FAMILIES, random_policy
 from tests.conftest import make_policy, prompt_of
 

@@ -18,7 +18,7 @@ LAYERS = [
     {"adaptive", "memory", "recipe_file", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
     {"rewards", "view"},
     {"data"},
-    {"tasks", "scoring", "policy", "shared_prompt"},
+    {"tasks", "scoring", "policy", "shared_prompt", "adapter"},
     {"logprobs"},
     {"generation", "checkpoint", "report", "minibatch", "loading"},
     {"start", "mishaps"},

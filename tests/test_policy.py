@@ -7,7 +7,7 @@ import torch
 
 from omnithinker.errors import BadInput
 from omnithinker.loading import load_policy
-from omnithinker.recipe import ModelSettings
+from omnithinker.settings.model import ModelSettings
 from tests.conftest import make_policy
 
 

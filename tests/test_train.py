@@ -62,10 +62,11 @@ def recipe_of(model: Path, **training) -> Recipe:
     betas = training.pop("betas", {"a": 0.0, "b": 0.0})
     evaluation = training.pop("evaluation", {})
     own = training.pop("own", {})
+    held = training.pop("held", {})
     settings = {"learning_rate": 3e-3, "prompts_per_step": 3} | training
     return Recipe.model_validate(
         {
-            "model": {"path": str(model), "device": "cpu"},
+            "model": {"path": str(model), "device": "cpu"} | held,
             "sampling": {"completions": 4, "max_new_tokens": 6, "max_prompt_tokens": 99},
             "training": settings,
             "evaluation": evaluation,
@@ -106,6 +107,7 @@ SETTINGS = {
     "minibatches": {"minibatches": 3},
     "reference": {"betas": {"a": 0.1, "b": 0.0}},
     "warm-up": {"warmup_steps": 3, "weight_decay": 0.1},
+    "frozen embeddings": {"held": {"freeze_embeddings": True}},
     "importance": {"minibatches": 2, "importance": "token"},
     "own settings": {"own": {"a": {"completions": 2, "temperature": 0.5, "max_new_tokens": 3, "weight": 2.0}}},
 }
@@ -199,10 +201,10 @@ def test_a_checkpoint_that_cannot_be_loaded_now_is_kept(model_folder, tmp_path, 
     with pytest.raises(KeyboardInterrupt):
         run(recipe, tmp_path / "run", observer=Quiet(stop_after=2))
 
-    def no_memory(*_):
+    def no_memory(*_, **__):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("omnithinker.start.load_policy", no_memory)
+    monkeypatch.setattr("omnithinker.start.load_trained", no_memory)
     with pytest.raises(RuntimeError, match="out of memory"):
         run(recipe, tmp_path / "run")
     assert [p.name for p in list_checkpoints(tmp_path / "run/checkpoints")] == ["step-1", "step-2"]

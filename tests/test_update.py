@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
 
 from omnithinker.advantages import group_advantages
+from omnithinker.logprobs import Reference
 from omnithinker.minibatch import Row, microbatches, split, weighted_rows
 from omnithinker.train import rewards, update, with_old_logprobs
 from omnithinker.types import Completion, Prompt, RolloutGroup, Score
@@ -93,11 +95,10 @@ def naive_loss(policy, reference, groups, recipe, initial):
 
 def shifted(policy, scale):
     """A copy with other weights."""
-    copy = policy.frozen_copy()
+    copy = deepcopy(policy)
     with torch.no_grad():
         for k, parameter in enumerate(copy.model.parameters()):
             parameter.mul_(1 + scale * ((k % 5) - 2))
-    copy.model.requires_grad_(True)
     return copy
 
 
@@ -170,7 +171,7 @@ def test_update_equals_the_naive_reference(name, minibatches, model_folder):
             norm = torch.sqrt(sum(g.square().sum() for g in gradients))
 
             optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-            result = update(policy, reference, optimizer, rows, recipe, print)
+            result = update(policy, Reference(reference), optimizer, rows, recipe, print)
             # Rows with advantage 0 and no KL term are skipped; their surrogate is 0 and changes nothing.
             assert result.loss == pytest.approx(float(expected.detach()), abs=1e-9)
             assert result.grad_norm == pytest.approx(float(norm), abs=1e-9)
@@ -186,7 +187,7 @@ def test_gradient_of_an_update_by_finite_differences(model_folder):
     advantages_PG = group_advantages(rewards(groups))
     rows = with_old_logprobs(initial, weighted_rows(groups, advantages_PG, recipe), recipe)
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-    update(policy, reference, optimizer, rows, recipe, print)
+    update(policy, Reference(reference), optimizer, rows, recipe, print)
     weight = policy.model.model.layers[1].mlp.up_proj.weight
     gradient, step = weight.grad.clone(), 1e-6
     for place in [(0, 0), (3, 7), (20, 30)]:
@@ -194,7 +195,7 @@ def test_gradient_of_an_update_by_finite_differences(model_folder):
         for sign in (1, -1):
             with torch.no_grad():
                 weight[place] += sign * step
-            values.append(update(policy, reference, optimizer, rows, recipe, print).loss)
+            values.append(update(policy, Reference(reference), optimizer, rows, recipe, print).loss)
             with torch.no_grad():
                 weight[place] -= sign * step
         assert (values[0] - values[1]) / (2 * step) == pytest.approx(float(gradient[place]), abs=1e-7, rel=1e-5)

@@ -1,7 +1,8 @@
 """Checkpoints: atomic folders from which training goes on bit for bit.
 
-A checkpoint holds the weights and tokenizer (a folder that transformers loads), the optimizer's state, and where the
-run is. Every random number is a function of (seed, step), and so is the data order unless the schedule keeps a state.
+A checkpoint holds the weights or the adapter and the tokenizer (a folder that transformers or PEFT loads), the
+optimizer's state, and where the run is. Every random number is a function of (seed, step), and so is the data order
+unless the schedule keeps a state.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from omnithinker.adapter import CONFIG_FILE, base_of
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
 from omnithinker.policy import Policy
 
@@ -86,8 +88,9 @@ def read_state(checkpoint: Path) -> TrainerState:
     """
     try:
         state = TrainerState(**json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8")))
-        json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-        weights = sorted(checkpoint.glob("model*.safetensors"))
+        config = "config.json" if base_of(checkpoint) is None else CONFIG_FILE
+        json.loads((checkpoint / config).read_text(encoding="utf-8"))
+        weights = sorted(checkpoint.glob("*model*.safetensors"))
         for file in (*weights, checkpoint / OPTIMIZER_FILE):
             with safe_open(file, framework="pt"):  # compares the header with the file's length
                 pass

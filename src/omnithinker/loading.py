@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from omnithinker import adapter
 from omnithinker.errors import BadInput
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.logprobs import hidden_states, logits_of
 from omnithinker.policy import Policy
-from omnithinker.recipe import ModelSettings
+from omnithinker.settings.model import ModelSettings
 
 # Hub look-ups of telemetry and updates have no place in a training run.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -23,7 +25,7 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
 
     Args:
         settings: device, number format, and the path unless ``path`` is given.
-        path: folder to load instead of ``settings.path``, such as a checkpoint.
+        path: folder to load instead of ``settings.path``, such as a checkpoint. An adapter is merged into its base.
 
     Raises:
         BadInput: there is no such model, it has no chat template, or its logits are made in an unknown way.
@@ -36,12 +38,12 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     source = str(path or settings.path)
     if source == "lab":
         source = str(LAB_MODEL)
-    trust = settings.trust_remote_code
+    elif Path(source).is_dir():
+        # Adapters record where their base is, and are used from other working directories.
+        source = str(Path(source).resolve())
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, settings.dtype), trust_remote_code=trust, use_safetensors=True
-        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=settings.trust_remote_code)
+        model = _load_model(source, settings)
     except (OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(f"model {source!r} cannot be loaded: {reason}") from error
@@ -54,6 +56,53 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     model = model.to(torch.device(device)).eval()
     _check_logits(model, source)
     return Policy(model, tokenizer)
+
+
+def load_trained(settings: ModelSettings, *, seed: int, checkpoint: Path | None = None) -> Policy:
+    """The policy that a run trains: all weights, or an adapter, as the settings say.
+
+    Args:
+        settings: of the model.
+        seed: fixes a new adapter's first weights.
+        checkpoint: folder that a policy of the same settings was saved to; by default training begins.
+
+    Raises:
+        BadInput: as in :func:`load_policy`, and for weights that updates would be lost in.
+    """
+    if settings.lora is None:
+        if settings.dtype == "bfloat16":
+            raise BadInput(
+                "model.dtype = 'bfloat16' without model.lora: most updates are smaller than such weights can hold; "
+                "use 'float32', or train an adapter"
+            )
+        policy = load_policy(settings, checkpoint)
+        if settings.freeze_embeddings:
+            policy.model.get_input_embeddings().requires_grad_(False)
+            policy.model.get_output_embeddings().requires_grad_(False)
+        return policy
+    base = load_policy(settings)
+    if checkpoint is None:
+        wrapped = adapter.new_adapter(base.model, settings.lora, seed)
+    else:
+        wrapped = adapter.load_adapter(base.model, checkpoint, trainable=True)
+    return replace(base, adapter=wrapped)
+
+
+def _load_model(source: str, settings: ModelSettings) -> Any:
+    """A model; one that is stored as an adapter is its base with the adapter merged into the weights."""
+    import transformers
+
+    base = adapter.base_of(source)
+    if base is not None:
+        model = adapter.load_adapter(_load_model(base, settings), source, trainable=False).merge_and_unload()
+        model.name_or_path = source
+        return model
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        source,
+        dtype=getattr(torch, settings.dtype),
+        trust_remote_code=settings.trust_remote_code,
+        use_safetensors=True,
+    )
 
 
 @torch.no_grad()

@@ -100,6 +100,22 @@ def completion_logprobs(policy: Policy, batch: TokenBatch, *, shared_prompt: boo
     return logprob_BT.masked_scatter(batch.mask_BT, logprob_N)
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The policy that training started from, for the KL term of Eq. 5.
+
+    A model of its own, or the policy that is being trained with its adapter switched off.
+    """
+
+    policy: Policy
+
+    @torch.no_grad()
+    def logprobs(self, batch: TokenBatch) -> Tensor:
+        """[B, T] log-probability of every completion token; 0 at padding."""
+        with self.policy.without_adapter():
+            return completion_logprobs(self.policy, batch)
+
+
 def _hidden_shared(model: Any, batch: TokenBatch) -> Tensor:
     """[B, T, H] hidden states that predict the completion tokens; prompts computed once."""
     prefix = Prefix()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,8 @@ class Policy:
     """transformers causal language model, in evaluation mode (no dropout: log-probabilities are exact)."""
     tokenizer: Any
     """Its tokenizer, with a chat template."""
+    adapter: Any = None
+    """``PeftModel`` around ``model`` where a LoRA adapter is trained in its layers."""
 
     @property
     def device(self) -> torch.device:
@@ -66,12 +68,25 @@ class Policy:
         kept = [token for token in token_ids if token not in ends]
         return str(self.tokenizer.decode(kept, skip_special_tokens=True))
 
-    def frozen_copy(self) -> Policy:
-        """An independent copy that is never trained: the reference policy of Eq. 5."""
-        model = copy.deepcopy(self.model).requires_grad_(False)
-        return Policy(model, self.tokenizer)
+    @property
+    def trained(self) -> list[torch.nn.Parameter]:
+        """The weights that training changes."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def without_adapter(self) -> AbstractContextManager[None]:
+        """While it is open the model answers as if it had no adapter."""
+        if self.adapter is None:
+            return nullcontext()
+        disabled: AbstractContextManager[None] = self.adapter.disable_adapter()
+        return disabled
 
     def save(self, folder: Path) -> None:
-        """Write a folder that transformers, vLLM and merging tools can load (safetensors and tokenizer)."""
-        self.model.save_pretrained(folder)
+        """Write a folder that transformers, vLLM and merging tools can load (safetensors and tokenizer).
+
+        With an adapter it is that of the adapter alone, which PEFT loads too.
+        """
+        if self.adapter is None:
+            self.model.save_pretrained(folder)
+        else:
+            self.adapter.save_pretrained(folder, save_embedding_layers=False)
         self.tokenizer.save_pretrained(folder)

@@ -16,22 +16,7 @@ from omnithinker.errors import RecipeError
 from omnithinker.settings.adaptive import AdaptiveSettings
 from omnithinker.settings.base import OPERATIONAL, Settings
 from omnithinker.settings.judges import JudgeSettings, RubricJudgeSettings
-
-
-class ModelSettings(Settings):
-    """Which base model to train and how to hold it."""
-
-    path: str = "lab"
-    """``lab`` for the built-in model, or a folder or hub name that transformers can load."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """``auto`` takes the GPU when there is one."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the weights."""
-    threads: int | None = Field(None, ge=1)
-    """CPU threads of an operation; by default PyTorch's choice, one per core. Tiny models want 1: more gain little and
-    lose much on a busy machine. Runs are bit-identical only with the same number."""
-    trust_remote_code: bool = False
-    """Run model code that comes with the weights. Leave off unless you wrote it."""
+from omnithinker.settings.model import ModelSettings
 
 
 class SamplingSettings(Settings):

@@ -10,15 +10,16 @@ import torch
 from omnithinker import checkpoint
 from omnithinker.checkpoint import TrainerState
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
-from omnithinker.loading import load_policy
+from omnithinker.loading import load_policy, load_trained
+from omnithinker.logprobs import Reference
 from omnithinker.policy import Policy
 from omnithinker.recipe import Recipe
 from omnithinker.schedule import Schedule
 
 
 def start_training(
-    recipe: Recipe, schedule: Schedule, folder: Path, note: Callable[[str], None]
-) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
+    recipe: Recipe, schedule: Schedule, folder: Path, note: Callable[[str], None], *, seed: int
+) -> tuple[Policy, Reference | None, torch.optim.Optimizer, TrainerState]:
     """Policy, reference, optimizer and state: from the newest checkpoint that can be read, or from the base model."""
     for found in reversed(checkpoint.list_checkpoints(folder / "checkpoints")):
         try:
@@ -26,26 +27,30 @@ def start_training(
         except DamagedCheckpoint as error:
             note(f"{error}; set aside as {checkpoint.set_aside(found).name}, going back to the one before")
         else:
-            return _resume(recipe, folder, found, state)
-    policy = load_policy(recipe.model)
-    reference = policy.frozen_copy() if needs_reference(recipe) else None
+            return _resume(recipe, folder, found, state, seed)
+    policy = load_trained(recipe.model, seed=seed)
     state = TrainerState(step=0, updates=0, recipe=recipe.digest(), schedule=schedule.start())
-    return policy, reference, make_optimizer(policy, recipe), state
+    return policy, _reference(policy, recipe), make_optimizer(policy, recipe), state
 
 
 def _resume(
-    recipe: Recipe, folder: Path, found: Path, state: TrainerState
-) -> tuple[Policy, Policy | None, torch.optim.Optimizer, TrainerState]:
+    recipe: Recipe, folder: Path, found: Path, state: TrainerState, seed: int
+) -> tuple[Policy, Reference | None, torch.optim.Optimizer, TrainerState]:
     if state.recipe != recipe.digest():
         raise CheckpointError(
             f"{folder} was started under other settings (see its recipe.toml); use another output folder, or remove it"
         )
-    policy = load_policy(recipe.model, found)
+    policy = load_trained(recipe.model, seed=seed, checkpoint=found)
     optimizer = make_optimizer(policy, recipe)
     checkpoint.restore_optimizer(found, policy, optimizer)
-    # The reference is the policy that training started from, not the one it has become.
-    reference = load_policy(recipe.model).frozen_copy() if needs_reference(recipe) else None
-    return policy, reference, optimizer, state
+    return policy, _reference(policy, recipe), optimizer, state
+
+
+def _reference(policy: Policy, recipe: Recipe) -> Reference | None:
+    """The policy that training started from; None where no task has a KL term."""
+    if not needs_reference(recipe):
+        return None
+    return Reference(load_policy(recipe.model) if policy.adapter is None else policy)
 
 
 def needs_reference(recipe: Recipe) -> bool:
@@ -54,11 +59,9 @@ def needs_reference(recipe: Recipe) -> bool:
 
 
 def make_optimizer(policy: Policy, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW over all weights."""
+    """AdamW over the weights that are trained."""
     training = recipe.training
-    return torch.optim.AdamW(
-        policy.model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
-    )
+    return torch.optim.AdamW(policy.trained, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, updates: int) -> None:

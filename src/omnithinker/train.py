@@ -23,7 +23,7 @@ from omnithinker.errors import Interrupted, OmniThinkerError
 from omnithinker.generation.native import generate, sample_seed, sampling_of
 from omnithinker.interrupt import StopFlag
 from omnithinker.judge.base import BudgetSpent
-from omnithinker.logprobs import completion_logprobs
+from omnithinker.logprobs import Reference, completion_logprobs
 from omnithinker.losses import LossParts, grpo_loss, importance_weights
 from omnithinker.metrics import StepMetrics, Update, step_metrics
 from omnithinker.minibatch import Row, batch_of, microbatches, split, weighted_rows
@@ -83,7 +83,7 @@ def train(
         RewardError: a reward component failed, or was undefined too often.
         TrainingError: loss or gradient stayed non-finite, or memory ran out twice in one update.
     """
-    policy, reference, optimizer, state = start_training(recipe, schedule, folder, observer.note)
+    policy, reference, optimizer, state = start_training(recipe, schedule, folder, observer.note, seed=seed)
     log = RunLog(folder, state.step)
     watch = UndefinedWatch(recipe.training.max_undefined)
     for record in log.records:
@@ -213,7 +213,7 @@ def with_old_logprobs(policy: Policy, rows: Sequence[Row], recipe: Recipe) -> li
 
 def update(
     policy: Policy,
-    reference: Policy | None,
+    reference: Reference | None,
     optimizer: torch.optim.Optimizer,
     rows: Sequence[Row],
     recipe: Recipe,
@@ -230,7 +230,7 @@ def update(
     loss, kl, clipped = mishaps.with_less_memory(
         lambda budget: gradient(policy, reference, rows, recipe, budget), recipe.training.microbatch_tokens, note
     )
-    norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), recipe.training.max_grad_norm)
+    norm = torch.nn.utils.clip_grad_norm_(policy.trained, recipe.training.max_grad_norm)
     result = Update(loss, float(norm), kl, clipped)
     if result.finite:
         optimizer.step()
@@ -238,9 +238,9 @@ def update(
 
 
 def gradient(
-    policy: Policy, reference: Policy | None, rows: Sequence[Row], recipe: Recipe, budget: int
+    policy: Policy, reference: Reference | None, rows: Sequence[Row], recipe: Recipe, budget: int
 ) -> tuple[float, dict[str, list[float]], dict[str, list[float]]]:
-    """Set every weight's gradient to that of the loss of a minibatch.
+    """Set every trained weight's gradient to that of the loss of a minibatch.
 
     Args:
         policy: whose gradient.
@@ -252,7 +252,7 @@ def gradient(
     Returns:
         The loss; and per task the KL (tasks with a KL term) and the clipped share of each row.
     """
-    for parameter in policy.model.parameters():
+    for parameter in policy.trained:
         # Zero and not None: an update without active rows still lets AdamW's averages decay, as a plain loop would.
         parameter.grad = torch.zeros_like(parameter)
     loss = 0.0
@@ -271,15 +271,14 @@ def gradient(
     return loss, kl, clipped
 
 
-def _loss(policy: Policy, reference: Policy | None, rows: Sequence[Row], recipe: Recipe) -> LossParts:
+def _loss(policy: Policy, reference: Reference | None, rows: Sequence[Row], recipe: Recipe) -> LossParts:
     """A micro-batch's share of the loss (Eq. 4-5)."""
     training = recipe.training
     batch = batch_of(rows, policy.device)
     logprob_BT = completion_logprobs(policy, batch)
     ref_logprob_BT = None
     if reference is not None and any(row.beta > 0 for row in rows):
-        with torch.no_grad():
-            ref_logprob_BT = completion_logprobs(reference, batch)
+        ref_logprob_BT = reference.logprobs(batch)
 
     def per_row(values: Iterable[float]) -> Tensor:
         return logprob_BT.new_tensor(list(values))

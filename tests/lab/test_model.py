@@ -16,8 +16,8 @@ from omnithinker.lab.build import BuildSettings, build
 from omnithinker.lab.habits import HABITS, completion_text, habitual_completion
 from omnithinker.lab.tokenizer import END, TAGS
 from omnithinker.loading import load_policy
-from omnithinker.recipe import ModelSettings
 from omnithinker.rewards.answers import last_answer
+from omnithinker.settings.model import ModelSettings
 from omnithinker.types import Prompt
 
 

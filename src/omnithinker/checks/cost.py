@@ -60,7 +60,7 @@ def sizes(recipe: Recipe, outline: Outline, longest_prompt: int) -> tuple[ModelS
         minibatches=recipe.training.minibatches,
         microbatch_tokens=recipe.training.microbatch_tokens,
         logits_at_once=LOGITS_AT_ONCE,
-        reference=needs_reference(recipe),
+        reference=needs_reference(recipe) and recipe.model.lora is None,
     )
     return size, load
 

@@ -12,7 +12,7 @@ import torch
 from omnithinker.checks.report import Section
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy import Policy
-from omnithinker.recipe import ModelSettings
+from omnithinker.settings.model import ModelSettings
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 """A model has one of these."""

@@ -1,0 +1,91 @@
+"""LoRA adapters, through PEFT: made, loaded, and merged into the weights they were trained on."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from omnithinker.errors import BadInput
+from omnithinker.settings.model import LoraSettings
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+
+def base_of(folder: str | Path) -> str | None:
+    """The model that an adapter folder was trained on; None where the folder holds no adapter.
+
+    Raises:
+        BadInput: the adapter does not say.
+    """
+    file = Path(folder) / CONFIG_FILE
+    if not file.is_file():
+        return None
+    base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not base:
+        raise BadInput(f"{file}: names no base model; set 'base_model_name_or_path' to the model it was trained on")
+    return str(base)
+
+
+def new_adapter(model: Any, settings: LoraSettings, seed: int) -> Any:
+    """Give a model's layers an adapter that changes nothing yet; only its own weights are trained.
+
+    Args:
+        model: transformers model; its layers are changed in place.
+        settings: rank and targets.
+        seed: fixes the first factors.
+
+    Returns:
+        The ``PeftModel`` around the model.
+
+    Raises:
+        BadInput: PEFT is not installed, or no layer has one of the names.
+    """
+    peft = _peft()
+    config = peft.LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        target_modules=list(settings.targets) or "all-linear",
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return peft.get_peft_model(model, config).eval()
+        except ValueError as error:
+            raise BadInput(f"model.lora.targets {list(settings.targets)}: {error}") from error
+
+
+def load_adapter(model: Any, folder: str | Path, *, trainable: bool) -> Any:
+    """Put a saved adapter on the model it was trained on; returns the ``PeftModel``.
+
+    Raises:
+        BadInput: PEFT is not installed, or the adapter cannot be read or does not fit the model.
+    """
+    peft = _peft()
+    try:
+        with safe_open(Path(folder) / WEIGHTS_FILE, framework="pt") as weights:
+            stored = set(weights.keys())
+        wrapped = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=trainable).eval()
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"adapter {folder} cannot be put on {model.name_or_path!r}: {reason}") from error
+    # PEFT itself leaves layers out that one side lacks.
+    if stored != set(peft.get_peft_model_state_dict(wrapped, save_embedding_layers=False)):
+        raise BadInput(f"adapter {folder} cannot be put on {model.name_or_path!r}: it was made for other layers")
+    return wrapped
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise BadInput("LoRA adapters need the package 'peft': pip install 'omnithinker[lora]'") from error
+    # Its use of a name that transformers renames is no concern of users.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+    return peft

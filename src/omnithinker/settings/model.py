@@ -1,0 +1,41 @@
+"""Settings of the model that is trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from omnithinker.settings.base import Settings
+
+
+class LoraSettings(Settings):
+    """Train a low-rank adapter (LoRA, through PEFT) and leave the model's own weights as they are."""
+
+    rank: int = Field(16, ge=1)
+    """Rank of the two factors that are added to a layer's weights."""
+    alpha: int = Field(32, ge=1)
+    """The adapter's output is multiplied by ``alpha / rank``."""
+    targets: tuple[str, ...] = ()
+    """Names of the linear layers that get an adapter, such as ``q_proj``; by default all but the output embedding."""
+
+
+class ModelSettings(Settings):
+    """Which base model to train and how to hold it."""
+
+    path: str = "lab"
+    """``lab`` for the built-in model, or a folder or hub name that transformers can load, also that of an adapter."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto`` takes the GPU when there is one."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the weights. Training in ``bfloat16`` needs ``lora``, whose own weights stay in float32: an
+    update of 1e-6 is lost in a bfloat16 weight."""
+    lora: LoraSettings | None = None
+    """Train an adapter instead of all weights."""
+    freeze_embeddings: bool = False
+    """Leave input and output embeddings as they are. An adapter never touches them unless its targets name them."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of an operation; by default PyTorch's choice, one per core. Tiny models want 1: more gain little and
+    lose much on a busy machine. Runs are bit-identical only with the same number."""
+    trust_remote_code: bool = False
+    """Run model code that comes with the weights. Leave off unless you wrote it."""
