@@ -66,8 +66,8 @@ def compute_score(
     for name, settings in tasks[task].rewards.items():
         if (gold := GOLD_FIELDS.get(settings.kind or name)) and gold not in row and ground_truth is not None:
             row[gold] = ground_truth
-    index = row.get("index")
-    prompt = Prompt(task=task, index=index if isinstance(index, int) else 0, text=str(row.pop("prompt_text", "")), row=row)
+    text, index = str(row.pop("prompt_text", "")), row.get("index")
+    prompt = Prompt(task=task, index=index if isinstance(index, int) else 0, text=text, row=row)
     score = rewards.submit(prompt, [completion_of(prompt.text, solution_str)]).result().scores[0]
     if score.reward is not None:
         correct = math.nan if score.correct is None else score.correct
