@@ -86,3 +86,14 @@ def test_many_sandbox_failures_stop_the_run():
         reward.score_group(*_group(RIGHT))
     with pytest.raises(SandboxError, match="3 of 3 runs"):
         reward.score_group(*_group(RIGHT))
+
+
+def test_few_sandbox_failures_among_many_runs_do_not():
+    sandbox = FakeSandbox(Status.PASSED)
+    reward = UnitTests(sandbox)
+    for number in range(400):
+        sandbox.status = Status.SANDBOX_ERROR if number % 100 == 99 else Status.PASSED
+        reward.score_group(*_group(RIGHT))
+    sandbox.status = Status.SANDBOX_ERROR
+    with pytest.raises(SandboxError, match="5 of 401 runs"):
+        reward.score_group(*_group(RIGHT))

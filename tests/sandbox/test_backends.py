@@ -245,6 +245,7 @@ def test_sandbox_fusion(service):
         assert sandbox.run(RIGHT, ASSERTS).status is Status.INVALID_TASK
         assert sandbox.run("while True: pass", STDIO, stop_early=True).status is Status.TIMEOUT
         assert sandbox.run("import os\nos._exit(0)", CALLS).status is Status.EARLY_EXIT
+        assert sandbox.run("import ctypes\nctypes.string_at(0)", CALLS).status is Status.CRASHED
         assert sandbox.level == "weak"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 import secrets
+import signal
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -122,7 +123,7 @@ class FusionSandbox:
             response.raise_for_status()
             answer = response.json()
             run = answer["run_result"]
-            if answer["status"] == "SandboxError" or run is None:
+            if answer["status"] == "SandboxError" or run is None or run["status"] == "Error":
                 raise SandboxError(f"the service says: {str(answer.get('message'))[:200]}")
             return _ended(run, marker)
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
@@ -151,9 +152,10 @@ def _ended(run: dict[str, Any], marker: str | None) -> Ended:
     elif code not in (0, None):
         last = (errors.strip().splitlines() or [f"exit code {code}"])[-1]
         report = json.dumps({"stage": "run", "error": last})
+    ended_by = signal.SIGKILL if timed_out else -code if code is not None and code < 0 else None
     return Ended(
-        exit_code=None if timed_out else code,
-        signal=9 if timed_out else None,
+        exit_code=code if ended_by is None else None,
+        signal=ended_by,
         killed_for=template.WALL if timed_out else template.ENDED,
         cpu_s=0.0,
         wall_s=float(run["execution_time"] or 0.0),
