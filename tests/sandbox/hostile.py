@@ -221,6 +221,48 @@ PROGRAMS: dict[str, str] = {
     "error without text": "class E(Exception):\n    def __str__(self): raise SystemExit(0)\n" + _inside("raise E"),
     "error with much text": _inside("raise ValueError('x' * 10 ** 6)"),
     "hostile class name": _inside("raise type('AssertionError\\n{\"i\":0}', (Exception,), {})"),
+    "list equal to everything": "class E(list):\n    def __eq__(self, o): return True\n    __ne__ = lambda s, o: 0\n"
+    "    def __len__(self): return 1\n    def __iter__(self): return iter([3])\n" + _inside("return E()"),
+    "dict equal to everything": "class E(dict):\n    def __eq__(self, o): return True\n    __ne__ = lambda s, o: 0\n"
+    "    def items(self): raise SystemExit(0)\n" + _inside("return E()"),
+    "class that changes": "class E:\n    n = 0\n    @property\n    def __class__(self):\n        E.n += 1\n"
+    "        return (int, str, list, dict)[E.n % 4]\n    def __getattr__(self, k): raise SystemExit(0)\n"
+    + _inside("return E()"),
+    "audit hook": "import sys\ndef hook(event, arguments): raise SystemExit(0)\nsys.addaudithook(hook)" + _WRONG,
+    "hooks for errors": "import sys, threading\nsys.excepthook = sys.unraisablehook = lambda *a: exit(0)\n"
+    "threading.excepthook = sys.excepthook\nclass D:\n    def __del__(self): raise SystemExit(0)\nd = D()" + _WRONG,
+    "collector's callbacks": "import gc\ndef f(*a): raise SystemExit(0)\ngc.callbacks.append(f)\ngc.set_threshold(1)"
+    + _WRONG,
+    "timers": "import signal\nsignal.signal(signal.SIGALRM, lambda *a: exit(0))\n"
+    "signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)\nwhile True:\n    try: sum(range(100))\n"
+    "    except BaseException: pass",
+    "descriptors swapped": "import os\nos.dup2(1, 4)\nos.dup2(2, 1)" + _WRONG,
+    "descriptors exhausted": "import os\nkept = []\ntry:\n    while True: kept.append(os.open('/dev/null', 0))\n"
+    "except OSError: pass" + _WRONG,
+    "scheduling": _attempt(
+        "os.sched_setaffinity(os.getppid(), {0})",
+        "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
+        "os.nice(1)",
+        "time.clock_settime(time.CLOCK_REALTIME, time.time())",
+    ),
+    "places": _attempt("os.chroot('/')", "must(libc.mount(b'x', b'/tmp', b'tmpfs', 0, 0) < 0)", "os.umount('/tmp')"),
+    "devices": _attempt(
+        f"os.mknod('/tmp/{MARKER}')",
+        "open('/dev/kmsg').read(1)",
+        "open('/dev/mem', 'rb')",
+        "open('/dev/tty')",
+        "os.openpty()",
+    ),
+    "attributes": _attempt("os.setxattr('/tmp', 'user.x', b'1')", "os.removexattr('/tmp', 'user.x')"),
+    "modules left over": "import sys\nfor n in {'__main__', 'solution', 'tests'} - {__name__}:\n"
+    "    m = sys.modules.get(n)\n    for k in vars(m) if m else ():\n"
+    "        if not k.startswith('__'): print('ABILITY', n, k)" + _WRONG,
+    "source nested deep": "x = " + "(" * 5000 + ")" * 5000 + _WRONG,
+    "source of signs": "x = " + "-" * 200000 + "1" + _WRONG,
+    "source with a null": "x = 1\0" + _WRONG,
+    "source with surrogates": "x = '\ud800'" + _WRONG,
+    "source in a strange encoding": "# -*- coding: no-such-encoding -*-\nimport os\nos._exit(0)",
+    "source that is long": "x = [" + "'y', " * 400000 + "]" + _WRONG,
     "hash attack": "class K:\n    def __hash__(self): return 1\n    def __eq__(self, o): return False\n"
     + _inside("return len({K() for _ in range(30000)})"),
 }
@@ -290,7 +332,7 @@ if __name__ == "__main__":
     with open_sandbox(settings()) as opened:
         report = [
             problem
-            for tests in (CALLS, ASSERTS)
+            for tests in (CALLS, ASSERTS, STDIO)
             for name in PROGRAMS
             for problem in problems(opened, opened.processes, name, parse_tests(tests), sys.argv[1])
         ]

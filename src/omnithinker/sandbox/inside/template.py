@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 import time
+import types
 from typing import Any, NamedTuple, NoReturn
 
 from omnithinker.sandbox.inside import preamble, runner
@@ -43,6 +44,7 @@ def main() -> None:
     control = socket.socket(fileno=fcntl.fcntl(options["control"], fcntl.F_DUPFD, _OWN_DESCRIPTORS))
     os.close(options["control"])
     sys.argv[:] = ["solution.py"]
+    sys.modules["__main__"] = types.ModuleType("__main__")  # programs need not see how they were started
     sys.path += options["path"]
     names = preamble.build()
     for name in options["preload"]:
