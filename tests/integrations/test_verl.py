@@ -1,5 +1,6 @@
 """Our rewards as verl's custom reward function, called as verl calls it: by keyword, once per completion."""
 
+import importlib.util
 import json
 import math
 from functools import partial
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from omnithinker.errors import BadInput, DataError
-from omnithinker.integrations.verl import UndefinedReward, close, compute_score, dataset_rows
+from omnithinker.integrations import verl
+from omnithinker.integrations.recipe_rewards import close_all
+from omnithinker.integrations.verl import UndefinedReward, compute_score, dataset_rows
 
 RECIPE = """
 [evaluation]
@@ -39,7 +42,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Any:
     path = str(tmp_path_factory.mktemp("verl") / "recipe.toml")
     Path(path).write_text(RECIPE)
     yield path
-    close()
+    close_all()
 
 
 def as_verl(recipe: str, row: dict[str, Any], completion: str, **settings: Any) -> dict[str, float]:
@@ -68,6 +71,16 @@ def test_rows_hold_what_the_function_reads(recipe: str) -> None:
     assert as_verl(recipe, code_row, "<answer>pass</answer>")["score"] == 0.0
     reference = writing_row["reward_model"]["ground_truth"]
     assert as_verl(recipe, writing_row, ANSWER % reference)["score"] == 0.5
+
+
+def test_the_file_is_loaded_under_another_name_as_verl_does(recipe: str) -> None:
+    spec = importlib.util.spec_from_file_location("custom_module", verl.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    arguments = {"data_source": "math", "solution_str": ANSWER % "5", "ground_truth": "5", "extra_info": {}}
+    assert module.compute_score(**arguments, recipe=recipe)["score"] == 1.1
 
 
 def test_ground_truth_is_enough_where_extra_info_has_no_fields(recipe: str) -> None:
@@ -100,7 +113,7 @@ def test_a_damaged_row_is_named(recipe: str) -> None:
 
 
 def test_a_closed_recipe_opens_again(recipe: str) -> None:
-    close()
+    close_all()
     assert compute_score("math", ANSWER % "5", "5", recipe=recipe)["acc"] == 1.0
 
 

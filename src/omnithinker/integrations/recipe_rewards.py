@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import threading
@@ -89,6 +90,27 @@ class RecipeRewards:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_opened: dict[str, RecipeRewards] = {}
+_opening = threading.Lock()
+
+
+def opened(recipe: str) -> RecipeRewards:
+    """The rewards of a recipe's file, opened once in a process."""
+    with _opening:
+        if recipe not in _opened:
+            _opened[recipe] = RecipeRewards(recipe)
+        return _opened[recipe]
+
+
+@atexit.register
+def close_all() -> None:
+    """End what was opened, as the end of the process does too."""
+    with _opening:
+        for rewards in _opened.values():
+            rewards.close()
+        _opened.clear()
 
 
 def completion_of(prompt: str, text: str, *, place: int = 0, token_ids: Sequence[int] = ()) -> Completion:

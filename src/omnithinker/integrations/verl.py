@@ -7,14 +7,12 @@ is an error, or a number that the configuration states.
 
 from __future__ import annotations
 
-import atexit
 import math
-import threading
 from collections.abc import Mapping
 from typing import Any
 
 from omnithinker.errors import RewardError
-from omnithinker.integrations.recipe_rewards import GOLD_FIELDS, RecipeRewards, completion_of, portable_rows, whole_row
+from omnithinker.integrations.recipe_rewards import GOLD_FIELDS, completion_of, opened, portable_rows, whole_row
 from omnithinker.recipe import Recipe
 from omnithinker.recipe_file import load_recipe
 from omnithinker.types import Prompt
@@ -22,10 +20,6 @@ from omnithinker.types import Prompt
 
 class UndefinedReward(RewardError):
     """A completion has no defined reward, and the configuration states no number for that."""
-
-
-_opened: dict[str, RecipeRewards] = {}
-_lock = threading.Lock()
 
 
 def compute_score(
@@ -107,20 +101,3 @@ def dataset_rows(recipe: Recipe | str, split: str = "train") -> list[dict[str, A
                 }
             )
     return rows
-
-
-def opened(recipe: str) -> RecipeRewards:
-    """The rewards of a recipe's file, opened once in a process."""
-    with _lock:
-        if recipe not in _opened:
-            _opened[recipe] = RecipeRewards(recipe)
-        return _opened[recipe]
-
-
-@atexit.register
-def close() -> None:
-    """End what was opened, as the end of the process does too."""
-    with _lock:
-        for rewards in _opened.values():
-            rewards.close()
-        _opened.clear()
