@@ -141,6 +141,7 @@ class _LoopThread:
             task.cancel()
         if tasks:
             self.loop.run_until_complete(asyncio.wait(tasks))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
 
 

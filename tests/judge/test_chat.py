@@ -1,6 +1,7 @@
 """The chat judge against a scripted endpoint: faults, retries, cache, budget, rates, secrets."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,11 @@ from omnithinker.errors import BadInput, RecipeError
 from omnithinker.judge import endpoint
 from omnithinker.judge.base import BudgetSpent, JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
+from omnithinker.rewards.base import Component
+from omnithinker.rewards.pairwise_judge import PairwiseJudge
+from omnithinker.scoring import Scorer
 from omnithinker.settings.judges import ChatJudgeSettings
+from omnithinker.types import Completion, Prompt, RolloutGroup
 
 from .fake_endpoint import FakeEndpoint, Reply
 
@@ -324,3 +329,17 @@ def test_openai_is_imported_only_when_asked() -> None:
     code = "import sys, omnithinker.judge.chat; print('openai' in sys.modules, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_connections_are_closed_with_their_event_loop(server: FakeEndpoint, caplog: pytest.LogCaptureFixture) -> None:
+    judge = ChatJudge(settings(server))
+    assert ask(judge, 3) == [Verdict.A] * 3
+    reward = PairwiseJudge(judge)
+    group = RolloutGroup(
+        prompt=Prompt(task="w", index=0, text="Write.", row={"reference": "r"}), completions=(Completion(text="c"),)
+    )
+    with Scorer({"w": [Component("judge", reward, 1.0, True)]}) as scorer:
+        assert scorer.submit(group).result().scores[0].reward is not None
+    del judge, reward, scorer
+    gc.collect()
+    assert "Unclosed" not in caplog.text
