@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "omnithinker"
 LAYERS = [
     {"errors", "types"},
     {"settings"},
-    {"files", "recipe", "advantages", "losses", "interrupt", "schedule", "watch"},
+    {"files", "recipe", "advantages", "losses", "interrupt", "schedule", "selection", "watch"},
     {"adaptive", "memory", "recipe_file", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
     {"rewards", "view"},
     {"data"},

@@ -42,10 +42,11 @@ class Letters:
 
 
 class Quiet:
-    """An observer that can ask to stop."""
+    """An observer that can ask to stop, and finds by validation what it is told to."""
 
-    def __init__(self, stop_after: int | None = None) -> None:
+    def __init__(self, stop_after: int | None = None, accuracies=None) -> None:
         self.stop_after, self.evaluated, self.notes = stop_after, [], []
+        self.accuracies, self.validated = accuracies, []
 
     def on_step(self, metrics, total):
         if metrics.step == self.stop_after:
@@ -53,6 +54,10 @@ class Quiet:
 
     def on_evaluate(self, policy, step):
         self.evaluated.append(step)
+
+    def on_validate(self, policy, step):
+        self.validated.append(step)
+        return self.accuracies[step]
 
     def note(self, text):
         self.notes.append(text)
@@ -91,7 +96,8 @@ def run(recipe: Recipe, folder: Path, *, schedule=None, observer=None, reward=No
     folder.mkdir(exist_ok=True)
     batches = FixedSchedule(batches) if isinstance(batches, list) else batches
     with Scorer(dict.fromkeys(recipe.tasks, components)) as scorer:
-        return train(recipe, prompts, batches, scorer, folder, observer or Quiet(), seed=1)
+        policy, _ = train(recipe, prompts, batches, scorer, folder, observer or Quiet(), seed=1)
+        return policy
 
 
 def weights(policy) -> list[torch.Tensor]:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,14 @@ from torch import Tensor
 
 from omnithinker.adapter import CONFIG_FILE, base_of
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
+from omnithinker.files import write_json
 from omnithinker.policy import Policy
+from omnithinker.selection import Selection
 
 STATE_FILE = "trainer.json"
 OPTIMIZER_FILE = "optimizer.safetensors"
+BEST_FILE = "best.json"
+"""In a folder of best weights: the step they are of, and the accuracy they were kept for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,8 @@ class TrainerState:
     """State of the schedule, JSON values."""
     nonfinite: int = 0
     """Last updates in a row that were not applied because loss or gradient was not finite."""
+    selection: Selection = field(default_factory=Selection)
+    """What validation found so far."""
 
 
 def save_checkpoint(
@@ -87,18 +93,45 @@ def read_state(checkpoint: Path) -> TrainerState:
             does not fit into memory, say, is no reason to give a checkpoint up.
     """
     try:
-        state = TrainerState(**json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8")))
+        record = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
+        state = TrainerState(**record | {"selection": Selection.from_json(record["selection"])})
         config = "config.json" if base_of(checkpoint) is None else CONFIG_FILE
         json.loads((checkpoint / config).read_text(encoding="utf-8"))
         weights = sorted(checkpoint.glob("*model*.safetensors"))
         for file in (*weights, checkpoint / OPTIMIZER_FILE):
             with safe_open(file, framework="pt"):  # compares the header with the file's length
                 pass
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise DamagedCheckpoint(f"{checkpoint}: damaged ({error})") from error
     if not weights:
         raise DamagedCheckpoint(f"{checkpoint}: has no weights")
     return state
+
+
+def keep_best(folder: Path, selection: Selection) -> None:
+    """Keep weights and tokenizer of the best steps apart from the checkpoints that come and go.
+
+    Files are shared with the checkpoint (hard links) where the file system can do that. A step whose checkpoint is gone
+    has its folder already.
+
+    Args:
+        folder: the run's ``checkpoints``.
+        selection: which steps are best, and what their folders are called.
+    """
+    for name, best in selection.folders().items():
+        source, final = folder / f"step-{best.step}", folder / name
+        if not source.exists():
+            continue
+        temporary = folder / f".{name}.{os.getpid()}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        for file in source.iterdir():
+            if file.name not in (STATE_FILE, OPTIMIZER_FILE):
+                _link(file, temporary / file.name)
+        write_json(temporary / BEST_FILE, asdict(best))
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+        _flush(folder)
 
 
 def set_aside(checkpoint: Path) -> Path:
@@ -135,6 +168,15 @@ def _optimizer_tensors(policy: Policy, optimizer: torch.optim.Optimizer) -> dict
         for name, parameter in policy.model.named_parameters()
         for slot, value in state.get(parameter, {}).items()
     }
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where that cannot be done."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+        _flush(target)
 
 
 def _flush(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
+from dataclasses import dataclass
 from typing import Any
 
 from omnithinker.errors import OmniThinkerError
@@ -17,6 +18,18 @@ from omnithinker.types import EvalResult, Prompt, RolloutGroup
 
 EXAMPLES = 4
 """Greedy completions kept per task, for the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """How a model does on the validation items of one task."""
+
+    accuracy: float
+    """Mean greedy outcome, in [0, 1]."""
+    standard_error: float
+    """Its standard error over items."""
+    n: int
+    """Items with a defined outcome."""
 
 
 def evaluate(
@@ -34,16 +47,37 @@ def evaluate(
     return {task: _evaluate_task(task, policy, items, scorer, recipe, seed) for task, items in prompts.items()}
 
 
+def validate(
+    policy: Policy, prompts: Mapping[str, Sequence[Prompt]], scorer: Scorer, recipe: Recipe, *, seed: int
+) -> dict[str, Validation]:
+    """Greedy accuracy alone, at half the cost of an evaluation; arguments as for :func:`evaluate`."""
+    found = {}
+    for task, items in prompts.items():
+        groups = _answer(policy, items, scorer, recipe, greedy=True, seed=seed)
+        found[task] = Validation(*_accuracy(task, groups, "validation item"))
+    return found
+
+
+def _accuracy(task: str, groups: Sequence[RolloutGroup], item: str) -> tuple[float, float, int]:
+    """Mean, standard error and number of the defined outcomes of a task's items.
+
+    Raises:
+        OmniThinkerError: there is none.
+    """
+    mean, error, n = mean_and_error([group.scores[0].correct for group in groups])
+    if n == 0:
+        causes = sorted({cause for group in groups for cause in group.scores[0].causes.values()})
+        raise OmniThinkerError(f"task {task}: no {item} has a defined outcome ({', '.join(causes)})")
+    return mean, error, n
+
+
 def _evaluate_task(
     task: str, policy: Policy, prompts: Sequence[Prompt], scorer: Scorer, recipe: Recipe, seed: int
 ) -> EvalResult:
     greedy = _answer(policy, prompts, scorer, recipe, greedy=True, seed=seed)
     sampled = _answer(policy, prompts, scorer, recipe, greedy=False, seed=seed)
     outcomes = tuple(group.scores[0].correct for group in greedy)
-    accuracy, error, n = mean_and_error(outcomes)
-    if n == 0:
-        causes = sorted({cause for group in greedy for cause in group.scores[0].causes.values()})
-        raise OmniThinkerError(f"task {task}: no held-out item has a defined outcome ({', '.join(causes)})")
+    accuracy, error, n = _accuracy(task, greedy, "held-out item")
     sampled_outcomes = [group.scores[0].correct for group in sampled]
     sampled_accuracy, sampled_error, _ = mean_and_error(sampled_outcomes)
     said = [group.completions[0] for group in sampled if group.scores[0].correct is not None]

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omnithinker.adaptive import AdaptiveSchedule
-from omnithinker.evaluate import evaluate
+from omnithinker.checkpoint import BEST_FILE, TrainerState
+from omnithinker.evaluate import Validation, evaluate, validate
 from omnithinker.files import make_folder, read_json, read_json_lines, write_json, write_text
 from omnithinker.loading import load_policy
 from omnithinker.metrics import StepMetrics
@@ -32,7 +33,8 @@ from omnithinker.schedule import (
     mixture_schedule,
 )
 from omnithinker.scoring import Scorer
-from omnithinker.tasks.base import encode_prompts, load_tasks
+from omnithinker.selection import Selection
+from omnithinker.tasks.base import Split, encode_prompts, load_tasks
 from omnithinker.train import train
 from omnithinker.types import EvalResult, Prompt
 from omnithinker.view import View
@@ -110,6 +112,11 @@ class Experiment:
         """Per task, the held-out prompts that are short enough."""
         return self._prompts("test")
 
+    @cached_property
+    def validation_prompts(self) -> dict[str, list[Prompt]]:
+        """Per task, the prompts to choose checkpoints by that are short enough."""
+        return self._prompts("validation")
+
     def schedule(self, plan: RunPlan) -> Schedule:
         """Which prompts form which step of a run."""
         if plan.schedule != "adaptive":
@@ -148,6 +155,11 @@ class Experiment:
         """Measure a policy on every task."""
         return evaluate(policy, self.test_prompts, self.scorer, self.recipe, seed=seed)
 
+    def validate(self, policy: Policy, plan: RunPlan) -> dict[str, Validation]:
+        """Accuracy of a policy on the validation items of a run's tasks."""
+        prompts = {task: self.validation_prompts[task] for task in plan.order}
+        return validate(policy, prompts, self.scorer, self.recipe, seed=plan.seed)
+
     def run(self, plan: RunPlan, folder: Path) -> dict[str, EvalResult]:
         """Train, evaluate, and write the result; a finished run is only read.
 
@@ -165,18 +177,24 @@ class Experiment:
         schedule = self.schedule(plan)
         started = time.monotonic()
         self.view.start_run(plan.name, len(schedule))
-        policy = train(
+        policy, state = train(
             self.recipe,
             self.train_prompts,
             schedule,
             self.scorer,
             folder,
-            _RunObserver(self, folder, plan.seed),
+            _RunObserver(self, folder, plan),
             seed=plan.seed,
         )
-        self.view.note("measuring on held-out items")
+        if state.step < len(schedule):
+            self.view.note(stopped_early(state, len(schedule)))
+        measured = state.step
+        if self.recipe.evaluation.result == "best" and state.selection.overall:
+            measured = state.selection.overall.step
+            policy = load_policy(self.recipe.model, folder / "checkpoints" / "best")
+        self.view.note(f"measuring step {measured} on held-out items")
         results = self.evaluate(policy, plan.seed)
-        write_evaluation(folder / "eval" / f"step-{len(schedule)}.json", len(schedule), results)
+        write_evaluation(folder / "eval" / f"step-{measured}.json", measured, results)
         write_json(
             folder / RESULT,
             self.manifest(plan.name, results, time.monotonic() - started)
@@ -184,9 +202,12 @@ class Experiment:
                 "schedule": plan.schedule,
                 "order": list(plan.order),
                 "seed": plan.seed,
-                "steps": len(schedule),
-            }
-            | {"completions": completions_drawn(folder)},
+                "steps": state.step,
+                "stopped_early": state.step < len(schedule),
+                "measured_step": measured,
+                "completions": completions_drawn(folder),
+                "best": best_checkpoints(folder, state.selection),
+            },
         )
         return results
 
@@ -202,7 +223,7 @@ class Experiment:
             "tasks": {task: dataclasses.asdict(result) for task, result in results.items()},
         }
 
-    def _prompts(self, split: Literal["train", "test"]) -> dict[str, list[Prompt]]:
+    def _prompts(self, split: Split) -> dict[str, list[Prompt]]:
         sampling = self.recipe.sampling
         limit = sampling.max_prompt_tokens
 
@@ -223,8 +244,8 @@ class Experiment:
 class _RunObserver:
     """Shows steps and evaluates during training."""
 
-    def __init__(self, experiment: Experiment, folder: Path, seed: int) -> None:
-        self.experiment, self.folder, self.seed = experiment, folder, seed
+    def __init__(self, experiment: Experiment, folder: Path, plan: RunPlan) -> None:
+        self.experiment, self.folder, self.plan = experiment, folder, plan
 
     def on_step(self, metrics: StepMetrics, total: int) -> None:
         self.experiment.view.step(metrics, total)
@@ -233,12 +254,33 @@ class _RunObserver:
         self.experiment.view.note(text)
 
     def on_evaluate(self, policy: Policy, step: int) -> None:
-        results = self.experiment.evaluate(policy, self.seed)
+        results = self.experiment.evaluate(policy, self.plan.seed)
         write_evaluation(self.folder / "eval" / f"step-{step}.json", step, results)
 
+    def on_validate(self, policy: Policy, step: int) -> dict[str, float]:
+        results = self.experiment.validate(policy, self.plan)
+        write_evaluation(self.folder / "validation" / f"step-{step}.json", step, results)
+        return {task: result.accuracy for task, result in results.items()}
 
-def write_evaluation(path: Path, step: int, results: Mapping[str, EvalResult]) -> None:
-    """Write ``eval/step-N.json`` of a run folder."""
+
+def stopped_early(state: TrainerState, steps: int) -> str:
+    """What the user is told when patience has ended a run."""
+    best = state.selection.overall
+    found = f"; best {best.accuracy:.3f} at step {best.step}" if best else ""
+    return (
+        f"stopped after step {state.step} of {steps}: the mean accuracy on validation items has not risen for "
+        f"{state.selection.waited} validations{found}"
+    )
+
+
+def best_checkpoints(folder: Path, selection: Selection) -> dict[str, Any]:
+    """Folders of best weights, relative to the run's, with step and accuracy as they tell them."""
+    names = [f"checkpoints/{name}" for name in selection.folders()]
+    return {name: read_json(folder / name / BEST_FILE) for name in names}
+
+
+def write_evaluation(path: Path, step: int, results: Mapping[str, EvalResult] | Mapping[str, Validation]) -> None:
+    """Write ``eval/step-N.json`` or ``validation/step-N.json`` of a run folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"step": step, "tasks": {task: dataclasses.asdict(r) for task, r in results.items()}})
 

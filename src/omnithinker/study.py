@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -180,15 +180,13 @@ def _schedule(experiment: Experiment, stage: Stage) -> Sequence[Any]:
 def dry_run(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
     """What every stage would cost: training prompts, steps, most completion tokens, and whether it is done."""
     recipe = experiment.recipe
-    held_out = {task: len(prompts) for task, prompts in experiment.test_prompts.items()}
     rows = []
     for stage in stages(recipe):
         schedule = _schedule(experiment, stage)
         drawn = Counter(item.task for batch in schedule for item in batch)
         completions = Counter({task: count * recipe.sampling_of(task).completions for task, count in drawn.items()})
         if stage.kind not in ("plan", "report"):
-            checks = 1 + (max(len(schedule) - 1, 0) // recipe.evaluation.every if recipe.evaluation.every else 0)
-            completions.update({task: 2 * count * checks for task, count in held_out.items()})
+            completions += _measurements(experiment, len(schedule), set(drawn))
         rows.append(
             {
                 "stage": stage.name,
@@ -200,6 +198,20 @@ def dry_run(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _measurements(experiment: Experiment, steps: int, trained: Collection[str]) -> Counter[str]:
+    """Completions per task that evaluations and validations of a stage draw, the evaluation at its end included."""
+    settings = experiment.recipe.evaluation
+    held_out = {task: len(prompts) for task, prompts in experiment.test_prompts.items()}
+    if settings.validation_items:
+        validations = -(-steps // settings.every)
+        found = Counter({task: validations * len(experiment.validation_prompts[task]) for task in trained})
+        evaluations = 1
+    else:
+        found = Counter()
+        evaluations = 1 + (max(steps - 1, 0) // settings.every if settings.every else 0)
+    return found + Counter({task: 2 * evaluations * count for task, count in held_out.items()})
 
 
 def _run(stage: Stage, experiment: Experiment, folder: Path) -> None:

@@ -52,6 +52,10 @@ class Observer(Protocol):
         """It is time for an evaluation during training."""
         ...
 
+    def on_validate(self, policy: Policy, step: int) -> Mapping[str, float]:
+        """It is time for a validation: the accuracy of every task of the run."""
+        ...
+
 
 def train(
     recipe: Recipe,
@@ -62,7 +66,7 @@ def train(
     observer: Observer,
     *,
     seed: int,
-) -> Policy:
+) -> tuple[Policy, TrainerState]:
     """Train a policy along a schedule; goes on from the newest checkpoint in ``folder`` if there is one.
 
     Args:
@@ -75,7 +79,7 @@ def train(
         seed: fixes the samples.
 
     Returns:
-        The trained policy.
+        The trained policy, and where the run ended.
 
     Raises:
         Interrupted: the user stopped the run; a checkpoint of the last finished step is on disk.
@@ -89,8 +93,9 @@ def train(
     for record in log.records:
         watch.add(record)
     scorer.progress.step, scorer.progress.steps = state.step, len(schedule)
+    checkpoint.keep_best(folder / "checkpoints", state.selection)  # a kill may have come between the two
     with StopFlag() as stop:
-        while state.step < len(schedule):
+        while not finished(state, schedule, recipe):
             started = time.perf_counter()
             batch = schedule.batch(state.step, state.schedule)
             batch_prompts = [prompts[item.task][item.index] for item in batch]
@@ -124,23 +129,53 @@ def train(
             seconds = (generated - started, time.perf_counter() - generated)
             metrics = step_metrics(state.step + 1, groups, advantages_PG, updates, seconds, scorer.ledger.metrics())
             after = schedule.after(state.step, state.schedule, metrics.values)
-            state = replace(state, step=state.step + 1, schedule=after)
+            selection = state.selection.with_trained(item.task for item in batch)
+            state = replace(state, step=state.step + 1, schedule=after, selection=selection)
             scorer.progress.step = state.step
             log.step(metrics.record())
             watch.add(metrics.values)
             log.rollouts(state.step, groups)
-            last = state.step == len(schedule)
-            if not last and recipe.evaluation.every and state.step % recipe.evaluation.every == 0:
-                observer.on_evaluate(policy, state.step)
-            if stop.requested or last or state.step % recipe.training.checkpoint_every == 0:
+            state = measure(policy, state, recipe, observer, end=state.step == len(schedule))
+            last = finished(state, schedule, recipe)
+            improved = state.selection.improved_at(state.step)
+            if stop.requested or last or improved or state.step % recipe.training.checkpoint_every == 0:
                 checkpoint.save_checkpoint(folder / "checkpoints", state, policy, optimizer, keep=recipe.training.keep)
+            if improved:
+                checkpoint.keep_best(folder / "checkpoints", state.selection)
             observer.on_step(metrics, len(schedule))
             if state.nonfinite >= mishaps.IN_A_ROW:
                 _save_unless_saved(folder, state, policy, optimizer, recipe)
                 raise mishaps.too_many(folder, state.step)
             if stop.requested and not last:
                 raise Interrupted(f"stopped after step {state.step}; the same command goes on from there")
-    return policy
+    return policy, state
+
+
+def finished(state: TrainerState, schedule: Schedule, recipe: Recipe) -> bool:
+    """Whether the schedule is at its end, or patience with validations that bring nothing new."""
+    patience = recipe.evaluation.patience
+    return state.step >= len(schedule) or (patience > 0 and state.selection.waited >= patience)
+
+
+def measure(policy: Policy, state: TrainerState, recipe: Recipe, observer: Observer, *, end: bool) -> TrainerState:
+    """Evaluate or validate if it is time to; the state keeps what a validation found.
+
+    Args:
+        policy: as the step has left it.
+        state: its step is finished.
+        recipe: says when to measure, and on what.
+        observer: measures.
+        end: whether the schedule ends here; validation takes place then too, evaluation is the caller's.
+    """
+    settings = recipe.evaluation
+    if settings.every == 0 or not (end or state.step % settings.every == 0):
+        return state
+    if settings.validation_items:
+        found = state.selection.after(state.step, observer.on_validate(policy, state.step))
+        return replace(state, selection=found)
+    if not end:
+        observer.on_evaluate(policy, state.step)
+    return state
 
 
 def _save_unless_saved(

@@ -11,7 +11,7 @@ from omnithinker.checks.report import Section
 from omnithinker.errors import DataError
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.registry import check_row
-from omnithinker.tasks.base import fill, read_split
+from omnithinker.tasks.base import fill, read_split, splits_of
 from omnithinker.types import Prompt
 
 Encode = Callable[[str, str | None], tuple[int, ...]]
@@ -19,7 +19,6 @@ Encode = Callable[[str, str | None], tuple[int, ...]]
 
 SHOWN = 3
 """Places named in a line that stands for many rows."""
-SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class PlacedRow:
     place: str
     """File and line, or the number within built-in data."""
     split: str
-    """``train`` or ``test``."""
+    """``train``, ``test`` or ``validation``."""
     prompt: Prompt
     """Message, row, and tokens where there is a tokenizer."""
 
@@ -76,9 +75,9 @@ def check_data(recipe: Recipe, encode: Encode | None) -> tuple[Section, dict[str
 
 
 def read_task(name: str, recipe: Recipe, encode: Encode | None) -> TaskRows:
-    """Rows of both splits of a task; what cannot be used is named, not raised."""
+    """Rows of all splits of a task; what cannot be used is named, not raised."""
     found, settings = TaskRows(), recipe.tasks[name]
-    for split in SPLITS:
+    for split in splits_of(recipe):
         try:
             rows = read_split(name, split, recipe)
         except DataError as error:
@@ -109,7 +108,7 @@ def _describe(name: str, found: TaskRows, recipe: Recipe, problems: list[str], n
         notes.append(f"tasks.{name}: {_many(repeated, 'row repeats', 'rows repeat')} another's prompt in its split")
     data: dict[str, Any] = {"bad_rows": found.bad, "in_both_splits": both, "repeated": repeated}
     limit, cut = recipe.sampling.max_prompt_tokens, recipe.sampling.overlong != "drop"
-    for split in SPLITS:
+    for split in splits_of(recipe):
         rows, lengths = sum(row.split == split for row in found.rows), found.lengths.get(split)
         too_long = None if lengths is None else sum(length > limit for length in lengths)
         data[split] = {"rows": rows, "too_long": too_long, "longest_prompt": max(lengths) if lengths else None}

@@ -17,7 +17,7 @@ from omnithinker.recipe_file import load_recipe
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.registry import Resources, build_components, check_row
 from omnithinker.scoring import Scorer
-from omnithinker.tasks.base import fill, read_split
+from omnithinker.tasks.base import Split, fill, read_split
 from omnithinker.types import Completion, Prompt, RolloutGroup
 
 GOLD_FIELDS = {"math_answer": "answer", "short_answer": "answer", "pairwise_judge": "reference", "unit_tests": "tests"}
@@ -137,8 +137,8 @@ def messages_of(recipe: Recipe, task: str, row: Mapping[str, Any], place: str) -
     return [*system, {"role": "user", "content": fill(settings.prompt, row, place)}]
 
 
-def portable_rows(recipe: Recipe, task: str, split: str) -> list[tuple[list[dict[str, str]], dict[str, str]]]:
-    """(messages, fields) of a task's ``train`` or ``test`` split, in types that every table can hold.
+def portable_rows(recipe: Recipe, task: str, split: Split) -> list[tuple[list[dict[str, str]], dict[str, str]]]:
+    """(messages, fields) of a task's split, in types that every table can hold.
 
     Fields are the row's texts, and in ``row`` the whole row as JSON; :func:`whole_row` puts it together again.
 

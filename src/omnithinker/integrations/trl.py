@@ -12,6 +12,7 @@ from omnithinker.errors import RecipeError
 from omnithinker.integrations.recipe_rewards import RecipeRewards, completion_of, portable_rows, whole_row
 from omnithinker.recipe import Recipe, nearest
 from omnithinker.recipe_file import load_recipe
+from omnithinker.tasks.base import Split
 from omnithinker.types import Prompt, RolloutGroup, Score
 
 LogMetric = Callable[[str, float], None]
@@ -117,13 +118,13 @@ class RecipeReward:
                 log_metric(cause, causes[cause] / len(found))
 
 
-def dataset_rows(recipe: Recipe | str | Path, split: str = "train", task: str | None = None) -> list[dict[str, Any]]:
+def dataset_rows(recipe: Recipe | str | Path, split: Split = "train", task: str | None = None) -> list[dict[str, Any]]:
     """Rows for ``datasets.Dataset.from_list``: chat messages in ``prompt``, the name in ``task``, the row's texts, and
     the whole row as JSON in ``row``.
 
     Args:
         recipe: a recipe or its file.
-        split: ``train`` or ``test``.
+        split: ``train`` or ``test``; ``validation`` where the recipe has one.
         task: only this task; by default all, one after the other. All rows have the same fields, ``None`` where a
             task does not know them.
 

@@ -15,6 +15,7 @@ from omnithinker.errors import RewardError
 from omnithinker.integrations.recipe_rewards import GOLD_FIELDS, completion_of, opened, portable_rows, whole_row
 from omnithinker.recipe import Recipe
 from omnithinker.recipe_file import load_recipe
+from omnithinker.tasks.base import Split
 from omnithinker.types import Prompt
 
 
@@ -75,12 +76,12 @@ def compute_score(
     return {"score": float(undefined), "acc": math.nan, "undefined": 1.0}
 
 
-def dataset_rows(recipe: Recipe | str, split: str = "train") -> list[dict[str, Any]]:
+def dataset_rows(recipe: Recipe | str, split: Split = "train") -> list[dict[str, Any]]:
     """Rows for verl's parquet files: one per row of each task, the task's name in ``data_source``.
 
     Args:
         recipe: a recipe or its file.
-        split: ``train`` or ``test``.
+        split: ``train`` or ``test``; ``validation`` where the recipe has one.
 
     Raises:
         DataError: a file is missing or damaged, or a row lacks what the prompt or the rewards need.

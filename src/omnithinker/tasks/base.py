@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from omnithinker.data.rows import Row, read_rows
+from omnithinker.data.rows import Row, hold_out, read_rows
 from omnithinker.errors import DataError
 from omnithinker.lab import generate_rows
 from omnithinker.recipe import Recipe, TaskSettings
@@ -15,6 +15,8 @@ from omnithinker.rewards.base import Component
 from omnithinker.rewards.registry import Resources, build_components, check_row
 from omnithinker.types import Prompt
 
+Split = Literal["train", "test", "validation"]
+"""Parts of a task's data."""
 LAB_TRAIN_ITEMS = 256
 """Training rows generated for a lab task that does not say how many."""
 
@@ -29,6 +31,8 @@ class Task:
     """Training rows."""
     test: Sequence[Row]
     """Held-out rows."""
+    validation: Sequence[Row]
+    """Rows taken out of the training rows to choose checkpoints by; empty unless the recipe asks for some."""
     template: str
     """User message with ``{field}`` places."""
     system: str | None
@@ -51,29 +55,53 @@ def load_tasks(recipe: Recipe, resources: Resources, *, only: Sequence[str] | No
 
 def _load(name: str, settings: TaskSettings, recipe: Recipe, resources: Resources) -> Task:
     components = build_components(name, settings.rewards, resources)
-    splits = {}
-    for split in ("train", "test"):
+    splits: dict[Split, list[Row]] = {"validation": []}
+    for split in splits_of(recipe):
         rows = read_split(name, split, recipe)
         for place, row in rows:
             fill(settings.prompt, row, place)
             check_row(settings.rewards, row, place)
         splits[split] = [row for _, row in rows]
-    return Task(name, splits["train"], splits["test"], settings.prompt, settings.system, components, settings.beta)
+    return Task(
+        **splits, name=name, template=settings.prompt, system=settings.system, components=components, beta=settings.beta
+    )
 
 
-def read_split(name: str, split: str, recipe: Recipe) -> list[tuple[str, Row]]:
-    """Rows of a task's ``train`` or ``test`` split, as many as the recipe uses, with the place each comes from.
+def splits_of(recipe: Recipe) -> tuple[Split, ...]:
+    """The splits that every task of a recipe has."""
+    return ("train", "test", "validation") if recipe.evaluation.validation_items else ("train", "test")
+
+
+def read_split(name: str, split: Split, recipe: Recipe) -> list[tuple[str, Row]]:
+    """Rows of a task's split, as many as the recipe uses, with the place each comes from.
+
+    Validation rows are drawn from the training data by the recipe's seed, and are no training rows then.
 
     Raises:
-        DataError: a file is missing or damaged, or there is no such built-in data.
+        DataError: a file is missing or damaged, or has too few rows, or there is no such built-in data.
     """
-    settings, seed = recipe.tasks[name], recipe.seed
-    limit = settings.train_items if split == "train" else recipe.evaluation.items
-    source = settings.data or str(getattr(settings, split))
+    settings = recipe.tasks[name]
+    if split not in ("train", "test", "validation"):
+        raise DataError(f"tasks.{name}: no split {split!r}; choose train, test or validation")
+    if split == "test":
+        return _rows(name, settings.data or str(settings.test), "test", recipe.evaluation.items, recipe.seed)
+    source = settings.data or str(settings.train)
+    limit, items = settings.train_items, recipe.evaluation.validation_items
+    if limit is None and source.startswith("lab:"):
+        limit = LAB_TRAIN_ITEMS
+    rows = _rows(name, source, "train", None if limit is None else limit + items, recipe.seed)
+    train, validation = hold_out(rows, items, f"validation {name} {recipe.seed}")
+    return validation if split == "validation" else train[:limit]
+
+
+def _rows(
+    name: str, source: str, split: Literal["train", "test"], limit: int | None, seed: int
+) -> list[tuple[str, Row]]:
     if source.startswith("lab:"):
         # Held-out items are the same for every seed, so that accuracies of different runs can be paired.
-        count = limit or LAB_TRAIN_ITEMS
-        rows = generate_rows(source.removeprefix("lab:"), split, count, seed=seed if split == "train" else 0)
+        rows = generate_rows(
+            source.removeprefix("lab:"), split, limit or LAB_TRAIN_ITEMS, seed=seed if split == "train" else 0
+        )
         return [(f"{source} {split} row {number}", row) for number, row in enumerate(rows, start=1)]
     if ":" in source and not source.endswith((".jsonl", ".json")):
         raise DataError(f"tasks.{name}.data {source!r}: only lab:math, lab:code, lab:qa and lab:writing are built in")
