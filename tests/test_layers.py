@@ -18,7 +18,7 @@ LAYERS = [
     {"adaptive", "memory", "recipe_file", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
     {"rewards", "view"},
     {"data"},
-    {"tasks", "scoring", "policy", "shared_prompt", "adapter"},
+    {"tasks", "scoring", "policy", "shared_prompt", "adapter", "recompute"},
     {"logprobs"},
     {"generation", "checkpoint", "report", "minibatch", "loading"},
     {"start", "mishaps"},

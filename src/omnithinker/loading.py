@@ -14,7 +14,8 @@ from omnithinker.errors import BadInput
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.logprobs import hidden_states, logits_of
 from omnithinker.policy import Policy
-from omnithinker.settings.model import ModelSettings
+from omnithinker.recompute import recompute_layers
+from omnithinker.settings.model import LoraSettings, ModelSettings
 
 # Hub look-ups of telemetry and updates have no place in a training run.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -52,10 +53,11 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     cuda = torch.cuda.is_available()
     if settings.device == "cuda" and not cuda:
         raise BadInput("model.device is 'cuda' but PyTorch sees no GPU; use 'auto' or 'cpu'")
-    device = "cuda" if cuda and settings.device != "cpu" else "cpu"
+    gpu = cuda and settings.device != "cpu"
+    device = "cuda" if gpu else "cpu"
     model = model.to(torch.device(device)).eval()
     _check_logits(model, source)
-    return Policy(model, tokenizer)
+    return Policy(model, tokenizer, half=settings.halves(gpu))
 
 
 def load_trained(settings: ModelSettings, *, seed: int, checkpoint: Path | None = None) -> Policy:
@@ -70,22 +72,37 @@ def load_trained(settings: ModelSettings, *, seed: int, checkpoint: Path | None 
         BadInput: as in :func:`load_policy`, and for weights that updates would be lost in.
     """
     if settings.lora is None:
-        if settings.dtype == "bfloat16":
-            raise BadInput(
-                "model.dtype = 'bfloat16' without model.lora: most updates are smaller than such weights can hold; "
-                "use 'float32', or train an adapter"
-            )
-        policy = load_policy(settings, checkpoint)
-        if settings.freeze_embeddings:
-            policy.model.get_input_embeddings().requires_grad_(False)
-            policy.model.get_output_embeddings().requires_grad_(False)
-        return policy
+        policy = _all_weights(settings, checkpoint)
+    else:
+        policy = _adapter(settings, settings.lora, seed, checkpoint)
+    if settings.recomputes(policy.device.type == "cuda"):
+        recompute_layers(policy.model)
+    return policy
+
+
+def _all_weights(settings: ModelSettings, checkpoint: Path | None) -> Policy:
+    if settings.dtype == "bfloat16":
+        raise BadInput(
+            "model.dtype = 'bfloat16' without model.lora: most updates are smaller than such weights can hold; "
+            "use 'float32' (and model.compute = 'bfloat16'), or train an adapter"
+        )
+    policy = load_policy(settings, checkpoint)
+    if settings.freeze_embeddings:
+        freeze_embeddings(policy.model)
+    return policy
+
+
+def freeze_embeddings(model: Any) -> None:
+    """Leave a model's input and output embeddings out of training."""
+    model.get_input_embeddings().requires_grad_(False)
+    model.get_output_embeddings().requires_grad_(False)
+
+
+def _adapter(settings: ModelSettings, lora: LoraSettings, seed: int, checkpoint: Path | None) -> Policy:
     base = load_policy(settings)
     if checkpoint is None:
-        wrapped = adapter.new_adapter(base.model, settings.lora, seed)
-    else:
-        wrapped = adapter.load_adapter(base.model, checkpoint, trainable=True)
-    return replace(base, adapter=wrapped)
+        return replace(base, adapter=adapter.new_adapter(base.model, lora, seed))
+    return replace(base, adapter=adapter.load_adapter(base.model, checkpoint, trainable=True))
 
 
 def _load_model(source: str, settings: ModelSettings) -> Any:

@@ -89,12 +89,13 @@ def completion_logprobs(policy: Policy, batch: TokenBatch, *, shared_prompt: boo
     Returns:
         [B, T]; 0 at padding.
     """
-    if shared_prompt and can_share(policy.model):
-        hidden_BTH = _hidden_shared(policy.model, batch)
-    else:
-        hidden_BTH = _hidden_repeated(policy.model, batch)
-    temperature_N = batch.temperature_B.repeat_interleave(batch.mask_BT.sum(dim=1))
-    logprob_N = score_tokens(hidden_BTH[batch.mask_BT], batch.ids_BT[batch.mask_BT], policy.model, temperature_N)
+    with policy.computing():
+        if shared_prompt and can_share(policy.model):
+            hidden_BTH = _hidden_shared(policy.model, batch)
+        else:
+            hidden_BTH = _hidden_repeated(policy.model, batch)
+        temperature_N = batch.temperature_B.repeat_interleave(batch.mask_BT.sum(dim=1))
+        logprob_N = score_tokens(hidden_BTH[batch.mask_BT], batch.ids_BT[batch.mask_BT], policy.model, temperature_N)
     # A completion's entries come in row order, so they can be scattered back by the mask.
     logprob_BT = torch.zeros(batch.mask_BT.shape, dtype=logprob_N.dtype, device=logprob_N.device)
     return logprob_BT.masked_scatter(batch.mask_BT, logprob_N)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FLOAT32 = 4
-"""Bytes of a float32 number, in which logits are turned into probabilities whatever the weights are."""
+"""Bytes of a float32 number. Trained weights are always that, and logits are turned into probabilities in it."""
 DRAWING_COPIES = 6
 """Arrays [rows, V] that exist while a token is drawn: logits, log-probabilities, and the entropy's terms."""
 SCORING_COPIES = 4
@@ -25,7 +25,7 @@ class ModelSize:
     parameters: int
     """Weights, tied ones counted once."""
     trained: int
-    """Of these, weights with a gradient."""
+    """Weights with a gradient, an adapter's included."""
     layers: int
     """L."""
     hidden: int
@@ -100,8 +100,8 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
     width = size.bytes_per_weight
     parts = {
         "weights": size.parameters * width,
-        "gradients": size.trained * width,
-        "optimizer": 2 * size.trained * width,
+        "gradients": size.trained * FLOAT32,
+        "optimizer": 2 * size.trained * FLOAT32,
         "reference": size.parameters * width if load.reference else 0,
         "kv_cache": kv_cache(size, load),
         "drawing": load.rows * size.vocabulary * FLOAT32 * DRAWING_COPIES,

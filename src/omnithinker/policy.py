@@ -21,6 +21,8 @@ class Policy:
     """Its tokenizer, with a chat template."""
     adapter: Any = None
     """``PeftModel`` around ``model`` where a LoRA adapter is trained in its layers."""
+    half: bool = False
+    """Whether matrix products are made in bfloat16."""
 
     @property
     def device(self) -> torch.device:
@@ -72,6 +74,10 @@ class Policy:
     def trained(self) -> list[torch.nn.Parameter]:
         """The weights that training changes."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def computing(self) -> torch.autocast:
+        """While it is open the model computes in the policy's number format."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     def without_adapter(self) -> AbstractContextManager[None]:
         """While it is open the model answers as if it had no adapter."""

@@ -48,7 +48,7 @@ def sizes(recipe: Recipe, outline: Outline, longest_prompt: int) -> tuple[ModelS
         longest_prompt: tokens of the longest prompt in the data; 0 if unknown.
     """
     dtype: torch.dtype = getattr(torch, recipe.model.dtype)
-    size = model_size(outline.config, outline.parameters, outline.parameters, dtype.itemsize)
+    size = model_size(outline.config, outline.parameters, outline.trained(recipe.model), dtype.itemsize)
     limit = recipe.sampling.max_prompt_tokens
     samplings = [recipe.sampling_of(task) for task in recipe.tasks]
     largest = max(samplings, key=lambda sampling: sampling.completions * (limit + sampling.max_new_tokens))
@@ -61,13 +61,19 @@ def sizes(recipe: Recipe, outline: Outline, longest_prompt: int) -> tuple[ModelS
         microbatch_tokens=recipe.training.microbatch_tokens,
         logits_at_once=LOGITS_AT_ONCE,
         reference=needs_reference(recipe) and recipe.model.lora is None,
+        checkpointing=recipe.model.recomputes(uses_gpu(recipe)),
     )
     return size, load
 
 
+def uses_gpu(recipe: Recipe) -> bool:
+    """Whether the recipe's model goes to a GPU on this machine."""
+    return torch.cuda.is_available() and recipe.model.device != "cpu"
+
+
 def available_memory(recipe: Recipe) -> int | None:
     """Bytes of the GPU that the recipe would use, or else of the machine; None if unknown."""
-    if torch.cuda.is_available() and recipe.model.device != "cpu":
+    if uses_gpu(recipe):
         return int(torch.cuda.mem_get_info()[1])
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import torch
 
+from omnithinker.adapter import base_of, new_adapter
 from omnithinker.checks.report import Section
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
+from omnithinker.loading import freeze_embeddings
 from omnithinker.policy import Policy
 from omnithinker.settings.model import ModelSettings
 
@@ -30,6 +33,16 @@ class Outline:
         """Number of weights; tied ones count once."""
         return sum(weight.numel() for weight in self.policy.model.parameters())
 
+    def trained(self, settings: ModelSettings) -> int:
+        """Number of weights that a run trains: all, all but the embeddings, or those of an adapter."""
+        model = copy.deepcopy(self.policy.model)
+        if settings.lora is not None:
+            with torch.device("meta"):
+                new_adapter(model, settings.lora, seed=0)
+        elif settings.freeze_embeddings:
+            freeze_embeddings(model)
+        return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+
     @property
     def config(self) -> Any:
         """The text part of the transformers configuration."""
@@ -45,6 +58,8 @@ def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
     import transformers
 
     source = str(LAB_MODEL) if settings.path == "lab" else settings.path
+    while (base := base_of(source)) is not None:
+        source = base
     trust = settings.trust_remote_code
     data: dict[str, Any] = {"path": settings.path}
     try:

@@ -70,13 +70,23 @@ def generate(
     """
     rows = _Rows(policy, prompts, seeds_PG, sampling_P)
     open_groups = [len(seeds) for seeds in seeds_PG]
-    for finished in rows.decode():
+    for finished in _computing(policy, rows.decode()):
         for b in finished:
             open_groups[rows.prompt[b]] -= 1
         for p in sorted({rows.prompt[b] for b in finished}):
             if open_groups[p] == 0:
                 members = [b for b, owner in enumerate(rows.prompt) if owner == p]
                 yield p, RolloutGroup(prompt=prompts[p], completions=tuple(map(rows.completion, members)))
+
+
+def _computing(policy: Policy, steps: Iterator[list[int]]) -> Iterator[list[int]]:
+    """Make steps in the policy's number format, and leave it whenever one is handed over."""
+    while True:
+        with policy.computing():
+            finished = next(steps, None)
+        if finished is None:
+            return
+        yield finished
 
 
 class _Rows:

@@ -34,8 +34,22 @@ class ModelSettings(Settings):
     """Train an adapter instead of all weights."""
     freeze_embeddings: bool = False
     """Leave input and output embeddings as they are. An adapter never touches them unless its targets name them."""
+    compute: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of matrix products. ``bfloat16`` keeps the weights and the optimizer as they are (autocast);
+    ``auto`` takes it on a GPU, and float32 on a CPU."""
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    """Compute layers again in the backward pass instead of keeping their activations: less memory, about a third more
+    work in an update, the same gradients. ``auto`` does so on a GPU."""
     threads: int | None = Field(None, ge=1)
     """CPU threads of an operation; by default PyTorch's choice, one per core. Tiny models want 1: more gain little and
     lose much on a busy machine. Runs are bit-identical only with the same number."""
     trust_remote_code: bool = False
     """Run model code that comes with the weights. Leave off unless you wrote it."""
+
+    def halves(self, gpu: bool) -> bool:
+        """Whether matrix products are made in bfloat16, on a GPU or a CPU."""
+        return gpu if self.compute == "auto" else self.compute == "bfloat16"
+
+    def recomputes(self, gpu: bool) -> bool:
+        """Whether layers are computed again in the backward pass, on a GPU or a CPU."""
+        return gpu if self.gradient_checkpointing == "auto" else self.gradient_checkpointing

@@ -1,0 +1,111 @@
+"""Gradient checkpointing and bfloat16: what they change, and what they must not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from omnithinker.errors import BadInput
+from omnithinker.generation.native import Sampling, generate, sample_seed
+from omnithinker.loading import load_policy, load_trained
+from omnithinker.logprobs import completion_logprobs, token_batch
+from omnithinker.recompute import recompute_layers
+from omnithinker.schedule import joint_schedule
+from tests.architectures import random_policy
+from tests.conftest import prompt_of
+from tests.test_adapter import settings_of
+from tests.test_architectures import sampled
+from tests.test_train import recipe_of, run, same, weights
+
+
+def gradients(policy, prompts, rows):
+    policy.model.zero_grad()
+    logprob_BT = completion_logprobs(policy, token_batch(prompts, rows, policy.device))
+    (logprob_BT * torch.arange(logprob_BT.numel()).view_as(logprob_BT).sin()).sum().backward()
+    return [p.grad.clone() for p in policy.model.parameters()]
+
+
+def kept_for_backward(policy, prompts, rows) -> int:
+    """Numbers that the graph of a scoring pass holds outside of recomputed layers."""
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        completion_logprobs(policy, token_batch(prompts, rows, policy.device))
+    return sum(kept)
+
+
+@pytest.mark.parametrize("family", ["qwen2", "gemma2", "gpt2", "lfm2"])
+def test_recomputed_layers_give_the_same_gradients_and_keep_less(family):
+    policy = random_policy(family)
+    prompts, rows = sampled(policy)
+    plain, most = gradients(policy, prompts, rows), kept_for_backward(policy, prompts, rows)
+    recompute_layers(policy.model)
+    for one, two in zip(gradients(policy, prompts, rows), plain, strict=True):
+        assert torch.allclose(one, two, atol=1e-6 * float(two.abs().max() + 1))
+    assert kept_for_backward(policy, prompts, rows) < most / 2
+
+
+@pytest.mark.parametrize("lora", [None, {"rank": 2}])
+def test_the_setting_changes_memory_and_not_the_run(lora, model_folder, tmp_path):
+    held = {"lora": lora} if lora else {}
+    runs = [
+        run(recipe_of(model_folder, held=held | {"gradient_checkpointing": on}, betas={"a": 0.1, "b": 0}), tmp_path / n)
+        for on, n in ((True, "on"), (False, "off"))
+    ]
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*map(weights, runs), strict=True))
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_auto_recomputes_and_halves_on_a_gpu_only(gpu):
+    assert settings_of("x").recomputes(gpu) == settings_of("x").halves(gpu) == gpu
+    assert settings_of("x", gradient_checkpointing=True).recomputes(gpu)
+    assert not settings_of("x", gradient_checkpointing=False).recomputes(gpu)
+    assert settings_of("x", compute="bfloat16").halves(gpu)
+    assert not settings_of("x", compute="float32").halves(gpu)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_run_keeps_less_where_the_setting_says_so(on, model_folder):
+    policy = load_trained(settings_of(model_folder, gradient_checkpointing=on), seed=0)
+    plain = load_trained(settings_of(model_folder), seed=0)
+    prompts, rows = sampled(plain)
+    assert (kept_for_backward(policy, prompts, rows) < kept_for_backward(plain, prompts, rows)) == on
+
+
+def test_a_model_without_layers_to_recompute_is_refused():
+    with pytest.raises(BadInput, match="Linear cannot recompute layers"):
+        recompute_layers(torch.nn.Linear(2, 2))
+
+
+def test_bfloat16_products_keep_float32_weights(model_folder):
+    whole, half = (load_policy(settings_of(model_folder, compute=compute)) for compute in ("float32", "bfloat16"))
+    assert same(weights(whole), weights(half))
+    prompts, rows = sampled(half)
+    batch = token_batch(prompts, rows, half.device)
+    exact, rounded = completion_logprobs(whole, batch), completion_logprobs(half, batch)
+    assert rounded.dtype == torch.float32
+    assert 1e-4 < float((exact - rounded).abs().max()) < 0.5
+    recorded = torch.zeros_like(rounded).masked_scatter(
+        batch.mask_BT, torch.tensor([x for _, completion in rows for x in completion.logprobs])
+    )
+    assert float((recorded - rounded).abs().max()) < 0.5
+    assert float((recorded - exact).abs().max()) > 1e-4
+
+
+def test_the_number_format_ends_where_a_group_is_handed_over(model_folder):
+    policy = load_policy(settings_of(model_folder, compute="bfloat16"))
+    prompts = [prompt_of(policy, text) for text in ("a", "b")]
+    limits = [Sampling(temperature=1.0, max_new_tokens=n) for n in (2, 4)]
+    for _ in generate(policy, prompts, [[sample_seed(p)] for p in range(2)], limits):
+        assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_run_in_bfloat16_learns(model_folder, tmp_path):
+    recipe = recipe_of(model_folder, learning_rate=1e-2, held={"compute": "bfloat16"})
+    batches = joint_schedule({"a": 6, "b": 6}, prompts_per_step=6, epochs=12, seed=0)
+    policy = run(recipe, tmp_path / "run", schedule=batches)
+    assert {weight.dtype for weight in policy.trained} == {torch.float32}
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
+    mean = [sum(r[f"task/{t}/reward"] for t in "ab" if f"task/{t}/reward" in r) / 2 for r in rows]
+    assert sum(mean[-4:]) / 4 > sum(mean[:4]) / 4 + 0.2
