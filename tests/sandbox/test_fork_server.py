@@ -58,6 +58,32 @@ def test_status(sandbox, code, status, passed):
     assert result.detail
 
 
+def test_a_result_says_what_the_program_used_and_left(sandbox):
+    code = (
+        "import sys, time\nkept = bytearray(b'x') * (60 << 20)\n"
+        "while time.process_time() < 0.1: pass\n"
+        "print('first' + '.' * 9000 + 'last')\nprint('complaint', file=sys.stderr)\ndef add(a, b): return a + b"
+    )
+    result = sandbox.run(code, ADD)
+    assert result.status is Status.PASSED
+    assert (result.exit_code, result.signal, result.retries) == (0, None, 0)
+    assert result.truncated
+    assert result.stdout.startswith("first..")
+    assert result.stdout.endswith("..last\n")
+    assert len(result.stdout) < 4200
+    assert result.stderr == "complaint\n"
+    assert 0.1 <= result.cpu_s <= result.wall_s + 0.02  # two clocks
+    assert 60 < result.peak_rss_mb < 200
+    assert (result.backend, result.layers) == ("fork_server", sandbox.layers)
+    assert [test.index for test in result.tests] == [0, 1]
+    assert all(0 <= test.wall_s <= result.wall_s for test in result.tests)
+
+
+def test_a_result_names_the_signal_that_ended_the_program(sandbox):
+    result = sandbox.run("import ctypes\nctypes.string_at(0)", ADD)
+    assert (result.exit_code, result.signal, result.truncated) == (None, signal.SIGSEGV, False)
+
+
 def test_solution_method_gets_a_new_object_per_call(sandbox):
     code = "class Solution:\n    def __init__(self):\n        self.n = 0\n    def add(self, a, b):\n"
     code += "        self.n += 1\n        return a + b if self.n == 1 else 0"

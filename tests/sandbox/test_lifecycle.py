@@ -56,7 +56,9 @@ def test_preload_makes_a_package_importable():
     code = "import numpy\ndef add(a, b):\n    return numpy.int64(a) + b"
     with open_sandbox(SandboxSettings(slots=1, preload=("numpy",), memory_mb=1024)) as sandbox:
         assert sandbox.run(code, ADD).status is Status.PASSED
+        with_package = sandbox.layers
     with open_sandbox(SandboxSettings(slots=1)) as sandbox:
+        assert sandbox.layers == with_package
         result = sandbox.run(code, ADD)
         assert (result.status, result.detail) == (
             Status.RUNTIME_ERROR,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import re
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +111,27 @@ def test_jumps_fit_their_bytes(machine, monkeypatch):
 def test_other_machines_have_no_filter(monkeypatch):
     monkeypatch.setattr(seccomp.platform, "machine", lambda: "riscv64")
     assert not seccomp.supported()
+
+
+HEADERS = {
+    "x86_64": ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm/unistd_64.h"),
+    "aarch64": ("/usr/include/asm-generic/unistd.h",),
+}
+
+
+@pytest.mark.parametrize("machine", HEADERS)
+def test_numbers_are_those_of_the_kernel_s_headers(machine):
+    header = next((path for path in map(Path, HEADERS[machine]) if path.exists()), None)
+    if header is None:
+        pytest.skip("the kernel's headers are not installed")
+    defined = dict(re.findall(r"^#define __NR(?:3264)?_(\w+) (\d+)$", header.read_text(), re.MULTILINE))
+    # On 64-bit machines these go by the names without a size.
+    names = {"newfstatat": "fstatat"} if machine == "aarch64" else {}
+    table = {"x86_64": syscalls.X86_64, "aarch64": syscalls.AARCH64}[machine]
+    known = {name: int(defined.get(names.get(name, name), -1)) for name in table}
+    newer_than_header = {name for name in known if known[name] == -1 and table[name] >= 435}
+    assert {name: number for name, number in table.items() if name not in newer_than_header} == {
+        name: number for name, number in known.items() if name not in newer_than_header
+    }
+    for name, number in REFUSED[machine].items():
+        assert int(defined[name]) == number
