@@ -73,6 +73,7 @@ def test_peer_behind_a_command(peer):
     assert (peer.level, peer.slots) == ("strong", 1)
     assert "seccomp" in peer.layers
     _check(peer)
+    assert peer.run(RIGHT, parse_tests(["assert f(...) == 1"])).status is Status.INVALID_TASK
     result = peer.run(RIGHT, CALLS)
     assert result.backend == "command"
     assert wire.result_from_json(json.loads(json.dumps(wire.result_to_json(result)))) == result
@@ -243,6 +244,7 @@ def test_sandbox_fusion(service):
     with open_sandbox(_fusion(service)) as sandbox:
         _check(sandbox, judge=False)
         assert sandbox.run(RIGHT, ASSERTS).status is Status.INVALID_TASK
+        assert sandbox.run(RIGHT, parse_tests(["assert f(...) == 1"])).status is Status.INVALID_TASK
         assert sandbox.run("while True: pass", STDIO, stop_early=True).status is Status.TIMEOUT
         assert sandbox.run("import os\nos._exit(0)", CALLS).status is Status.EARLY_EXIT
         assert sandbox.run("import ctypes\nctypes.string_at(0)", CALLS).status is Status.CRASHED

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from omnithinker.errors import SandboxError
-from omnithinker.sandbox import SandboxSettings, Status, open_sandbox, parse_tests
+from omnithinker.sandbox import AssertTests, Call, CallTests, SandboxSettings, Status, open_sandbox, parse_tests
 
 ADD = parse_tests({"fn_name": "add", "inputs": [[1, 2], [3, 4]], "outputs": [3, 7]})
 
@@ -82,6 +82,27 @@ def test_a_result_says_what_the_program_used_and_left(sandbox):
 def test_a_result_names_the_signal_that_ended_the_program(sandbox):
     result = sandbox.run("import ctypes\nctypes.string_at(0)", ADD)
     assert (result.exit_code, result.signal, result.truncated) == (None, signal.SIGSEGV, False)
+
+
+def _nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("tests", "detail"),
+    [
+        (parse_tests(["assert f(...) == 1"]), "a value of type ellipsis is not plain data"),
+        (CallTests("f", (Call((_nested(3000),), 1),)), "maximum recursion depth exceeded"),
+        (AssertTests(("assert f(1) ==",)), "the tests are not Python: invalid syntax"),
+    ],
+)
+def test_tests_that_cannot_be_run_are_invalid_and_no_error_of_the_sandbox(sandbox, tests, detail):
+    result = sandbox.run("def f(x): return x", tests)
+    assert (result.status, result.passed, result.retries) == (Status.INVALID_TASK, 0, 0)
+    assert detail in result.detail
 
 
 def test_solution_method_gets_a_new_object_per_call(sandbox):

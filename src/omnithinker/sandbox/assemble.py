@@ -61,8 +61,17 @@ def run_twice(run: Callable[[int], Result], tests: Tests) -> Result:
     return Result(status=Status.SANDBOX_ERROR, passed=0, total=len(tests), detail=detail, retries=1)
 
 
+def not_sent(error: Exception) -> str:
+    """Why tests are invalid whose values cannot leave this process."""
+    return f"the tests cannot be sent: {error}"
+
+
 def call_request(code: str, tests: CallTests) -> dict[str, object]:
-    """What the program's process gets: names and arguments, never an expected value."""
+    """What the program's process gets: names and arguments, never an expected value.
+
+    Raises:
+        ValueError, RecursionError: an argument is not plain data, or nested too deeply.
+    """
     calls = [[encode(list(call.arguments)), encode(dict(call.keywords))] for call in tests.calls]
     return {"mode": "call", "code": code, "fn_name": tests.fn_name, "calls": calls}
 

@@ -14,7 +14,7 @@ from typing import Self
 
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.recipe import SandboxSettings
-from omnithinker.sandbox.assemble import assemble, call_request, invalid, judge_request, run_twice
+from omnithinker.sandbox.assemble import assemble, call_request, invalid, judge_request, not_sent, run_twice
 from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.bubblewrap import bubblewrap_command
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
@@ -112,7 +112,11 @@ class ForkServer:
 def _run(slot: Slot | PlainSlot, code: str, tests: Tests, stop_early: bool) -> Result:
     match tests:
         case CallTests():
-            ended = slot.run(marshal.dumps(call_request(code, tests)))
+            try:
+                call = call_request(code, tests)
+            except (ValueError, RecursionError) as error:
+                return invalid(tests, not_sent(error))
+            ended = slot.run(marshal.dumps(call))
             return assemble([ended], [judge_calls(ended, tests)], tests)
         case StdioTests():
             return _run_stdio(slot, code, tests, stop_early)

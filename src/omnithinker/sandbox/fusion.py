@@ -17,7 +17,7 @@ import httpx
 
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.recipe import SandboxSettings
-from omnithinker.sandbox.assemble import assemble, call_request, invalid, run_twice
+from omnithinker.sandbox.assemble import assemble, call_request, invalid, not_sent, run_twice
 from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.inside import template
@@ -94,8 +94,12 @@ class FusionSandbox:
     def _run(self, code: str, tests: Tests, stop_early: bool) -> Result:
         match tests:
             case CallTests():
+                try:
+                    request = json.dumps(call_request(code, tests))
+                except (ValueError, RecursionError) as error:
+                    return invalid(tests, not_sent(error))
                 marker = secrets.token_hex(16)
-                script = wrapped(json.dumps(call_request(code, tests)), marker)
+                script = wrapped(request, marker)
                 ended = self._post(script, "", marker)
                 return assemble([ended], [judge_calls(ended, tests)], tests)
             case StdioTests():

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.recipe import SandboxSettings
-from omnithinker.sandbox.assemble import run_twice
+from omnithinker.sandbox.assemble import invalid, not_sent, run_twice
 from omnithinker.sandbox.cases import Tests
 from omnithinker.sandbox.result import Result
 from omnithinker.sandbox.wire import result_from_json, tests_to_json
@@ -62,8 +62,12 @@ class RemoteSandbox:
         """See :meth:`omnithinker.sandbox.Sandbox.run`."""
         if self._closed:
             raise SandboxError("the sandbox is closed")
-        message = {"code": code, "tests": tests_to_json(tests), "stop_early": stop_early}
-        result = run_twice(lambda retries: self._ask(message), tests)
+        try:
+            message = {"code": code, "tests": tests_to_json(tests), "stop_early": stop_early}
+        except (ValueError, RecursionError) as error:
+            result = invalid(tests, not_sent(error))
+        else:
+            result = run_twice(lambda retries: self._ask(message), tests)
         return replace(result, backend=self._backend, layers=self.layers)
 
     def close(self) -> None:
