@@ -21,6 +21,7 @@ from omnithinker.settings.judges import ChatJudgeSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup
 
 from .fake_endpoint import FakeEndpoint, Reply
+from .test_limits import Clock
 
 KEY = "sk-very-secret-key"
 
@@ -343,3 +344,39 @@ def test_connections_are_closed_with_their_event_loop(server: FakeEndpoint, capl
     del judge, reward, scorer
     gc.collect()
     assert "Unclosed" not in caplog.text
+
+
+def test_contradictory_verdicts_for_the_two_orders_are_a_tie(server: FakeEndpoint) -> None:
+    """A judge that prefers whatever comes first, asked both ways."""
+    group = [Completion(text="c")]
+    prompt = Prompt(task="w", index=0, text="Write.", row={"reference": "r"})
+    reward = PairwiseJudge(ChatJudge(settings(server)), "both")
+    assert [answer.value for answer in asyncio.run(reward.score_group(prompt, group))] == [0.5]
+    assert len(server.requests) == 2
+
+
+def test_a_place_in_the_queue_costs_none_of_the_deadline(server: FakeEndpoint) -> None:
+    server.replies = [Reply(hang=True)]
+    judge = ChatJudge(settings(server, concurrency=1, deadline_s=2.0))
+    # The second waits until the first has used up its deadline, and then has its own.
+    assert ask(judge, 2) == ["judge_timeout", Verdict.A]
+
+
+def test_time_for_a_run_is_measured_while_replies_are_waited_for(server: FakeEndpoint) -> None:
+    clock = Clock()
+
+    def slow(body: dict[str, Any]) -> Reply:
+        clock.now += 40
+        return Reply()
+
+    server.answer = slow
+    one = endpoint.Endpoint(settings(server, run_deadline_s=100.0), clock=clock)
+
+    async def judge() -> None:
+        for number in range(5):
+            clock.now += 1000  # nothing is under way: does not count
+            await one.complete([{"role": "user", "content": f"{number}"}])
+
+    with pytest.raises(BudgetSpent, match=r"its 100 s for one run are over; raise judges\.default\.run_deadline_s"):
+        asyncio.run(judge())
+    assert (one.usage.calls, one.usage.seconds) == (3, 120.0)

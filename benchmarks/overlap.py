@@ -1,0 +1,136 @@
+"""What a slow reward costs a training step: steps of the lab model with a judge that takes 2 s, and without.
+
+    python benchmarks/overlap.py --latency 2 --prompts 32 --completions 8 --tokens 96 --repeats 3
+
+Rewards run beside generation, so what remains visible is the wait for the judgment of what was said last. Steps with
+and without latency take turns; completions are the same in both. Printed are medians, the ratio of the whole step, and
+what the latency would cost if scoring began only when everything is generated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from omnithinker.files import read_json_lines
+from omnithinker.judge.base import Verdict
+from omnithinker.loading import load_policy
+from omnithinker.policy import Policy
+from omnithinker.recipe import Recipe
+from omnithinker.rewards.base import Component
+from omnithinker.rewards.pairwise_judge import PairwiseJudge
+from omnithinker.rewards.registry import Resources
+from omnithinker.schedule import FixedSchedule, curriculum_schedule
+from omnithinker.scoring import Scorer
+from omnithinker.tasks.base import encode_prompts, load_tasks
+from omnithinker.train import train
+from omnithinker.types import Prompt
+
+
+class SlowJudge:
+    """Takes its time, and then prefers the first text or the second by their lengths."""
+
+    def __init__(self, latency_s: float) -> None:
+        self.latency_s = latency_s
+
+    async def compare(
+        self, *, request: str, answer_a: str, answer_b: str, row: Mapping[str, Any], trial: int = 0
+    ) -> Verdict:
+        """A verdict, after the latency."""
+        if self.latency_s:
+            await asyncio.sleep(self.latency_s)
+        return Verdict.A if (len(answer_a) + 2 * len(answer_b)) % 3 else Verdict.B
+
+
+class Quiet:
+    """Watches a run without a word."""
+
+    def on_step(self, metrics: object, total: int) -> None:
+        """Nothing to show."""
+
+    def note(self, text: str) -> None:
+        """Nothing to say."""
+
+    def on_evaluate(self, policy: Policy, step: int) -> None:
+        """Nothing to measure."""
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "model": {"path": "lab", "device": "cpu", "threads": args.threads},
+            "sampling": {
+                "completions": args.completions,
+                "max_new_tokens": args.tokens,
+                "temperature": args.temperature,
+            },
+            "training": {"prompts_per_step": args.prompts, "learning_rate": 1e-6, "checkpoint_every": 1000},
+            "tasks": {
+                "writing": {
+                    "data": "lab:writing",
+                    "train_items": args.prompts,
+                    "rewards": {"pairwise_judge": 1.0},
+                }
+            },
+        }
+    )
+
+
+def step_seconds(recipe: Recipe, prompts: dict[str, list[Prompt]], latency_s: float) -> dict[str, float]:
+    """Seconds of the first step of a run."""
+    size = len(prompts["writing"])
+    batches = curriculum_schedule({"writing": size}, ["writing"], prompts_per_step=size, epochs=1, seed=0)
+    component = Component("judge", PairwiseJudge(SlowJudge(latency_s)), 1.0, True)
+    with tempfile.TemporaryDirectory() as folder, Scorer({"writing": [component]}) as scorer:
+        train(recipe, prompts, FixedSchedule(batches), scorer, Path(folder), Quiet(), seed=0)
+        record = read_json_lines(Path(folder) / "metrics.jsonl")[0]
+    return {
+        "generate": record["seconds/generate"],
+        "train": record["seconds/train"],
+        "step": record["seconds/generate"] + record["seconds/train"],
+        "tokens": record["tokens"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What a slow reward costs a training step.")
+    parser.add_argument("--latency", type=float, default=2.0, help="seconds a judgment takes (default 2)")
+    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--completions", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=96, help="longest completion")
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    recipe = recipe_of(args)
+    policy = load_policy(recipe.model)
+    with Resources(recipe) as resources:
+        task = load_tasks(recipe, resources)["writing"]
+    prompts = {"writing": encode_prompts(task, task.train, policy.encode)[0]}
+    found: dict[float, list[dict[str, float]]] = {0.0: [], args.latency: []}
+    step_seconds(recipe, prompts, 0.0)  # the first step is slower
+    for _ in range(args.repeats):
+        for latency_s, steps in found.items():
+            steps.append(step_seconds(recipe, prompts, latency_s))
+    without, judged = ({name: median(step[name] for step in steps) for name in steps[0]} for steps in found.values())
+    for label, step in (("no latency", without), (f"{args.latency:g} s", judged)):
+        print(
+            f"{label:>11}: generate {step['generate']:6.2f} s  train {step['train']:6.2f} s  step {step['step']:6.2f} s"
+        )
+    print(
+        f"ratio {judged['step'] / without['step']:.3f} (medians of {args.repeats}, {args.prompts} x {args.completions} "
+        f"completions, {without['tokens']:,.0f} tokens); without overlap "
+        f"{(without['step'] + args.latency) / without['step']:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
