@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import select
@@ -127,6 +128,30 @@ def test_programs_inherit_nothing_of_the_owner_s_memory():
     assert result.peak_rss_mb < 100
     assert address_space < 100 << 10
     assert page_tables < 300
+
+
+OPEN = """
+import os
+def f():
+    found = []
+    for number in range(5, 2048):
+        try:
+            os.fstat(number)
+        except OSError:
+            continue
+        found.append(number)
+    return found
+"""
+
+
+def test_programs_hold_no_descriptor_of_the_owner_or_the_fork_server_however_many_there_are():
+    tests = parse_tests({"fn_name": "f", "inputs": [[]], "outputs": [[]]})
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(open(os.devnull))
+        with open_sandbox(SandboxSettings(slots=1)) as sandbox:
+            result = sandbox.run(OPEN, tests)
+    assert (result.status, result.tests[0].got) == (Status.PASSED, "[]")
 
 
 def test_no_false_verdict_on_a_busy_machine():
