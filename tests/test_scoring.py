@@ -9,6 +9,8 @@ import threading
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from omnithinker.errors import BadInput, DataError, RewardError
 from omnithinker.recipe import Recipe, RewardSettings
@@ -96,6 +98,30 @@ def test_what_the_user_can_mend_passes_unchanged():
 
     with pytest.raises(BadInput, match=r"^the key in MY_KEY is refused$"):
         score(Component("judge", WrongKey(), 1.0, True))
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.booleans(), st.none() | st.just(Undefined("down")) | st.floats(0, 1)),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_every_combination_of_undefined_components(parts):
+    components = [Component(f"c{place}", Fixed(), weight, primary) for place, (weight, primary, _) in enumerate(parts)]
+    result = combine(components, [value for *_, value in parts])
+    defined = [part for part in parts if isinstance(part[2], float)]
+    primary = [value for _, is_primary, value in defined if is_primary]
+    assert result.reward == (pytest.approx(sum(weight * value for weight, _, value in defined)) if primary else None)
+    assert result.correct == (pytest.approx(sum(primary) / len(primary)) if primary else None)
+    assert result.components == {
+        f"c{place}": value if isinstance(value, float) else None for place, (*_, value) in enumerate(parts)
+    }
+    assert result.causes == {
+        f"c{place}": "undefined" if value is None else "down"
+        for place, (*_, value) in enumerate(parts)
+        if not isinstance(value, float)
+    }
 
 
 class Raises:

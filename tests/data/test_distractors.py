@@ -123,6 +123,28 @@ def test_command_writes_rows_lists_failures_and_replays_for_free(
     assert len(server.requests) == 15
 
 
+def test_a_run_after_a_failure_asks_only_for_what_is_missing(
+    recipe: Path, server: FakeEndpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    healthy = server.answer
+
+    def half_down(body: dict[str, Any]) -> Reply:
+        number = int(re.findall(r"Number (\d)", body["messages"][0]["content"])[0])
+        return Reply(status=500) if number >= 4 else healthy(body)
+
+    server.answer = half_down
+    assert run(recipe, "--set", "judges.writer.retries=0", "--set", "judges.writer.breaker=1000") == 1
+    out, err = capsys.readouterr()
+    assert "3 of 6 rows" in out
+    assert re.findall(r"train\.jsonl:(\d)", err) == ["4", "5", "6"]
+    server.answer, before = healthy, len(server.requests)
+    assert run(recipe) == 1
+    out, err = capsys.readouterr()
+    assert "5 of 6 rows; 4 calls, 11 from the cache" in out
+    assert re.findall(r"train\.jsonl:(\d)", err) == ["4"]
+    assert len(server.requests) == before + 4
+
+
 def test_bad_requests_are_named(recipe: Path) -> None:
     with pytest.raises(DataError, match=r"train\.jsonl:1: no text in field 'text' \(fields: question, answer\)"):
         run(recipe, "--question", "text")

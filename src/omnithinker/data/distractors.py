@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from omnithinker.data.options import options_text, shuffled
 from omnithinker.data.rows import Row
 from omnithinker.errors import JudgeError
 
@@ -71,10 +71,8 @@ async def add_distractors(row: Row, question: Question, ask: Ask, same: Same, *,
         NoDistractors: fewer than ``count`` were found.
     """
     distractors = await write_distractors(question, ask, same, count)
-    options = [question.answers[0], *distractors]
-    # A string seeds the same way in every process.
-    random.Random(f"{seed}\0{question.text}").shuffle(options)
-    return {**row, "options": options, "options_text": "\n".join(f"- {option}" for option in options)}
+    options = shuffled([question.answers[0], *distractors], f"{seed}\0{question.text}")
+    return {**row, "options": options, "options_text": options_text(options)}
 
 
 async def write_distractors(question: Question, ask: Ask, same: Same, count: int) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from omnithinker.data.options import with_options_text
 from omnithinker.data.rows import Row, hold_out, read_rows
 from omnithinker.errors import DataError
 from omnithinker.lab import generate_rows
@@ -75,7 +76,8 @@ def splits_of(recipe: Recipe) -> tuple[Split, ...]:
 def read_split(name: str, split: Split, recipe: Recipe) -> list[tuple[str, Row]]:
     """Rows of a task's split, as many as the recipe uses, with the place each comes from.
 
-    Validation rows are drawn from the training data by the recipe's seed, and are no training rows then.
+    Validation rows are drawn from the training data by the recipe's seed, and are no training rows then. Rows with
+    ``options`` have ``options_text`` too, for the prompt (see :mod:`omnithinker.data.options`).
 
     Raises:
         DataError: a file is missing or damaged, or has too few rows, or there is no such built-in data.
@@ -97,15 +99,16 @@ def read_split(name: str, split: Split, recipe: Recipe) -> list[tuple[str, Row]]
 def _rows(
     name: str, source: str, split: Literal["train", "test"], limit: int | None, seed: int
 ) -> list[tuple[str, Row]]:
+    if split == "test":
+        seed = 0  # held-out items are the same for every seed, so that accuracies of different runs can be paired
     if source.startswith("lab:"):
-        # Held-out items are the same for every seed, so that accuracies of different runs can be paired.
-        rows = generate_rows(
-            source.removeprefix("lab:"), split, limit or LAB_TRAIN_ITEMS, seed=seed if split == "train" else 0
-        )
-        return [(f"{source} {split} row {number}", row) for number, row in enumerate(rows, start=1)]
-    if ":" in source and not source.endswith((".jsonl", ".json")):
+        drawn = generate_rows(source.removeprefix("lab:"), split, limit or LAB_TRAIN_ITEMS, seed=seed)
+        rows = [(f"{source} {split} row {number}", row) for number, row in enumerate(drawn, start=1)]
+    elif ":" in source and not source.endswith((".jsonl", ".json")):
         raise DataError(f"tasks.{name}.data {source!r}: only lab:math, lab:code, lab:qa and lab:writing are built in")
-    return read_rows(source)[:limit]
+    else:
+        rows = read_rows(source)[:limit]
+    return [(place, with_options_text(row, seed)) for place, row in rows]
 
 
 def fill(template: str, row: Mapping[str, Any], place: str) -> str:

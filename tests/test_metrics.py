@@ -1,0 +1,73 @@
+"""Metrics of a step: undefined completions count by task, component and cause, and in nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from omnithinker.metrics import step_metrics
+from omnithinker.types import Completion, Prompt, RolloutGroup, Score
+
+NAN = float("nan")
+
+
+def score(reward, components, causes=None, metrics=None) -> Score:
+    correct = components["main"]
+    return Score(reward=reward, components=components, causes=causes or {}, metrics=metrics or {}, correct=correct)
+
+
+def group(task: str, *scores: Score, lengths=(2, 4, 6, 8)) -> RolloutGroup:
+    completions = tuple(
+        Completion(text="", token_ids=(0,) * length, entropies=(0.5 * length,) * length, truncated=length == 8)
+        for length, _ in zip(lengths, scores, strict=False)
+    )
+    return RolloutGroup(prompt=Prompt(task=task, index=0, text=""), completions=completions, scores=scores)
+
+
+DOWN = score(None, {"main": None, "format": 1.0}, {"main": "down"})
+GROUPS = [
+    group(
+        "a",
+        score(1.1, {"main": 1.0, "format": 1.0}, metrics={"main": {"depth": 2.0}}),
+        score(0.0, {"main": 0.0, "format": None}, {"format": "odd"}, metrics={"main": {"depth": 5.0}}),
+        DOWN,
+    ),
+    group("a", DOWN, DOWN, score(None, {"main": None, "format": 0.0}, {"main": "late"})),
+    group("b", score(0.5, {"main": 0.5}), score(0.5, {"main": 0.5})),
+]
+ADVANTAGES = torch.tensor([[0.7, -0.7, NAN], [NAN, NAN, NAN], [0.0, 0.0, NAN]])
+
+
+def test_undefined_completions_are_counted_by_cause_and_leave_every_mean():
+    values = step_metrics(1, GROUPS, ADVANTAGES, [], (1.0, 2.0), {}).values
+    assert {name: values[f"task/a/{name}"] for name in ("reward", "accuracy", "entropy", "length", "truncated")} == {
+        "reward": pytest.approx(0.55),
+        "accuracy": 0.5,
+        "entropy": pytest.approx(1.5),  # of the two defined completions: 1 and 2
+        "length": 3.0,
+        "truncated": 0.0,
+    }
+    assert (values["task/a/completions"], values["task/a/undefined"], values["task/a/groups_left_out"]) == (6, 4, 1)
+    undefined = {name: value for name, value in values.items() if "/undefined/" in name}
+    assert undefined == {
+        "task/a/undefined/main/down": 3,
+        "task/a/undefined/main/late": 1,
+        "task/a/undefined/format/odd": 1,
+    }
+
+
+def test_a_component_has_its_mean_where_it_is_defined_and_its_own_numbers():
+    values = step_metrics(1, GROUPS, ADVANTAGES, [], (1.0, 2.0), {}).values
+    components = {name: value for name, value in values.items() if "/component/" in name}
+    assert components == {
+        "task/a/component/main": 0.5,
+        "task/a/component/format": pytest.approx(4 / 5),
+        "task/a/component/main/depth": 3.5,
+        "task/b/component/main": 0.5,
+    }
+
+
+def test_a_task_without_any_defined_completion_has_no_means():
+    values = step_metrics(1, [GROUPS[1]], ADVANTAGES[1:2], [], (1.0, 2.0), {}).values
+    assert (values["task/a/reward"], values["task/a/accuracy"], values["task/a/undefined"]) == (None, None, 3)
+    assert (values["task/a/component/main"], values["task/a/component/format"]) == (None, pytest.approx(2 / 3))
