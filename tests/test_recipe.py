@@ -124,6 +124,7 @@ def test_changed_settings_are_named(tmp_path):
         "training.keep=9",
         "training.checkpoint_every=7",
         "training.max_undefined=0.5",
+        "training.microbatch_tokens=99",
         "sandbox.slots=3",
         *(
             f"judges.default.{setting}"

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from omnithinker.adapter import CONFIG_FILE, base_of
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
-from omnithinker.files import write_json
+from omnithinker.files import write_json, writing
 from omnithinker.policy import Policy
 from omnithinker.selection import Selection
 
@@ -61,21 +61,29 @@ def save_checkpoint(
         policy: weights and tokenizer to save.
         optimizer: its state is saved too.
         keep: how many checkpoints remain.
+
+    Raises:
+        DiskError: the disk takes no more; earlier checkpoints are as they were, and of this one nothing is left.
     """
     final = folder / f"step-{state.step}"
     temporary = folder / f".step-{state.step}.{os.getpid()}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    policy.save(temporary)
-    save_file(_optimizer_tensors(policy, optimizer), temporary / OPTIMIZER_FILE)
-    (temporary / STATE_FILE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
-    for file in temporary.iterdir():
-        _flush(file)
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
-    _flush(folder)
+    with writing(final):
+        try:
+            temporary.mkdir(parents=True)
+            policy.save(temporary)
+            save_file(_optimizer_tensors(policy, optimizer), temporary / OPTIMIZER_FILE)
+            (temporary / STATE_FILE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
+            for file in temporary.iterdir():
+                _flush(file)
+            _remove(final)
+            temporary.rename(final)
+            _flush(folder)
+        except Exception:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
     for old in list_checkpoints(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
     return final
 
 
@@ -117,6 +125,9 @@ def keep_best(folder: Path, selection: Selection) -> None:
     Args:
         folder: the run's ``checkpoints``.
         selection: which steps are best, and what their folders are called.
+
+    Raises:
+        DiskError: the disk takes no more.
     """
     for name, best in selection.folders().items():
         source, final = folder / f"step-{best.step}", folder / name
@@ -124,14 +135,15 @@ def keep_best(folder: Path, selection: Selection) -> None:
             continue
         temporary = folder / f".{name}.{os.getpid()}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        for file in source.iterdir():
-            if file.name not in (STATE_FILE, OPTIMIZER_FILE):
-                _link(file, temporary / file.name)
-        write_json(temporary / BEST_FILE, asdict(best))
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
-        _flush(folder)
+        with writing(final):
+            temporary.mkdir()
+            for file in source.iterdir():
+                if file.name not in (STATE_FILE, OPTIMIZER_FILE):
+                    _link(file, temporary / file.name)
+            write_json(temporary / BEST_FILE, asdict(best))
+            _remove(final)
+            temporary.rename(final)
+            _flush(folder)
 
 
 def set_aside(checkpoint: Path) -> Path:
@@ -177,6 +189,13 @@ def _link(source: Path, target: Path) -> None:
     except OSError:
         shutil.copy2(source, target)
         _flush(target)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint, if it is there. A process killed meanwhile leaves no half of one under its name."""
+    if checkpoint.exists():
+        doomed = checkpoint.rename(checkpoint.with_name(f".{checkpoint.name}.{os.getpid()}.old.tmp"))
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

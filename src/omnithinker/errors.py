@@ -55,6 +55,10 @@ class DamagedCheckpoint(CheckpointError):
     """A file of a checkpoint is missing or cut short."""
 
 
+class DiskError(OmniThinkerError):
+    """The disk takes no more; what was written before is whole, and the same command goes on when there is space."""
+
+
 class Interrupted(OmniThinkerError):
     """The user stopped the run; everything finished so far is on disk and the same command goes on."""
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from omnithinker.adaptive import AdaptiveSchedule
 from omnithinker.checkpoint import BEST_FILE, TrainerState
 from omnithinker.evaluate import Validation, evaluate, validate
-from omnithinker.files import make_folder, read_json, read_json_lines, write_json, write_text
+from omnithinker.files import make_folder, read_json, read_json_lines, remove_leftovers, write_json, write_text
 from omnithinker.loading import load_policy
 from omnithinker.metrics import StepMetrics
 from omnithinker.policy import Policy
@@ -168,7 +168,7 @@ class Experiment:
         """
         if (folder / RESULT).exists():
             return read_results(folder / RESULT)
-        make_folder(folder)
+        remove_leftovers(make_folder(folder))
         write_text(folder / "recipe.toml", self.recipe.to_toml())
         with self.resources.ledger.of_run(folder / LEDGER):
             return self._run(plan, folder)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omnithinker.errors import BadInput, DataError
+from omnithinker.errors import BadInput, DataError, DiskError
+
+_DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def make_folder(path: Path) -> Path:
@@ -18,7 +25,7 @@ def make_folder(path: Path) -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".write-test-{os.getpid()}"
+        probe = path / f".write-test.{os.getpid()}.tmp"
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -26,14 +33,54 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files and folders, at any depth, that a killed process left; there must be no other process."""
+    for path in list(folder.rglob(".*.tmp")):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around whatever writes to ``path``: the disk's refusal becomes one line for the user.
+
+    Raises:
+        DiskError: there is no space left, or the disk cannot be written for another reason.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        # Libraries written in Rust, such as safetensors, say the system's number in the text of their own errors.
+        if number is None and (said := re.search(r"\(os error (\d+)\)", str(error))):
+            number = int(said[1])
+        if number not in _DISK_FAILURES:
+            raise
+        raise DiskError(
+            f"{path}: cannot be written: {os.strerror(number)}; make space, then give the same command again: "
+            "it goes on from what is on disk"
+        ) from error
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name, flush it to disk, and rename it."""
+    """Write a file under a temporary name, flush it to disk, and rename it.
+
+    Raises:
+        DiskError: the disk takes no more; an earlier file of that name is as it was.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    with writing(path):
+        try:
+            with temporary.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def read_text(path: Path, error: type[BadInput] = DataError) -> str:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from omnithinker.files import read_json_lines, write_text
+from omnithinker.files import read_json_lines, write_text, writing
 from omnithinker.types import RolloutGroup
 
 ROLLOUTS_EVERY = 5
@@ -71,5 +71,5 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def _append(file: Path, record: dict[str, Any]) -> None:
-    with file.open("a", encoding="utf-8") as stream:
+    with writing(file), file.open("a", encoding="utf-8") as stream:
         stream.write(_line(record))
