@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from omnithinker.generation.native import Candidates, Sampling, draw, generate, sample_seed
-from omnithinker.logprobs import completion_logprobs, token_batch
+from omnithinker.logprobs import completion_logprobs, compute_prompts, token_batch
 from omnithinker.policy import Policy
 from tests.conftest import make_policy, prompt_of
 
@@ -24,8 +24,10 @@ def sample(policy: Policy, texts: list[str], count: int, sampling: Sampling = SA
     return [found[p] for p in range(len(prompts))]
 
 
-def test_recorded_logprobs_are_those_of_the_trainer(policy):
-    groups = sample(policy, ["ab", "a much longer prompt"], 4)
+@pytest.mark.parametrize("limit", [12, 150])  # the second outgrows the cache's first buffers twice
+def test_recorded_logprobs_are_those_of_the_trainer(policy, limit):
+    groups = sample(policy, ["ab", "a much longer prompt"], 4, dataclasses.replace(SAMPLING, max_new_tokens=limit))
+    assert max(len(c.token_ids) for group in groups for c in group.completions) == limit
     rows = [(p, c) for p, group in enumerate(groups) for c in group.completions]
     batch = token_batch([group.prompt for group in groups], rows, policy.device)
     trained = completion_logprobs(policy, batch)
@@ -47,6 +49,24 @@ def test_shared_prompt_equals_repeated_prompt_with_gradients(policy):
         gradients.append([p.grad.clone() for p in policy.model.parameters()])
     for one, two in zip(*gradients, strict=True):
         assert torch.allclose(one, two, atol=1e-4)
+
+
+def test_prompts_computed_once_for_several_batches_give_the_same_gradients(policy):
+    groups = sample(policy, ["x", "some other prompt"], 3)
+    rows = [(p, c) for p, group in enumerate(groups) for c in group.completions]
+    prompts = [group.prompt for group in groups]
+    gradients = []
+    for size in (len(rows), 2):
+        policy.model.zero_grad()
+        computed = compute_prompts(policy, token_batch(prompts, rows, policy.device)) if size == 2 else None
+        for start in range(0, len(rows), size):
+            batch = token_batch(prompts, rows[start : start + size], policy.device)
+            completion_logprobs(policy, batch, computed).square().sum().backward()
+        if computed is not None:
+            computed.backward()
+        gradients.append([p.grad.clone() for p in policy.model.parameters()])
+    for one, two in zip(*gradients, strict=True):
+        assert torch.allclose(one, two, rtol=1e-4, atol=1e-3)
 
 
 def test_chunked_scoring_equals_whole(policy, monkeypatch):

@@ -10,7 +10,7 @@ import torch
 from omnithinker import advantages
 from omnithinker.advantages import group_advantages
 from omnithinker.loading import load_policy
-from omnithinker.logprobs import completion_logprobs
+from omnithinker.logprobs import Reference, completion_logprobs
 from omnithinker.minibatch import batch_of, split, weighted_rows
 from omnithinker.start import make_optimizer
 from omnithinker.train import rewards, update, with_old_logprobs
@@ -74,7 +74,8 @@ def our_updates(folder, groups, recipe, theirs):
     """Loss and gradients of each of TRL's updates as our trainer computes them, from the weights TRL had."""
     policy = load_policy(recipe.model)
     policy.model.double()
-    reference = policy.frozen_copy()
+    reference = Reference(load_policy(recipe.model))
+    reference.policy.model.double()
     optimizer = make_optimizer(policy, recipe)
     parts = split(len(groups), recipe.training.minibatches)
     found = []
@@ -132,11 +133,11 @@ def test_loss_and_gradients_are_trls(preset, minibatches, model_folder, tmp_path
     beta = 0.1 if preset == "paper" else 0.0
     theirs, ours = both(model_folder, tmp_path, monkeypatch, preset, groups_of(), minibatches=minibatches, beta=beta)
     assert len(theirs) == 2 * minibatches
-    clipped = [share for values, _ in ours for shares in values["clipped"].values() for share in shares]
+    clipped = [share for values, _ in ours for shares in values.clipped.values() for share in shares]
     # With several updates per rollout batch the ratio leaves 1 far enough for the clip to act.
     assert (max(clipped) > 0) == (minibatches > 1)
     if beta:
-        assert max(value for values, _ in ours for value in values["kl"]["a"]) > 0.01
+        assert max(value for values, _ in ours for value in values.kl["a"]) > 0.01
     assert_equal(theirs, ours)
 
 
@@ -172,6 +173,6 @@ def test_trl_weights_the_kl_term_by_the_ratio_unless_told_otherwise(model_folder
         model_folder, tmp_path, monkeypatch, "paper", groups_of(), beta=0.1, use_bias_correction_kl=True
     )
     assert_equal(theirs[:1], ours[:1])  # no KL yet
-    assert ours[1][0]["loss"] == pytest.approx(theirs[1].loss, rel=1e-6, abs=1e-6)
+    assert ours[1][0].loss == pytest.approx(theirs[1].loss, rel=1e-6, abs=1e-6)
     with pytest.raises(AssertionError, match="weight"):
         assert_equal(theirs[1:], ours[1:])

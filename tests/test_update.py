@@ -243,8 +243,23 @@ def test_truncated_completions_can_be_masked(model_folder):
 def test_microbatches_respect_the_budget_and_lose_nothing():
     prompts = [Prompt(task="a", index=i, text="", token_ids=(1,) * 7) for i in range(3)]
     rows = [Row(prompts[i % 3], Completion(text="", token_ids=(1,) * (1 + 3 * i)), 1.0, 1.0, 0.0) for i in range(9)]
-    chunks = list(microbatches(rows, 60))
-    assert sorted(id(r) for chunk in chunks for r in chunk) == sorted(map(id, rows))
-    for chunk in chunks:
-        longest = max(len(r.completion.token_ids) for r in chunk)
-        assert len(chunk) == 1 or len(chunk) * longest + 7 * len({r.prompt.index for r in chunk}) <= 60
+    found = list(microbatches(rows, 60))
+    assert sorted(id(r) for _, parts in found for part in parts for r in part) == sorted(map(id, rows))
+    for held, parts in found:
+        assert {id(r.prompt) for part in parts for r in part} == set(map(id, held))
+        assert 7 * len(held) <= 30
+        for part in parts:
+            assert len(part) == 1 or len(part) * max(len(r.completion.token_ids) for r in part) <= 30
+
+
+def test_microbatches_keep_a_block_of_prompts_within_the_budget():
+    prompts = [Prompt(task="a", index=i, text="", token_ids=(1,) * (3 + i)) for i in range(5)]
+    rows = [Row(prompts[i % 5], Completion(text="", token_ids=(1,)), 1.0, 1.0, 0.0) for i in range(10)]
+    assert [[p.index for p in held] for held, _ in microbatches(rows, 26)] == [[0, 1], [2, 3], [4]]
+
+
+def test_long_and_short_completions_are_not_padded_to_each_other():
+    prompt = Prompt(task="a", index=0, text="", token_ids=(1,))
+    rows = [Row(prompt, Completion(text="", token_ids=(1,) * n), 1.0, 1.0, 0.0) for n in [10] * 40 + [400] * 4]
+    [(_, parts)] = microbatches(rows, 16384)
+    assert [sorted({len(r.completion.token_ids) for r in part}) for part in parts] == [[400], [10]]

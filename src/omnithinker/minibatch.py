@@ -16,6 +16,11 @@ from omnithinker.losses import row_weights
 from omnithinker.recipe import Recipe
 from omnithinker.types import Completion, Prompt, RolloutGroup
 
+WORTH_A_PASS = 1024
+"""Tokens of a micro-batch above which its fixed cost is small."""
+SIMILAR = 0.8
+"""Completions of one micro-batch are at least this share of the longest, unless they are few."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -78,39 +83,71 @@ def weighted_rows(groups: Sequence[RolloutGroup], advantages_PG: Tensor, recipe:
     ]
 
 
-def batch_of(rows: Sequence[Row], device: torch.device) -> TokenBatch:
-    """A micro-batch as tensors; each prompt is there once."""
-    prompts, index = unique_prompts(rows)
-    members = [(index[b], row.completion) for b, row in enumerate(rows)]
+def batch_of(rows: Sequence[Row], device: torch.device, prompts: Sequence[Prompt] | None = None) -> TokenBatch:
+    """A micro-batch as tensors; each prompt is there once.
+
+    Args:
+        rows: the micro-batch.
+        device: where the tensors go.
+        prompts: all prompts to be in it, in order; by default those of the rows.
+    """
+    if prompts is None:
+        prompts = unique_prompts(rows)
+    index = {id(prompt): p for p, prompt in enumerate(prompts)}
+    members = [(index[id(row.prompt)], row.completion) for row in rows]
     return token_batch(prompts, members, device, [row.temperature for row in rows])
 
 
-def unique_prompts(rows: Sequence[Row]) -> tuple[list[Prompt], list[int]]:
-    """The distinct prompts of some rows, and for each row the index of its prompt."""
-    prompts: list[Prompt] = []
-    known: dict[int, int] = {}
-    index = []
+def unique_prompts(rows: Sequence[Row]) -> list[Prompt]:
+    """The distinct prompts of some rows."""
+    return list({id(row.prompt): row.prompt for row in rows}.values())
+
+
+def blocks(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
+    """Cut rows into blocks, each all rows of as many prompts as have at most ``budget`` tokens, padding included."""
+    by_prompt: dict[int, list[Row]] = {}
     for row in rows:
-        if id(row.prompt) not in known:
-            known[id(row.prompt)] = len(prompts)
-            prompts.append(row.prompt)
-        index.append(known[id(row.prompt)])
-    return prompts, index
+        by_prompt.setdefault(id(row.prompt), []).append(row)
+    block: list[Row] = []
+    count = longest = 0
+    for members in by_prompt.values():
+        length = len(members[0].prompt.token_ids)
+        if block and (count + 1) * max(longest, length) > budget:
+            yield block
+            block, count, longest = [], 0, 0
+        block += members
+        count, longest = count + 1, max(longest, length)
+    if block:
+        yield block
 
 
-def microbatches(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
-    """Cut rows into batches of similar completion length with at most ``budget`` tokens, padding included.
+def microbatches(rows: Sequence[Row], budget: int) -> Iterator[tuple[list[Prompt], list[list[Row]]]]:
+    """Cut rows into blocks of prompts, and the rows of a block into micro-batches of similar completion length.
 
-    Changes memory and speed, not the result: the loss is a sum over rows.
+    Half of the budget of tokens, padding included, is for a block's prompts, which are computed once and held while
+    its micro-batches are; half for the completions of one of these. Changes memory and speed, not the result: the
+    loss is a sum over rows.
+
+    Yields:
+        The prompts of a block, and its micro-batches.
     """
+    for block in blocks(rows, budget // 2):
+        yield unique_prompts(block), list(_by_length(block, budget // 2))
+
+
+def _by_length(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
+    """Longest first, so that what does not fit in memory fails early."""
     chunk: list[Row] = []
-    for row in sorted(rows, key=lambda row: len(row.completion.token_ids)):
-        longest = len(row.completion.token_ids)  # rows are sorted, so this one is the longest
-        prompts, _ = unique_prompts([*chunk, row])
-        cost = (len(chunk) + 1) * longest + len(prompts) * max(len(prompt.token_ids) for prompt in prompts)
-        if chunk and cost > budget:
+    longest = 0
+    for row in sorted(rows, key=lambda row: -len(row.completion.token_ids)):
+        length = len(row.completion.token_ids)
+        tokens = len(chunk) * longest
+        # Short rows wait for a micro-batch of their own rather than be padded, once this one is worth a pass.
+        if chunk and (tokens + longest > budget or (tokens >= WORTH_A_PASS and length < SIMILAR * longest)):
             yield chunk
             chunk = []
+        if not chunk:
+            longest = length
         chunk.append(row)
     if chunk:
         yield chunk

@@ -6,6 +6,7 @@ layer may be computed a second time in the backward pass (gradient checkpointing
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,11 +24,32 @@ def can_share(model: Any) -> bool:
     return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
 
 
-class Prefix(Cache):
-    """Takes the keys and values of P prompts, [P, heads, Tp, size] per layer; give it to their forward pass."""
+class Prompts:
+    """P prompts computed once, for their completions in one or several micro-batches.
 
-    def __init__(self) -> None:
-        super().__init__(layer_class_to_replicate=_Written)
+    With ``detached``, completions do not reach back into the prompts: gradients gather at the prompts' states, and
+    :meth:`backward` carries them on, once, when all micro-batches have made their backward pass.
+    """
+
+    def __init__(self, forward: Callable[[Cache], Tensor], *, detached: bool = False) -> None:
+        """Compute the prompts.
+
+        Args:
+            forward: the decoder's pass over the prompts: takes the cache to use, returns hidden states [P, Tp, H].
+            detached: see above.
+        """
+        prefix = Cache(layer_class_to_replicate=_Written)
+        last_PH = forward(prefix)[:, -1]
+        layers: list[Any] = prefix.layers
+        self._computed: list[Tensor] = [last_PH, *(tensor for layer in layers for tensor in (layer.keys, layer.values))]
+        self._states = (
+            [x.detach().requires_grad_(x.requires_grad) for x in self._computed] if detached else self._computed
+        )
+
+    @property
+    def last_PH(self) -> Tensor:
+        """[P, H] hidden state of each prompt's last token."""
+        return self._states[0]
 
     def rows(self, prompt_B: Tensor) -> Cache:
         """For the forward pass of B completions: each sees the keys and values of its prompt, and its own.
@@ -37,8 +59,16 @@ class Prefix(Cache):
         Args:
             prompt_B: [B] which prompt is whose.
         """
-        layers: list[Any] = self.layers
-        return Cache(layers=[_Read(layer.keys, layer.values, prompt_B) for layer in layers])
+        pairs = zip(self._states[1::2], self._states[2::2], strict=True)
+        return Cache(layers=[_Read(keys, values, prompt_B) for keys, values in pairs])
+
+    def backward(self) -> None:
+        """Carry the gradients that completions left at the states on to the weights."""
+        reached = [
+            (x, state.grad) for x, state in zip(self._computed, self._states, strict=True) if state.grad is not None
+        ]
+        if reached:
+            torch.autograd.backward([x for x, _ in reached], [gradient for _, gradient in reached])
 
 
 class _Written(DynamicLayer):
@@ -57,7 +87,7 @@ class _Read(DynamicLayer):
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         keys, values = (
-            torch.cat([shared[self.prompt_B], own], dim=-2)
+            torch.cat([shared.index_select(0, self.prompt_B), own], dim=-2)
             for shared, own in zip(self.shared, (key_states, value_states), strict=True)
         )
         return keys, values

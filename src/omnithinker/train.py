@@ -23,7 +23,7 @@ from omnithinker.errors import Interrupted, OmniThinkerError
 from omnithinker.generation.native import generate, sample_seed, sampling_of
 from omnithinker.interrupt import StopFlag
 from omnithinker.judge.base import BudgetSpent
-from omnithinker.logprobs import Reference, completion_logprobs
+from omnithinker.logprobs import Reference, TokenBatch, completion_logprobs, compute_prompts
 from omnithinker.losses import LossParts, grpo_loss, importance_weights
 from omnithinker.metrics import StepMetrics, Update, step_metrics
 from omnithinker.minibatch import Row, batch_of, microbatches, split, weighted_rows
@@ -238,11 +238,12 @@ def with_old_logprobs(policy: Policy, rows: Sequence[Row], recipe: Recipe) -> li
         return [replace(row, old_logprobs=row.completion.logprobs) for row in rows]
     found = []
     with torch.no_grad():
-        for microbatch in microbatches(rows, recipe.training.microbatch_tokens):
-            batch = batch_of(microbatch, policy.device)
-            lengths = batch.mask_BT.sum(dim=1).tolist()
-            for row, logprob_T, length in zip(microbatch, completion_logprobs(policy, batch), lengths, strict=True):
-                found.append(replace(row, old_logprobs=logprob_T[:length].tolist()))
+        for prompts, parts in microbatches(rows, recipe.training.microbatch_tokens):
+            computed = compute_prompts(policy, batch_of(parts[0], policy.device, prompts))
+            for part in parts:
+                batch = batch_of(part, policy.device, prompts)
+                for row, logprob_T in zip(part, completion_logprobs(policy, batch, computed).tolist(), strict=True):
+                    found.append(replace(row, old_logprobs=logprob_T[: len(row.completion.token_ids)]))
     return found
 
 
@@ -295,25 +296,33 @@ def gradient(
     clipped: dict[str, list[float]] = {}
     # A row with advantage 0 and beta 0 adds nothing to the gradient; its weight is already in the denominator.
     active = [row for row in rows if row.advantage != 0 or row.beta != 0]
-    for microbatch in microbatches(active, budget):
-        parts = _loss(policy, reference, microbatch, recipe)
-        parts.loss.backward()
-        loss += float(parts.loss.detach())
-        for row, row_kl, row_clipped in zip(microbatch, parts.kl_B.tolist(), parts.clipped_B.tolist(), strict=True):
-            if row.beta > 0:
-                kl.setdefault(row.prompt.task, []).append(row_kl)
-            clipped.setdefault(row.prompt.task, []).append(row_clipped)
+    for prompts, parts in microbatches(active, budget):
+        whole = batch_of(parts[0], policy.device, prompts)
+        computed = compute_prompts(policy, whole)
+        with_kl = reference if reference is not None and any(row.beta > 0 for part in parts for row in part) else None
+        their_prompts = with_kl.compute_prompts(whole) if with_kl else None
+        for part in parts:
+            batch = batch_of(part, policy.device, prompts)
+            ref_logprob_BT = None
+            if with_kl and any(row.beta > 0 for row in part):
+                ref_logprob_BT = with_kl.logprobs(batch, their_prompts)
+            found = _loss(part, batch, completion_logprobs(policy, batch, computed), ref_logprob_BT, recipe)
+            found.loss.backward()
+            loss += float(found.loss.detach())
+            for row, row_kl, row_clipped in zip(part, found.kl_B.tolist(), found.clipped_B.tolist(), strict=True):
+                if row.beta > 0:
+                    kl.setdefault(row.prompt.task, []).append(row_kl)
+                clipped.setdefault(row.prompt.task, []).append(row_clipped)
+        if computed is not None:
+            computed.backward()
     return loss, kl, clipped
 
 
-def _loss(policy: Policy, reference: Reference | None, rows: Sequence[Row], recipe: Recipe) -> LossParts:
+def _loss(
+    rows: Sequence[Row], batch: TokenBatch, logprob_BT: Tensor, ref_logprob_BT: Tensor | None, recipe: Recipe
+) -> LossParts:
     """A micro-batch's share of the loss (Eq. 4-5)."""
     training = recipe.training
-    batch = batch_of(rows, policy.device)
-    logprob_BT = completion_logprobs(policy, batch)
-    ref_logprob_BT = None
-    if reference is not None and any(row.beta > 0 for row in rows):
-        ref_logprob_BT = reference.logprobs(batch)
 
     def per_row(values: Iterable[float]) -> Tensor:
         return logprob_BT.new_tensor(list(values))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omnithinker.generation.cache import expand
 from omnithinker.logprobs import pad_left
 from omnithinker.policy import Policy
 from omnithinker.recipe import SamplingSettings
@@ -141,7 +142,7 @@ class _Rows:
         )
         cache = prefix.past_key_values
         live = torch.tensor(self.prompt, device=device)
-        cache.reorder_cache(live)
+        expand(cache, live)
         logits_BV, mask_BT, position_B = prefix.logits[live, -1], mask_PT[live], mask_PT.sum(dim=1)[live]
         rows = torch.arange(len(self.seeds), device=device)
         alive = torch.ones(len(rows), dtype=torch.bool, device=device)
@@ -239,7 +240,8 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, candidates: Candidates) -> tuple[
     temperature_B1 = torch.where(candidates.temperature_B == 0, 1.0, candidates.temperature_B)[:, None]
     logprob_BV = (logits_BV / temperature_B1.float()).log_softmax(dim=1)
     # 0 log 0 = 0: a token whose probability underflows adds nothing to the entropy.
-    entropy_B = -(logprob_BV.exp() * logprob_BV.clamp(min=torch.finfo(torch.float32).min)).sum(dim=1)
+    logprob_BV.clamp_(min=torch.finfo(torch.float32).min)
+    entropy_B = -torch.bmm(logprob_BV.exp()[:, None, :], logprob_BV[:, :, None]).flatten()
     count = min(candidates.most or logits_BV.shape[1], logits_BV.shape[1])
     top_BK, candidate_BK = logits_BV.topk(count, dim=1)
     allowed_B1 = torch.where(candidates.top_k_B == 0, count, candidates.top_k_B)[:, None]

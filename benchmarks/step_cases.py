@@ -1,0 +1,154 @@
+"""The workloads on which a training step is timed.
+
+a  equal lengths: prompts of 48 tokens, completions of 64
+b  ragged: prompts of 96, completions of up to 192 of which about 0.3 is filled
+c  the lab's own tasks and model, at their natural lengths and share of groups without variance
+d  as (a) with a vocabulary of 32,000
+
+In a, b and d the model is random and lengths come from its own end tokens: an end token that the model cannot draw
+gives equal lengths; several that it can draw give completions that end with constant probability. Neither trainer needs
+a setting or a logits processor for that.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from omnithinker.experiment import Experiment, RunPlan
+from omnithinker.lab import MODEL_PATH
+from omnithinker.loading import load_policy
+from omnithinker.recipe import ModelSettings, Recipe
+from omnithinker.recipe_file import load_recipe
+from omnithinker.rewards.base import Component
+from omnithinker.schedule import Batch, Item
+from omnithinker.scoring import Scorer
+from omnithinker.types import Completion, Prompt, RolloutGroup
+from omnithinker.view import View
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPLETIONS = 8
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A workload with a random model."""
+
+    vocabulary: int
+    prompt: int
+    limit: int
+    ends: int
+    """Tokens that end a completion; 0 for none."""
+    prompts: int = 16
+
+
+SHAPES = {
+    "a": Shape(vocabulary=512, prompt=48, limit=64, ends=0),
+    "b": Shape(vocabulary=512, prompt=96, limit=192, ends=14),
+    "d": Shape(vocabulary=32000, prompt=48, limit=64, ends=0),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What both trainers are given."""
+
+    recipe: Recipe
+    folder: Path
+    """Model and tokenizer."""
+    prompts: dict[str, list[Prompt]]
+    schedule: list[Batch]
+    scorer: Scorer
+    conversational: bool
+    """Whether prompts are messages, rendered by the chat template, or plain text."""
+
+    def score(self, groups: Sequence[RolloutGroup]) -> list[float | None]:
+        """Rewards of the completions of some groups, in order: all groups are scored side by side."""
+        futures = [self.scorer.submit(group) for group in groups]
+        return [score.reward for future in futures for score in future.result().scores]
+
+
+class EvenTokens:
+    """Share of a completion's tokens with an even number: cheap, and different within every group."""
+
+    def score_group(self, prompt: Prompt, completions: Sequence[Completion]) -> list[float]:
+        """[G] shares."""
+        return [sum(t % 2 == 0 for t in c.token_ids) / len(c.token_ids) for c in completions]
+
+
+def make_case(name: str, steps: int, threads: int, work: Path, stack: ExitStack) -> Case:
+    """The workload of one case with a schedule of ``steps`` batches."""
+    return lab_case(steps, threads, stack) if name == "c" else random_case(SHAPES[name], steps, threads, work, stack)
+
+
+def random_case(shape: Shape, steps: int, threads: int, work: Path, stack: ExitStack) -> Case:
+    folder = work / "model"
+    save_model(shape, folder)
+    policy = load_policy(ModelSettings(path=str(folder), device="cpu"))
+    draw = random.Random(0)
+    texts = ["".join(draw.choices(string.ascii_lowercase, k=shape.prompt)) for _ in range(shape.prompts * steps)]
+    prompts = [
+        Prompt(task="x", index=i, text=text, token_ids=tuple(policy.tokenizer(text)["input_ids"]))
+        for i, text in enumerate(texts)
+    ]
+    settings = {
+        "model": {"path": str(folder), "device": "cpu", "threads": threads},
+        "sampling": {"completions": COMPLETIONS, "max_new_tokens": shape.limit},
+        "training": {"prompts_per_step": shape.prompts, "checkpoint_every": 10**6},
+        "tasks": {"x": {"data": "lab:math", "rewards": {"math_answer": 1.0}}},
+    }
+    scorer = stack.enter_context(Scorer({"x": [Component("even", EvenTokens(), 1.0, True)]}))
+    schedule = [tuple(Item("x", s * shape.prompts + p, 0) for p in range(shape.prompts)) for s in range(steps)]
+    return Case(Recipe.model_validate(settings), folder, {"x": prompts}, schedule, scorer, conversational=False)
+
+
+def lab_case(steps: int, threads: int, stack: ExitStack) -> Case:
+    """The full lab recipe on all tasks mixed; beta 0, as in the paper."""
+    changes = ["training.learning_rate=1e-6", "training.checkpoint_every=1000000", f"model.threads={threads}"]
+    changes += [f"tasks.{task}.beta=0.0" for task in ("math", "code", "qa", "writing")]
+    recipe = load_recipe(ROOT / "recipes/lab.toml", changes)
+    experiment = stack.enter_context(Experiment(recipe, View(Console(quiet=True))))
+    plan = RunPlan("benchmark", "joint", tuple(recipe.tasks), seed=0)
+    schedule = experiment.schedule(plan)[:steps]
+    return Case(recipe, Path(MODEL_PATH), experiment.train_prompts, schedule, experiment.scorer, conversational=True)
+
+
+def save_model(shape: Shape, folder: Path) -> None:
+    """A random Qwen2 of 1.0 million weights beside its embedding, and a tokenizer of single bytes."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    fill = [f"<{i}>" for i in range(len(alphabet), shape.vocabulary)]
+    words = {word: i for i, word in enumerate([*alphabet, *fill, "<end>"])}
+    tokenizer = Tokenizer(models.BPE(words, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    end, pad = "<end>" if not shape.ends else fill[0], fill[-1]
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, pad_token=pad)
+    fast.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=shape.vocabulary,
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        max_position_embeddings=512,
+        bos_token_id=None,
+        pad_token_id=fast.pad_token_id,
+    )
+    model: Any = Qwen2ForCausalLM(config)
+    model.generation_config.eos_token_id = [words[word] for word in fill[: shape.ends] or ["<end>"]]
+    model.generation_config.pad_token_id = fast.pad_token_id
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
