@@ -27,6 +27,7 @@ from tests.conftest import make_policy
 
 ROOMS = {
     "checkpoint": [checkpoint.save_checkpoint],
+    "best": [checkpoint.keep_best],
     "logs": [runlog.RunLog.__init__, runlog.RunLog.step, runlog.RunLog.rollouts, files.write_text],
     "update": [train.update],
     "run": [Experiment.run],
