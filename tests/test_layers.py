@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "types"},
     {"settings"},
     {"files", "recipe", "advantages", "losses", "interrupt", "schedule", "selection", "watch"},
-    {"adaptive", "memory", "recipe_file", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
+    {"adaptive", "stages", "memory", "recipe_file", "planning", "sandbox", "judge", "lab", "runlog", "metrics"},
     {"rewards", "view"},
     {"data"},
     {"tasks", "scoring", "policy", "shared_prompt", "adapter", "recompute"},
@@ -72,7 +72,9 @@ def test_no_file_is_too_long_to_read(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
-@pytest.mark.parametrize("module", ["cli", "cli.plan", "cli.score", "cli.report", "planning", "recipe", "report"])
+@pytest.mark.parametrize(
+    "module", ["cli", "cli.plan", "cli.score", "cli.report", "cli.study", "planning", "recipe", "report"]
+)
 def test_starts_without_torch(module):
     code = f"import sys, omnithinker.{module}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

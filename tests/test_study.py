@@ -7,11 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from omnithinker.cli import main
+from omnithinker.experiment import Experiment
 
 REWARD = '''
 import os, pathlib, signal, threading
@@ -170,6 +172,49 @@ def test_a_stage_that_another_process_holds_is_left_alone(recipe, tmp_path, caps
     lock.write_text(json.dumps({"host": socket.gethostname(), "pid": gone.pid}))
     assert study(recipe, "--stage", "base") == 0
     assert not lock.exists()
+
+
+def test_a_stage_gives_signs_of_life_and_is_taken_over_without(recipe, tmp_path, capsys, monkeypatch):
+    lock = tmp_path / "study/base/running.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    assert study(recipe, "--stage", "base") == 130
+    assert "stage base is running on elsewhere" in capsys.readouterr().err
+    for file in (lock, lock.parent):
+        os.utime(file, (0, 0))
+    # While the stage runs, its lock is touched again and again, whatever else is written.
+    touched = threading.Event()
+    evaluate = Experiment.evaluate
+
+    def patient(*arguments):
+        os.utime(lock, (0, 0))
+        for _ in range(2):  # the first may have begun before
+            touched.clear()
+            assert touched.wait(60)
+        assert lock.stat().st_mtime > 1e9
+        return evaluate(*arguments)
+
+    def utime(path, *times):
+        os_utime(path, *times)
+        if not times:
+            touched.set()
+
+    os_utime = os.utime
+    monkeypatch.setattr(os, "utime", utime)
+    monkeypatch.setattr("omnithinker.study.BEAT_S", 0.01)
+    monkeypatch.setattr(Experiment, "evaluate", patient)
+    assert study(recipe, "--stage", "base") == 0
+    assert not lock.exists()
+
+
+def test_status_needs_no_torch(recipe):
+    code = (
+        "import sys\nfrom omnithinker.cli import main\n"
+        f"assert main(['study', {str(recipe)!r}, '--status']) == 0\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "single:up" in done.stdout
 
 
 def test_several_seeds(recipe, tmp_path):

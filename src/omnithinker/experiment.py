@@ -34,13 +34,12 @@ from omnithinker.schedule import (
 )
 from omnithinker.scoring import Scorer
 from omnithinker.selection import Selection
+from omnithinker.stages import RESULT, read_results
 from omnithinker.tasks.base import Split, encode_prompts, load_tasks
 from omnithinker.train import train
 from omnithinker.types import EvalResult, Prompt
 from omnithinker.view import View
 
-RESULT = "result.json"
-"""Written last: a run folder that has it is finished."""
 LEDGER = "judges.jsonl"
 """What the judges of a run did and what it cost, a line for each change."""
 
@@ -293,11 +292,6 @@ def completions_drawn(folder: Path) -> int:
         for name, value in record.items()
         if name.startswith("task/") and name.count("/") == 2 and name.endswith("/completions")
     )
-
-
-def read_results(path: Path) -> dict[str, EvalResult]:
-    """Read the evaluations in a result or evaluation file."""
-    return {task: EvalResult(**fields) for task, fields in read_json(path)["tasks"].items()}
 
 
 def single(task: str, seed: int) -> RunPlan:

@@ -11,72 +11,24 @@ import contextlib
 import json
 import os
 import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from omnithinker import experiment as runs
 from omnithinker.errors import BadInput, Interrupted
-from omnithinker.experiment import RESULT, Experiment, RunPlan, read_results
+from omnithinker.experiment import Experiment, RunPlan
 from omnithinker.files import make_folder, read_json, write_json, write_text
 from omnithinker.planning import make_plan, plan_to_json, read_accuracies
 from omnithinker.recipe import Recipe, parse_order
 from omnithinker.recipe_file import changed_settings, load_recipe
+from omnithinker.stages import LOCK, RESULT, Stage, holder_of, read_results, stages
 
-LOCK = "running.json"
-STALE_AFTER_S = 600.0
-"""A stage of another machine whose lock is older than this is taken over."""
-
-Kind = Literal["base", "single", "plan", "curriculum", "joint", "report"]
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage of a study."""
-
-    name: str
-    """As given to ``--stage``: ``base``, ``single:math``, ``plan``, ``curriculum:best``, ``joint``, ``report``;
-    with several seeds the training stages end in ``#seed``."""
-    kind: Kind
-    """What it does."""
-    subject: str = ""
-    """Task of a single-task run; order of a curriculum (``best``, ``worst`` or task names joined by ``>``)."""
-    seed: int = 0
-    """Seed of a training run."""
-    needs: tuple[str, ...] = ()
-    """Stages whose results it reads."""
-
-    def folder(self, study: Path) -> Path:
-        """Where its results lie."""
-        return study / self.name.replace(":", "-").replace("#", "-seed").replace(">", "-")
-
-    def result(self, study: Path) -> Path:
-        """The file that exists exactly when the stage is done."""
-        files = {"plan": study / "plan.json", "report": study / "report.html"}
-        return files.get(self.kind, self.folder(study) / RESULT)
-
-
-def stages(recipe: Recipe) -> list[Stage]:
-    """All stages of a recipe's study, in an order in which they can run."""
-    many = len(recipe.study.seeds) > 1
-
-    def training(kind: Kind, subject: str, needs: tuple[str, ...]) -> list[Stage]:
-        base = f"{kind}:{subject}" if subject else kind
-        return [Stage(f"{base}#{s}" if many else base, kind, subject, s, needs) for s in recipe.study.seeds]
-
-    found = [Stage("base", "base")]
-    for task in recipe.tasks:
-        found += training("single", task, ())
-    measured = tuple(stage.name for stage in found)
-    found.append(Stage("plan", "plan", needs=measured))
-    for order in recipe.study.orders:
-        found += training("curriculum", order, ("plan",) if order in ("best", "worst") else ())
-    if recipe.study.joint:
-        found += training("joint", "", ())
-    return [*found, Stage("report", "report", needs=tuple(stage.name for stage in found))]
+BEAT_S = 60.0
+"""Seconds between signs of life of a stage that is being run."""
 
 
 def study_folder(recipe: Recipe) -> Path:
@@ -135,37 +87,6 @@ def pending(recipe: Recipe, folder: Path, only: str | None = None) -> list[Stage
     if waiting_for:
         raise BadInput(f"stage {only} needs the results of: {', '.join(waiting_for)}")
     return [stage for stage in chosen if stage.name not in done or stage.kind == "report"]
-
-
-@dataclass(frozen=True, slots=True)
-class StageStatus:
-    """Where a stage is."""
-
-    stage: Stage
-    """Which."""
-    state: Literal["done", "running", "waiting"]
-    """``running``: a process holds it now."""
-    step: int
-    """Training steps finished."""
-    accuracies: Mapping[str, float]
-    """Greedy accuracy per task, once done."""
-
-
-def status(recipe: Recipe, folder: Path) -> list[StageStatus]:
-    """Where every stage is, read from files."""
-    found = []
-    for stage in stages(recipe):
-        accuracies: dict[str, float] = {}
-        if stage.result(folder).exists():
-            state: Literal["done", "running", "waiting"] = "done"
-            if stage.kind not in ("plan", "report"):
-                accuracies = {t: r.accuracy for t, r in read_results(stage.result(folder)).items()}
-        else:
-            state = "running" if _holder(stage, folder) else "waiting"
-        metrics = stage.folder(folder) / "metrics.jsonl"
-        step = metrics.read_text(encoding="utf-8").count("\n") if metrics.exists() else 0
-        found.append(StageStatus(stage, state, step, accuracies))
-    return found
 
 
 def _schedule(experiment: Experiment, stage: Stage) -> Sequence[Any]:
@@ -292,26 +213,6 @@ def _mean_items(outcomes: Sequence[Sequence[float | None]]) -> list[float | None
     return [_mean(column) if column else None for column in columns]
 
 
-def _holder(stage: Stage, folder: Path) -> dict[str, Any] | None:
-    """Who is at work on a stage, if anyone is."""
-    file = stage.folder(folder) / LOCK
-    try:
-        holder: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        # Logs are touched at every step, so their age tells whether a process elsewhere is alive.
-        newest = max(path.stat().st_mtime for path in stage.folder(folder).iterdir())
-    except (OSError, ValueError):
-        return None
-    if holder.get("host") != socket.gethostname():
-        return holder if time.time() - newest < STALE_AFTER_S else None
-    try:
-        os.kill(holder["pid"], 0)
-    except (ProcessLookupError, KeyError, TypeError):
-        return None
-    except PermissionError:
-        pass
-    return holder
-
-
 @contextlib.contextmanager
 def _lock(stage: Stage, folder: Path) -> Iterator[None]:
     """Hold a stage while it runs, so that a second process leaves it alone."""
@@ -319,20 +220,32 @@ def _lock(stage: Stage, folder: Path) -> Iterator[None]:
         yield
         return
     file = make_folder(stage.folder(folder)) / LOCK
-    holder = _holder(stage, folder)
+    holder = holder_of(stage, folder)
     if holder is None:
         file.unlink(missing_ok=True)  # left by a process that is gone
         try:
             with file.open("x", encoding="utf-8") as stream:
                 json.dump({"host": socket.gethostname(), "pid": os.getpid()}, stream)
         except FileExistsError:
-            holder = _holder(stage, folder) or {}  # another process was faster
+            holder = holder_of(stage, folder) or {}  # another process was faster
     if holder is not None:
         raise Interrupted(
             f"stage {stage.name} is running on {holder.get('host', 'another machine')} "
             f"(process {holder.get('pid', 'unknown')}); start this command again when it is done"
         )
+    released = threading.Event()
+    beat = threading.Thread(target=_keep_fresh, args=(file, released), name="stage lock", daemon=True)
+    beat.start()
     try:
         yield
     finally:
+        released.set()
+        beat.join()
         file.unlink(missing_ok=True)
+
+
+def _keep_fresh(lock: Path, released: threading.Event) -> None:
+    """Touch the lock of a stage now and then: a long step or evaluation writes nothing, and is still alive."""
+    while not released.wait(BEAT_S):
+        with contextlib.suppress(FileNotFoundError):  # taken away by hand; the stage goes on
+            os.utime(lock)

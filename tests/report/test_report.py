@@ -19,9 +19,9 @@ from rich.console import Console
 from omnithinker.cli import main
 from omnithinker.errors import DataError
 from omnithinker.report import dry_run_table, print_summary, status_table, write_report
-from omnithinker.report.collect import _expected, read_folder
+from omnithinker.report.collect import read_folder
 
-from .make_study import HOSTILE, TASKS, make_study, recipe
+from .make_study import HOSTILE, TASKS, make_study
 
 VOID = {"meta", "col", "img", "br", "link"}
 """Elements without an end tag."""
@@ -274,15 +274,6 @@ def test_command_line(study, capsys):
     assert capsys.readouterr().out == f"report: {study}/report.html\n"
     assert main(["report", str(study)]) == 0
     assert "What came out" in capsys.readouterr().out
-
-
-def test_folders_are_named_as_a_study_names_them():
-    from omnithinker.study import stages
-
-    for seeds in ((0,), (0, 1)):
-        settings = recipe(seeds)
-        wanted = {str(s.folder(Path())): s.subject for s in stages(settings) if s.kind not in ("plan", "report")}
-        assert {name: subject for name, _, subject, _ in _expected(settings)} == wanted
 
 
 def test_writing_a_report_needs_no_torch(study):

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from omnithinker.cli.options import add_recipe, read_recipe
+from omnithinker.stages import status
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,15 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
     recipe, console = read_recipe(args), Console()
-    # torch is imported with these, after the recipe has been found to be good.
-    from omnithinker.experiment import Experiment
     from omnithinker.report import dry_run_table, print_summary, status_table
-    from omnithinker.study import dry_run, run_study, status, study_folder
-    from omnithinker.view import View
 
     if args.status:
         console.print(status_table(status(recipe, Path(recipe.output))))
         return
+    # torch is imported with these, after the recipe has been found to be good.
+    from omnithinker.experiment import Experiment
+    from omnithinker.study import dry_run, run_study, study_folder
+    from omnithinker.view import View
+
     if args.dry_run:
         with Experiment(recipe, View(console)) as experiment:
             console.print(dry_run_table(dry_run(experiment, Path(recipe.output))))

@@ -12,6 +12,7 @@ from omnithinker.errors import DataError
 from omnithinker.files import read_json, read_json_lines
 from omnithinker.recipe import Recipe
 from omnithinker.recipe_file import load_recipe
+from omnithinker.stages import stages
 from omnithinker.types import EvalResult
 
 Kind = Literal["base", "single", "curriculum", "joint", "other"]
@@ -221,15 +222,14 @@ def _check_items(folder: Path, tasks: Sequence[str], groups: Sequence[RunGroup])
 
 
 def _expected(recipe: Recipe) -> list[tuple[str, Kind, str, int | None]]:
-    """Folder, kind, subject and seed of every stage that evaluates a model, as a study names them."""
-    seeds = recipe.study.seeds
-    stages: list[tuple[str, Kind, str]] = [(f"single-{task}", "single", task) for task in recipe.tasks]
-    stages += [(f"curriculum-{order.replace('>', '-')}", "curriculum", order) for order in recipe.study.orders]
-    stages += [("joint", "joint", "")] * recipe.study.joint
-    found: list[tuple[str, Kind, str, int | None]] = [("base", "base", "", None)]
-    if len(seeds) == 1:
-        return found + [(name, kind, subject, None) for name, kind, subject in stages]
-    return found + [(f"{name}-seed{seed}", kind, subject, seed) for name, kind, subject in stages for seed in seeds]
+    """Folder, kind, subject and seed of every stage that evaluates a model."""
+    many = len(recipe.study.seeds) > 1
+    found: list[tuple[str, Kind, str, int | None]] = []
+    for stage in stages(recipe):
+        if stage.kind != "plan" and stage.kind != "report":
+            seed = stage.seed if many and stage.kind != "base" else None
+            found.append((stage.folder(Path()).name, stage.kind, stage.subject, seed))
+    return found
 
 
 def _groups(folder: Path, recipe: Recipe | None, others: Sequence[Path]) -> list[RunGroup]:
@@ -242,10 +242,10 @@ def _groups(folder: Path, recipe: Recipe | None, others: Sequence[Path]) -> list
         RunGroup(
             kind,
             subject,
-            tuple(_run(folder / name, kind, subject, seed, name) for name, seed in stages if (folder / name).is_dir()),
-            len(stages),
+            tuple(_run(folder / name, kind, subject, seed, name) for name, seed in placed if (folder / name).is_dir()),
+            len(placed),
         )
-        for (kind, subject), stages in members.items()
+        for (kind, subject), placed in members.items()
     ]
 
 

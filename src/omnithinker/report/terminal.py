@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.console import Console, JustifyMethod
@@ -16,10 +16,7 @@ from omnithinker.report.collect import read_folder
 from omnithinker.report.contents import tables
 from omnithinker.report.findings import findings
 from omnithinker.report.tables import Cell, Table
-
-if TYPE_CHECKING:
-    # The study's own module imports torch.
-    from omnithinker.study import StageStatus
+from omnithinker.stages import StageStatus
 
 STYLES = {"": "", "good": "green", "bad": "red", "strong": "bold", "dim": "dim"}
 """Of cells, by tone."""
