@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from safetensors.torch import load_file
 
 from omnithinker.cli import main
 from omnithinker.files import read_json, read_json_lines
+from omnithinker.recipe import Recipe
+from omnithinker.rewards.base import Component
+from omnithinker.scoring import Scorer
+from omnithinker.train import rollout
+from omnithinker.types import Completion, Prompt, RolloutGroup
 from tests.judge.fake_endpoint import FakeEndpoint, Reply
 
 RECIPE = """
@@ -178,3 +184,25 @@ def test_rewards_that_hang_are_counted_and_stop_the_run(train, tmp_path, monkeyp
         capsys.readouterr().err
     )
     assert [record["task/writing/undefined"] for record in read_json_lines(tmp_path / "run/metrics.jsonl")] == [0, 9]
+
+
+def test_a_group_is_scored_while_others_are_generated(monkeypatch):
+    scored = threading.Event()
+
+    class Tells:
+        def score_group(self, prompt, completions):
+            scored.set()
+            return [1.0 if prompt.index == 1 else 0.5 for _ in completions]
+
+    def first_the_second(policy, prompts, *_):
+        said = (Completion(text="x"),)
+        yield 1, RolloutGroup(prompt=prompts[1], completions=said)
+        assert scored.wait(60), "scoring waits for generation to end"
+        yield 0, RolloutGroup(prompt=prompts[0], completions=said)
+
+    monkeypatch.setattr("omnithinker.train.generate", first_the_second)
+    recipe = Recipe.model_validate({"tasks": {"w": {"data": "lab:writing", "rewards": {"pairwise_judge": 1.0}}}})
+    prompts = [Prompt(task="w", index=index, text="") for index in range(2)]
+    with Scorer({"w": [Component("mine", Tells(), 1.0, True)]}) as scorer:
+        groups = rollout(None, prompts, [[0], [1]], recipe, scorer)
+    assert [group.scores[0].reward for group in groups] == [0.5, 1.0]
