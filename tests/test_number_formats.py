@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from omnithinker.errors import BadInput
 from omnithinker.generation.native import Sampling, generate, sample_seed
@@ -14,7 +15,7 @@ from omnithinker.logprobs import completion_logprobs, token_batch
 from omnithinker.recompute import recompute_layers
 from omnithinker.schedule import joint_schedule
 from tests.architectures import random_policy
-from tests.conftest import prompt_of
+from tests.conftest import completion_of, make_policy, prompt_of
 from tests.test_adapter import settings_of
 from tests.test_architectures import sampled
 from tests.test_train import recipe_of, run, same, weights
@@ -83,7 +84,7 @@ def test_bfloat16_products_keep_float32_weights(model_folder):
     assert same(weights(whole), weights(half))
     prompts, rows = sampled(half)
     batch = token_batch(prompts, rows, half.device)
-    exact, rounded = completion_logprobs(whole, batch), completion_logprobs(half, batch)
+    exact, rounded = (completion_logprobs(p, batch).detach() for p in (whole, half))
     assert rounded.dtype == torch.float32
     assert 1e-4 < float((exact - rounded).abs().max()) < 0.5
     recorded = torch.zeros_like(rounded).masked_scatter(
@@ -109,3 +110,34 @@ def test_a_run_in_bfloat16_learns(model_folder, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
     mean = [sum(r[f"task/{t}/reward"] for t in "ab" if f"task/{t}/reward" in r) / 2 for r in rows]
     assert sum(mean[-4:]) / 4 > sum(mean[:4]) / 4 + 0.2
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the size of the largest tensor that any operation makes."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for value in torch.utils._pytree.tree_leaves(result):
+            if isinstance(value, torch.Tensor):
+                self.numbers = max(self.numbers, value.numel())
+        return result
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_logits_of_all_tokens_never_exist_at_once(temperature, monkeypatch):
+    policy = make_policy(vocabulary=5000)
+    rows = [(0, completion_of(range(40)))] * 4
+    batch = token_batch([prompt_of(policy, "q")], rows, policy.device, [temperature] * 4)
+
+    def largest(at_once):
+        monkeypatch.setattr("omnithinker.logprobs.LOGITS_AT_ONCE", at_once)
+        policy.model.zero_grad()
+        with Largest() as mode:
+            completion_logprobs(policy, batch).sum().backward()
+        return mode.numbers
+
+    # Weights of the embedding and their gradient have 5000 x 32 numbers; 160 tokens have 160 x 5000 logits.
+    assert largest(10 * 5000) == 5000 * 32
+    assert largest(1000 * 5000) == 160 * 5000
