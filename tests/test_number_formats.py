@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from omnithinker.errors import BadInput
-from omnithinker.generation.native import Sampling, generate, sample_seed
+from omnithinker.generation.native import Candidates, Sampling, draw, generate, sample_seed
 from omnithinker.loading import load_policy, load_trained
 from omnithinker.logprobs import completion_logprobs, token_batch
 from omnithinker.recompute import recompute_layers
@@ -92,6 +92,15 @@ def test_bfloat16_products_keep_float32_weights(model_folder):
     )
     assert float((recorded - rounded).abs().max()) < 0.5
     assert float((recorded - exact).abs().max()) > 1e-4
+
+
+def test_a_token_is_drawn_in_full_precision_whatever_the_model_computes_in():
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(1)) * 3
+    candidates = Candidates.of([Sampling(temperature=0.8, max_new_tokens=1)] * 3, torch.device("cpu"))
+    plain = draw(logits, torch.tensor([0.1, 0.5, 0.9]), candidates)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = draw(logits, torch.tensor([0.1, 0.5, 0.9]), candidates)
+    assert all(torch.equal(one, two) for one, two in zip(plain, half, strict=True))
 
 
 def test_the_number_format_ends_where_a_group_is_handed_over(model_folder):

@@ -241,7 +241,8 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, candidates: Candidates) -> tuple[
     logprob_BV = (logits_BV / temperature_B1.float()).log_softmax(dim=1)
     # 0 log 0 = 0: a token whose probability underflows adds nothing to the entropy.
     logprob_BV.clamp_(min=torch.finfo(torch.float32).min)
-    entropy_B = -torch.bmm(logprob_BV.exp()[:, None, :], logprob_BV[:, :, None]).flatten()
+    with torch.autocast(logits_BV.device.type, enabled=False):  # a sum, not one of the model's matrix products
+        entropy_B = -torch.bmm(logprob_BV.exp()[:, None, :], logprob_BV[:, :, None]).flatten()
     count = min(candidates.most or logits_BV.shape[1], logits_BV.shape[1])
     top_BK, candidate_BK = logits_BV.topk(count, dim=1)
     allowed_B1 = torch.where(candidates.top_k_B == 0, count, candidates.top_k_B)[:, None]
