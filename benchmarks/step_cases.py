@@ -117,7 +117,7 @@ def lab_case(steps: int, threads: int, stack: ExitStack) -> Case:
     recipe = load_recipe(ROOT / "recipes/lab.toml", changes)
     experiment = stack.enter_context(Experiment(recipe, View(Console(quiet=True))))
     plan = RunPlan("benchmark", "joint", tuple(recipe.tasks), seed=0)
-    schedule = experiment.schedule(plan)[:steps]
+    schedule = experiment.batches(plan)[:steps]
     return Case(recipe, Path(MODEL_PATH), experiment.train_prompts, schedule, experiment.scorer, conversational=True)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.metrics import StepMetrics
+from omnithinker.schedule import FixedSchedule
 from omnithinker.train import train
 from step_cases import Case
 
@@ -80,5 +81,5 @@ def run_ours(case: Case, work: Path) -> tuple[list[Timed], list[float]]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     observer = _Observer()
-    train(case.recipe, case.prompts, case.schedule, case.scorer, folder, observer, seed=0)
+    train(case.recipe, case.prompts, FixedSchedule(case.schedule), case.scorer, folder, observer, seed=0)
     return observer.clock.steps[1:-1], observer.zero[1:-1]
