@@ -22,7 +22,7 @@ LAYERS = [
     {"logprobs"},
     {"generation", "checkpoint", "report", "minibatch", "loading"},
     {"start", "mishaps"},
-    {"evaluate", "train", "baselines"},
+    {"evaluate", "train"},
     {"experiment", "integrations"},
     {"study"},
     {"checks"},

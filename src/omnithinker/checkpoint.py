@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,12 @@ class TrainerState:
     """Last updates in a row that were not applied because loss or gradient was not finite."""
     selection: Selection = field(default_factory=Selection)
     """What validation found so far."""
+
+    def after_update(self, applied: bool) -> TrainerState:
+        """The state after an update, or after one that was not applied because it was not finite."""
+        if applied:
+            return replace(self, updates=self.updates + 1, nonfinite=0)
+        return replace(self, nonfinite=self.nonfinite + 1)
 
 
 def save_checkpoint(

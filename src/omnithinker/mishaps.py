@@ -55,7 +55,7 @@ def with_less_memory(compute: Callable[[int], Result], budget: int, note: Callab
         ) from error
 
 
-def write_aside(folder: Path, step: int, update: Update, rows: Sequence[Row], policy: Policy) -> Path:
+def write_aside(folder: Path, step: int, update: Update, rows: Sequence[Row], policy: Policy) -> str:
     """Write the minibatch of an update that was not applied to ``folder/nonfinite/step-N.json``.
 
     Args:
@@ -66,7 +66,7 @@ def write_aside(folder: Path, step: int, update: Update, rows: Sequence[Row], po
         policy: its gradients tell which weights are concerned.
 
     Returns:
-        The file; a later minibatch of the same step gets one of its own.
+        What to tell the user; names the file. A later minibatch of the same step gets one of its own.
     """
     make_folder(folder / FOLDER)
     taken = len(list((folder / FOLDER).glob(f"step-{step}*.json")))
@@ -98,7 +98,7 @@ def write_aside(folder: Path, step: int, update: Update, rows: Sequence[Row], po
             ],
         },
     )
-    return file
+    return f"step {step}: loss or gradient not finite, update left out; see {file}"
 
 
 def too_many(folder: Path, step: int) -> TrainingError:

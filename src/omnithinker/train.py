@@ -119,12 +119,9 @@ def train(
             for rows in filter(None, minibatches):
                 set_learning_rate(optimizer, recipe, state.updates)
                 updates.append(update(policy, reference, optimizer, rows, recipe, observer.note))
-                if updates[-1].finite:
-                    state = replace(state, updates=state.updates + 1, nonfinite=0)
-                else:
-                    file = mishaps.write_aside(folder, state.step + 1, updates[-1], rows, policy)
-                    observer.note(f"step {state.step + 1}: loss or gradient not finite, update left out; see {file}")
-                    state = replace(state, nonfinite=state.nonfinite + 1)
+                if not updates[-1].finite:
+                    observer.note(mishaps.write_aside(folder, state.step + 1, updates[-1], rows, policy))
+                state = state.after_update(updates[-1].finite)
 
             seconds = (generated - started, time.perf_counter() - generated)
             metrics = step_metrics(state.step + 1, groups, advantages_PG, updates, seconds, scorer.ledger.metrics())

@@ -15,7 +15,7 @@ from omnithinker import __version__
 from omnithinker.errors import OmniThinkerError
 
 COMMANDS = {
-    "study": "the whole experiment: base, single-task runs, transfer, plan, curriculum, baselines, report",
+    "study": "the whole experiment: base, single-task runs, transfer, plan, curriculum, joint, report",
     "train": "one training run",
     "evaluate": "accuracy and entropy of a model on the recipe's tasks",
     "check": "before paying: model, data, rewards on gold and wrong answers, sandbox, judge, memory, tokens",

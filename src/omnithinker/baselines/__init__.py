@@ -1,1 +1,0 @@
-"""Baselines: other ways to get one model for all tasks."""
