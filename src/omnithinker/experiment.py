@@ -36,6 +36,7 @@ from omnithinker.scoring import Scorer
 from omnithinker.selection import Selection
 from omnithinker.stages import RESULT, read_results
 from omnithinker.tasks.base import Split, encode_prompts, load_tasks
+from omnithinker.trackers import Trackers, require
 from omnithinker.train import train
 from omnithinker.types import EvalResult, Prompt
 from omnithinker.view import View
@@ -75,6 +76,7 @@ class Experiment:
     """
 
     def __init__(self, recipe: Recipe, view: View, base: Policy | None = None) -> None:
+        require(recipe.trackers)
         self.recipe = recipe
         self.view = view
         self.base = base or load_policy(recipe.model)
@@ -169,10 +171,14 @@ class Experiment:
             return read_results(folder / RESULT)
         remove_leftovers(make_folder(folder))
         write_text(folder / "recipe.toml", self.recipe.to_toml())
-        with self.resources.ledger.of_run(folder / LEDGER):
-            return self._run(plan, folder)
+        trackers = Trackers(self.recipe, folder, self.view.note)
+        try:
+            with self.resources.ledger.of_run(folder / LEDGER):
+                return self._run(plan, folder, trackers)
+        finally:
+            trackers.close()
 
-    def _run(self, plan: RunPlan, folder: Path) -> dict[str, EvalResult]:
+    def _run(self, plan: RunPlan, folder: Path, trackers: Trackers) -> dict[str, EvalResult]:
         schedule = self.schedule(plan)
         started = time.monotonic()
         self.view.start_run(plan.name, len(schedule))
@@ -182,7 +188,7 @@ class Experiment:
             schedule,
             self.scorer,
             folder,
-            _RunObserver(self, folder, plan),
+            _RunObserver(self, folder, plan, trackers),
             seed=plan.seed,
         )
         if state.step < len(schedule):
@@ -193,6 +199,7 @@ class Experiment:
             policy = load_policy(self.recipe.model, folder / "checkpoints" / "best")
         self.view.note(f"measuring step {measured} on held-out items")
         results = self.evaluate(policy, plan.seed)
+        trackers.result(state.step, {task: dataclasses.asdict(result) for task, result in results.items()})
         write_evaluation(folder / "eval" / f"step-{measured}.json", measured, results)
         write_json(
             folder / RESULT,
@@ -243,10 +250,11 @@ class Experiment:
 class _RunObserver:
     """Shows steps and evaluates during training."""
 
-    def __init__(self, experiment: Experiment, folder: Path, plan: RunPlan) -> None:
-        self.experiment, self.folder, self.plan = experiment, folder, plan
+    def __init__(self, experiment: Experiment, folder: Path, plan: RunPlan, trackers: Trackers) -> None:
+        self.experiment, self.folder, self.plan, self.trackers = experiment, folder, plan, trackers
 
     def on_step(self, metrics: StepMetrics, total: int) -> None:
+        self.trackers.step(metrics.record())
         self.experiment.view.step(metrics, total)
 
     def note(self, text: str) -> None:

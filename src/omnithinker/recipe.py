@@ -263,6 +263,8 @@ class Recipe(Settings):
     """Fixes data order, samples and everything else that is random."""
     output: Annotated[str, OPERATIONAL] = "runs/{name}"
     """Folder for results; ``{name}`` is the recipe file's name."""
+    trackers: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], OPERATIONAL] = ()
+    """Where metrics are shown beside ``metrics.jsonl``; each is a package and an extra of the same name."""
     model: ModelSettings = ModelSettings()
     sampling: SamplingSettings = SamplingSettings()
     training: TrainingSettings = TrainingSettings()
@@ -272,6 +274,13 @@ class Recipe(Settings):
     judges: dict[str, JudgeSettings] = Field({"default": RubricJudgeSettings()})
     study: StudySettings = StudySettings()
     tasks: dict[str, TaskSettings] = Field(min_length=1)
+
+    @field_validator("trackers")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("has the same entry twice")
+        return value
 
     @field_validator("tasks")
     @classmethod
