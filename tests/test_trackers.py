@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -186,16 +188,28 @@ def test_tensorboard_has_every_step_of_a_run_also_after_it_went_on(recipe, tmp_p
         train(recipe, folder, '["tensorboard"]')
 
 
+def leveldb_records(raw: bytes) -> Iterator[bytes]:
+    """Records of a log of LevelDB's format behind a header of 7 bytes."""
+    block, head, at, parts = 32768, 7, 7, b""
+    while at + head <= len(raw):
+        if block - at % block < head:
+            at += block - at % block
+            continue
+        _, length, kind = struct.unpack("<IHB", raw[at : at + head])
+        parts += raw[at + head : at + head + length]
+        at += head + length
+        if kind in (1, 4):  # whole, or the last part
+            yield parts
+            parts = b""
+
+
 def wandb_records(folder: Path) -> tuple[list[dict[str, float]], bytes]:
     """What offline runs of W&B hold: history, and all bytes."""
     wire = pytest.importorskip("wandb.proto.wandb_internal_pb2")
-    store = pytest.importorskip("wandb.sdk.internal.datastore")
     rows, raw = [], b""
-    for file in sorted(folder.glob("trackers/wandb/*/run-*.wandb")):
+    for file in sorted(folder.glob("trackers/wandb/offline-run-*/run-*.wandb")):
         raw += file.read_bytes()
-        reader = store.DataStore()
-        reader.open_for_scan(str(file))
-        while (data := reader.scan_data()) is not None:
+        for data in leveldb_records(file.read_bytes()):
             line = wire.Record()
             line.ParseFromString(data)
             if line.WhichOneof("record_type") == "history":

@@ -36,6 +36,7 @@ class StepMetrics:
             "tokens": self.tokens,
             "seconds/generate": round(self.generate_s, 4),
             "seconds/train": round(self.train_s, 4),
+            "tokens_per_second": round(self.tokens / (self.generate_s + self.train_s), 2),
             **self.values,
         }
 
@@ -119,6 +120,7 @@ def _task_metrics(groups: Sequence[RolloutGroup], advantages_PG: Tensor) -> dict
         "length": _mean([len(completion.token_ids) for completion, _ in defined]),
         "truncated": _mean([completion.truncated for completion, _ in defined]),
         "completions": len(pairs),
+        "tokens": sum(len(completion.token_ids) for completion, _ in pairs),
         "undefined": len(pairs) - len(defined),
         "zero_variance": _mean(zero_variance),
         "groups_left_out": sum(bool(row_G.isnan().all()) for row_G in advantages_PG),

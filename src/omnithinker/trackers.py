@@ -167,15 +167,16 @@ class _TensorBoard:
         for file in place.glob("events.out.tfevents.*"):
             file.unlink()
         # A TensorBoard that is open forgets what it has read when it finds purge_step.
-        self._writer = SummaryWriter(str(place), purge_step=0)  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(place), purge_step=0)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Write at once: a process that is killed has shown what it knew."""
         for name, value in values.items():
-            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
-        self._writer.flush()  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
 
     def close(self) -> None:
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
 
 class _Remote:
@@ -183,9 +184,9 @@ class _Remote:
 
     def __init__(self, name: str, folder: Path) -> None:
         self._file = make_folder(folder / FOLDER) / f"{name}.json"
-        known = read_json(self._file) if self._file.exists() else {"id": uuid.uuid4().hex[:12], "step": 0}
-        self.id: str = known["id"]
-        self.step: int = known["step"]
+        known: dict[str, Any] = read_json(self._file) if self._file.exists() else {}
+        self.id: str = known.get("id") or uuid.uuid4().hex[:12]
+        self.step: int = known.get("step", 0)
         self.reached(self.step)
 
     def reached(self, step: int) -> None:

@@ -113,7 +113,7 @@ def contents(folder: Path) -> dict[str, object]:
         name = str(file.relative_to(folder))
         if name == "metrics.jsonl":
             records = [json.loads(line) for line in file.read_text().splitlines()]
-            found[name] = [{k: v for k, v in record.items() if "seconds" not in k} for record in records]
+            found[name] = [{k: v for k, v in record.items() if "second" not in k} for record in records]
         elif name == "result.json":
             found[name] = {k: v for k, v in json.loads(file.read_text()).items() if k != "seconds"}
         else:
