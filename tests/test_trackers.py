@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sqlite3
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -240,3 +245,39 @@ def test_wandb_offline_has_every_step_once_over_two_starts_and_no_secret(tmp_pat
     assert {p.name.rsplit("-", 1)[1] for p in tmp_path.glob("trackers/wandb/offline-run-*")} == {kept["id"]}
     everything = raw + b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert SECRET.encode() not in everything
+
+
+@pytest.mark.slow
+def test_trackio_has_every_step_once_over_two_starts(tmp_path):
+    pytest.importorskip("trackio")
+    # In processes of their own: trackio keeps its folder and the run at hand in globals.
+    start = """
+import json, pathlib, sys
+from omnithinker.trackers import Trackers
+from tests.test_trackers import record, settings, write_log
+folder, steps = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
+trackers = Trackers(settings("trackio"), folder, sys.exit)
+for step in steps:
+    write_log(folder, *range(1, step + 1))
+    trackers.step(record(step))
+if steps[-1] == 3:
+    trackers.result(3, {"a": {"accuracy": 0.5}})
+trackers.close()
+"""
+    environment = os.environ | {"TRACKIO_DIR": str(tmp_path / "trackio"), "TRACKIO_PROJECT": "p"}
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for steps in ("[1, 2]", "[2, 3]"):
+        done = subprocess.run(
+            [sys.executable, "-c", start, str(folder), steps],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    with contextlib.closing(sqlite3.connect(tmp_path / "trackio" / "p.db")) as database:
+        rows = database.execute("select run_name, step, metrics from metrics order by id").fetchall()
+    found = [(step, json.loads(metrics)) for _, step, metrics in rows]
+    assert found == [(1, {"loss": 0.5}), (2, {"loss": 1.0}), (3, {"loss": 1.5}), (3, {"result/a/accuracy": 0.5})]
+    assert len({name for name, _, _ in rows}) == 1
