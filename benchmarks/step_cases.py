@@ -2,7 +2,8 @@
 
 a  equal lengths: prompts of 48 tokens, completions of 64
 b  ragged: prompts of 96, completions of up to 192 of which about 0.3 is filled
-c  the lab's own tasks and model, at their natural lengths and share of groups without variance
+c  the lab's own tasks and model, at their natural lengths; the share of groups without variance is 0 at the base model
+   and grows as it learns: --model takes a checkpoint of a study
 d  as (a) with a vocabulary of 32,000
 
 In a, b and d the model is random and lengths come from its own end tokens: an end token that the model cannot draw
@@ -52,7 +53,7 @@ class Shape:
 
 SHAPES = {
     "a": Shape(vocabulary=512, prompt=48, limit=64, ends=0),
-    "b": Shape(vocabulary=512, prompt=96, limit=192, ends=14),
+    "b": Shape(vocabulary=512, prompt=96, limit=192, ends=10),
     "d": Shape(vocabulary=32000, prompt=48, limit=64, ends=0),
 }
 
@@ -84,9 +85,11 @@ class EvenTokens:
         return [sum(t % 2 == 0 for t in c.token_ids) / len(c.token_ids) for c in completions]
 
 
-def make_case(name: str, steps: int, threads: int, work: Path, stack: ExitStack) -> Case:
-    """The workload of one case with a schedule of ``steps`` batches."""
-    return lab_case(steps, threads, stack) if name == "c" else random_case(SHAPES[name], steps, threads, work, stack)
+def make_case(name: str, steps: int, threads: int, work: Path, stack: ExitStack, model: str = "lab") -> Case:
+    """The workload of one case with a schedule of ``steps`` batches; ``model`` is that of case c."""
+    if name == "c":
+        return lab_case(steps, threads, stack, model)
+    return random_case(SHAPES[name], steps, threads, work, stack)
 
 
 def random_case(shape: Shape, steps: int, threads: int, work: Path, stack: ExitStack) -> Case:
@@ -110,15 +113,21 @@ def random_case(shape: Shape, steps: int, threads: int, work: Path, stack: ExitS
     return Case(Recipe.model_validate(settings), folder, {"x": prompts}, schedule, scorer, conversational=False)
 
 
-def lab_case(steps: int, threads: int, stack: ExitStack) -> Case:
+def lab_case(steps: int, threads: int, stack: ExitStack, model: str) -> Case:
     """The full lab recipe on all tasks mixed; beta 0, as in the paper."""
-    changes = ["training.learning_rate=1e-6", "training.checkpoint_every=1000000", f"model.threads={threads}"]
+    changes = [
+        "training.learning_rate=1e-6",
+        "training.checkpoint_every=1000000",
+        f"model.threads={threads}",
+        f"model.path={model}",
+    ]
     changes += [f"tasks.{task}.beta=0.0" for task in ("math", "code", "qa", "writing")]
     recipe = load_recipe(ROOT / "recipes/lab.toml", changes)
     experiment = stack.enter_context(Experiment(recipe, View(Console(quiet=True))))
     plan = RunPlan("benchmark", "joint", tuple(recipe.tasks), seed=0)
     schedule = experiment.batches(plan)[:steps]
-    return Case(recipe, Path(MODEL_PATH), experiment.train_prompts, schedule, experiment.scorer, conversational=True)
+    folder = Path(MODEL_PATH if model == "lab" else model)
+    return Case(recipe, folder, experiment.train_prompts, schedule, experiment.scorer, conversational=True)
 
 
 def save_model(shape: Shape, folder: Path) -> None:

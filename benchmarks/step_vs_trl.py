@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="timed steps in a turn")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of each")
     parser.add_argument("--trl-rows", type=int, help="completions TRL trains on at once; default: all of a step")
+    parser.add_argument("--model", default="lab", help="of case c: the base model, or the folder of a checkpoint")
     parser.add_argument("--profile", action="store_true", help="our time over the floor, and where it goes; no TRL")
     arguments = parser.parse_args()
     packages = " ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
@@ -40,7 +41,7 @@ def main() -> None:
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         # One step warms up, and the last of ours, which writes a checkpoint, is left out too.
-        case = make_case(arguments.case, arguments.steps + 2, arguments.threads, work, stack)
+        case = make_case(arguments.case, arguments.steps + 2, arguments.threads, work, stack, arguments.model)
         describe(arguments.case, case)
         if arguments.profile:
             step_floor.report(case, load_policy(case.recipe.model))
