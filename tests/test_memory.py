@@ -11,7 +11,9 @@ from omnithinker.memory import Load, ModelSize, estimate, microbatch, model_size
 
 SIZE = ModelSize(
     parameters=1000,
+    adapter=100,
     trained=800,
+    trains_head=True,
     layers=2,
     hidden=8,
     intermediate=16,
@@ -34,24 +36,25 @@ LOAD = Load(
 
 def test_parts_by_hand():
     assert estimate(SIZE, LOAD) == {
-        "weights": 4000,
+        "base": 4000,
+        "weights": 4400,
         "gradients": 3200,
         "optimizer": 6400,
         "reference": 4000,
         "kv_cache": 6 * 12 * (2 * 6) * 3 * 4,  # rows x tokens x keys and values x (layers + 1) x bytes
         "drawing": 6 * 50 * 4 * 6,
-        # 2 prompts of 5 and 6 completions of 7; 2 layers of 6 x 8 + 4 x 12 + 4 x 16
-        "activations": 52 * 2 * 160 * 4,
-        "logits": 52 * 50 * 4 * 4,
-        "peak": 4000 + 3200 + 6400 + 4000 + 52 * 2 * 160 * 4 + 52 * 50 * 4 * 4,
+        # 2 prompts of 5 and 6 completions of 7; 2 layers of 6 x 8 + 5 x 12 + 4 x 16, and prompts repeated for 6 rows
+        "activations": 2 * (52 * 172 + 30 * 24) * 4,
+        "logits": 52 * 50 * 4 * 6 + 2 * 50 * 8 * 4,
+        "peak": 4000 + 4400 + 3200 + 6400 + 4000 + 2 * (52 * 172 + 30 * 24) * 4 + 52 * 50 * 4 * 6 + 2 * 50 * 8 * 4,
     }
 
 
 def test_generation_can_be_the_peak():
     parts = estimate(SIZE, replace(LOAD, microbatch_tokens=1, logits_at_once=1))
-    assert parts["activations"] == 1 * 2 * 160 * 4
-    assert parts["logits"] == 1 * 4 * 4
-    assert parts["peak"] == 17_600 + parts["kv_cache"] + parts["drawing"]
+    assert parts["activations"] == 1 * 2 * 172 * 4
+    assert parts["logits"] == 1 * 4 * 6 + 2 * 50 * 8 * 4
+    assert parts["peak"] == 22_000 + parts["kv_cache"] + parts["drawing"]
 
 
 @pytest.mark.parametrize(("minibatches", "tokens"), [(1, 52), (2, 26), (4, 19)])
@@ -61,7 +64,7 @@ def test_a_microbatch_is_no_larger_than_a_minibatch(minibatches, tokens):
 
 def test_half_precision_halves_all_but_logits_and_what_training_adds():
     full, half = estimate(SIZE, LOAD), estimate(replace(SIZE, bytes_per_weight=2), LOAD)
-    for part in ("weights", "reference", "kv_cache", "activations"):
+    for part in ("base", "reference", "kv_cache", "activations"):
         assert 2 * half[part] == full[part]
     for part in ("gradients", "optimizer", "logits"):
         assert half[part] == full[part]
@@ -70,7 +73,7 @@ def test_half_precision_halves_all_but_logits_and_what_training_adds():
 def test_no_reference_and_checkpointing():
     parts = estimate(SIZE, replace(LOAD, reference=False, checkpointing=True))
     assert parts["reference"] == 0
-    assert parts["activations"] == 52 * (2 * 8 + 160) * 4
+    assert parts["activations"] == (52 * 2 * 8 + 52 * 172 + 30 * 24) * 4
 
 
 def test_sizes_are_read_from_a_configuration():
@@ -83,10 +86,11 @@ def test_sizes_are_read_from_a_configuration():
         head_dim=32,
         vocab_size=1000,
     )
-    size = model_size(config, 10, 5, 2)
+    rest = {"parameters": 10, "adapter": 0, "trained": 5, "trains_head": False, "bytes_per_weight": 2}
+    size = model_size(config, **rest)
     assert (size.attention, size.keys, size.layers, size.trained, size.bytes_per_weight) == (128, 64, 3, 5, 2)
     plain = SimpleNamespace(hidden_size=64, num_hidden_layers=3, num_attention_heads=4, vocab_size=1000)
-    size = model_size(plain, 10, 10, 4)
+    size = model_size(plain, **rest)
     assert (size.attention, size.keys, size.intermediate) == (64, 64, 256)
 
 

@@ -71,6 +71,7 @@ def load_trained(settings: ModelSettings, *, seed: int, checkpoint: Path | None 
     Raises:
         BadInput: as in :func:`load_policy`, and for weights that updates would be lost in.
     """
+    check_trainable(settings)
     if settings.lora is None:
         policy = _all_weights(settings, checkpoint)
     else:
@@ -80,12 +81,20 @@ def load_trained(settings: ModelSettings, *, seed: int, checkpoint: Path | None 
     return policy
 
 
-def _all_weights(settings: ModelSettings, checkpoint: Path | None) -> Policy:
-    if settings.dtype == "bfloat16":
+def check_trainable(settings: ModelSettings) -> None:
+    """Make sure that updates can be held by the weights they are made to.
+
+    Raises:
+        BadInput: they would be lost.
+    """
+    if settings.lora is None and settings.dtype == "bfloat16":
         raise BadInput(
             "model.dtype = 'bfloat16' without model.lora: most updates are smaller than such weights can hold; "
             "use 'float32' (and model.compute = 'bfloat16'), or train an adapter"
         )
+
+
+def _all_weights(settings: ModelSettings, checkpoint: Path | None) -> Policy:
     policy = load_policy(settings, checkpoint)
     if settings.freeze_embeddings:
         freeze_embeddings(policy.model)

@@ -14,8 +14,10 @@ FLOAT32 = 4
 """Bytes of a float32 number. Trained weights are always that, and logits are turned into probabilities in it."""
 DRAWING_COPIES = 6
 """Arrays [rows, V] that exist while a token is drawn: logits, log-probabilities, and the entropy's terms."""
-SCORING_COPIES = 4
+SCORING_COPIES = 6
 """Arrays of the size of a chunk of logits that exist in its backward pass."""
+HEAD_COPIES = 2
+"""Gradients of the output embedding [V, H] that exist before they are added up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +25,13 @@ class ModelSize:
     """What the estimate needs to know of a decoder."""
 
     parameters: int
-    """Weights, tied ones counted once."""
+    """Weights of the base model, tied ones counted once."""
+    adapter: int
+    """Weights of an adapter; 0 without one."""
     trained: int
     """Weights with a gradient, an adapter's included."""
+    trains_head: bool
+    """Whether the output embedding has a gradient."""
     layers: int
     """L."""
     hidden: int
@@ -66,20 +72,17 @@ class Load:
     """Whether activations inside a layer are computed again in the backward pass."""
 
 
-def model_size(config: Any, parameters: int, trained: int, bytes_per_weight: int) -> ModelSize:
-    """Read a transformers text configuration.
-
-    Args:
-        config: of any decoder; missing fields have the usual meaning.
-        parameters: weights.
-        trained: weights with a gradient.
-        bytes_per_weight: of the number format.
-    """
+def model_size(
+    config: Any, *, parameters: int, adapter: int, trained: int, trains_head: bool, bytes_per_weight: int
+) -> ModelSize:
+    """Read widths from a transformers text configuration, of any decoder; missing fields have the usual meaning."""
     hidden, heads = config.hidden_size, config.num_attention_heads
     head = getattr(config, "head_dim", None) or hidden // heads
     return ModelSize(
         parameters=parameters,
+        adapter=adapter,
         trained=trained,
+        trains_head=trains_head,
         layers=config.num_hidden_layers,
         hidden=hidden,
         intermediate=getattr(config, "intermediate_size", None) or 4 * hidden,
@@ -93,13 +96,14 @@ def model_size(config: Any, parameters: int, trained: int, bytes_per_weight: int
 def estimate(size: ModelSize, load: Load) -> dict[str, int]:
     """Bytes by part, and ``peak``: what lasts, plus the larger of generation and update.
 
-    Parts that last: ``weights``, ``gradients``, ``optimizer`` (two moments), ``reference``. While generating:
-    ``kv_cache`` and ``drawing``, if every completion is as long as it may be. While updating: ``activations`` and
-    ``logits``.
+    Parts that last: ``base`` (the model that training started from, kept for measuring), ``weights`` (of the policy),
+    ``gradients``, ``optimizer`` (two moments), ``reference``. While generating: ``kv_cache`` and ``drawing``, if every
+    completion is as long as it may be. While updating: ``activations`` and ``logits``.
     """
     width = size.bytes_per_weight
     parts = {
-        "weights": size.parameters * width,
+        "base": size.parameters * width,
+        "weights": size.parameters * width + size.adapter * FLOAT32,
         "gradients": size.trained * FLOAT32,
         "optimizer": 2 * size.trained * FLOAT32,
         "reference": size.parameters * width if load.reference else 0,
@@ -108,7 +112,7 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
         "activations": activations(size, load),
         "logits": logits(size, load),
     }
-    lasting = sum(parts[name] for name in ("weights", "gradients", "optimizer", "reference"))
+    lasting = sum(parts[name] for name in ("base", "weights", "gradients", "optimizer", "reference"))
     generating, updating = parts["kv_cache"] + parts["drawing"], parts["activations"] + parts["logits"]
     return parts | {"peak": lasting + max(generating, updating)}
 
@@ -128,18 +132,22 @@ def microbatch(load: Load) -> int:
 def activations(size: ModelSize, load: Load) -> int:
     """What the forward pass keeps for the backward pass of a micro-batch.
 
-    Per token and layer: 6 H (two norms: input, normalised, output), 4 A (queries, keys and values repeated for every
-    head, output of attention) and 4 I (gate, its activation, up, their product). With checkpointing H per layer, and
-    one layer in full. Attention matrices are not kept.
+    Per token and layer: 6 H (two norms: input, normalised, output), 5 A (queries, keys and values repeated for every
+    head, output of attention before and after its heads are joined) and 4 I (gate, its activation, up, their product).
+    Keys and values of a shared prompt are repeated for each of its rows: 2 A per row, prompt token and layer. With
+    checkpointing H per token and layer, and one layer in full. Attention matrices are not kept.
     """
-    inside = 6 * size.hidden + 4 * size.attention + 4 * size.intermediate
-    per_token = size.layers * size.hidden + inside if load.checkpointing else size.layers * inside
-    return microbatch(load) * per_token * size.bytes_per_weight
+    tokens = microbatch(load)
+    shared = min(load.rows, tokens // load.new_tokens) * load.prompt_tokens
+    layer = tokens * (6 * size.hidden + 5 * size.attention + 4 * size.intermediate) + shared * 2 * size.attention
+    kept = tokens * size.layers * size.hidden + layer if load.checkpointing else size.layers * layer
+    return kept * size.bytes_per_weight
 
 
 def logits(size: ModelSize, load: Load) -> int:
-    """One chunk of logits with what its backward pass needs."""
-    return min(load.logits_at_once, microbatch(load) * size.vocabulary) * FLOAT32 * SCORING_COPIES
+    """One chunk of logits with what its backward pass needs, and what it leaves for the output embedding."""
+    chunk = min(load.logits_at_once, microbatch(load) * size.vocabulary) * FLOAT32 * SCORING_COPIES
+    return chunk + (HEAD_COPIES * size.vocabulary * size.hidden * FLOAT32 if size.trains_head else 0)
 
 
 def readable(value: float) -> str:

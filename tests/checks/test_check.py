@@ -306,3 +306,45 @@ def test_a_sandbox_that_is_refused_is_a_problem_and_other_tasks_go_on(check, mon
     assert report["problems"] == [{"section": "sandbox", "problem": problems(report, "sandbox")[0]}]
     assert tallies(report, "format")["in the format"]["right"] == 1
     assert any("there is no sandbox" in note for note in report["rewards"]["notes"])
+
+
+def test_an_adapter_and_frozen_embeddings_are_counted(capsys):
+    pytest.importorskip("peft")
+    arguments = ["check", LAB, "--rows", "1", "--json", "--set", "sandbox.cpu_seconds=0.3"]
+    sizes = {}
+    for name, settings in {
+        "all": [],
+        "frozen": ["model.freeze_embeddings=true"],
+        "lora": ["model.lora={rank=4}", "tasks.math.beta=0.1"],
+        "reference": ["tasks.math.beta=0.1"],
+    }.items():
+        assert main([*arguments, *(word for setting in settings for word in ("--set", setting))]) == 0
+        report = json.loads(capsys.readouterr().out)
+        sizes[name] = report["memory"]["bytes"] | {"trained": report["model"]["trained"]}
+    base = 951_552
+    assert sizes["all"]["trained"] == base
+    embeddings = 1273 * 128
+    assert sizes["frozen"]["trained"] == base - embeddings
+    # rank x (inputs + outputs) of the seven linear layers of each of four layers
+    assert sizes["lora"]["trained"] == 4 * 4 * lab_linear_widths()
+    for name in sizes:
+        assert sizes[name]["optimizer"] == 2 * sizes[name]["gradients"] == 8 * sizes[name]["trained"]
+        assert sizes[name]["base"] == 4 * base
+    assert sizes["lora"]["weights"] == 4 * (base + sizes["lora"]["trained"])
+    assert (sizes["all"]["reference"], sizes["lora"]["reference"]) == (0, 0)
+    assert sizes["reference"]["reference"] == 4 * base
+
+
+def lab_linear_widths() -> int:
+    """Sum of inputs and outputs of the linear layers in one layer of the lab's model."""
+    config = json.loads((ROOT / "src/omnithinker/lab/model/config.json").read_text())
+    hidden, inside, heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
+    keys = hidden // heads * config["num_key_value_heads"]
+    return 2 * (hidden + hidden) + 2 * (hidden + keys) + 3 * (hidden + inside)
+
+
+def test_weights_that_lose_updates_are_a_problem(check):
+    rows = [{"prompt": "a", "answer": "x"}]
+    code, report = check(rows, [{"prompt": "b", "answer": "x"}], {"short_answer": 1.0}, more='model.dtype = "bfloat16"')
+    assert code == 2
+    assert "bfloat16" in problems(report, "model")[0]

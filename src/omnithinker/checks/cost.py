@@ -25,7 +25,7 @@ def check_memory(recipe: Recipe, outline: Outline, tasks: dict[str, TaskRows]) -
     size, load = sizes(recipe, outline, max(map(_longest, tasks.values()), default=0))
     parts = estimate(size, load)
     available = available_memory(recipe)
-    data = {"bytes": parts, "available": available, "parameters": size.parameters, "trained": size.trained}
+    data = {"bytes": parts, "available": available}
     if available is None or parts["peak"] <= available:
         return Section("memory", data)
     return Section(
@@ -48,7 +48,14 @@ def sizes(recipe: Recipe, outline: Outline, longest_prompt: int) -> tuple[ModelS
         longest_prompt: tokens of the longest prompt in the data; 0 if unknown.
     """
     dtype: torch.dtype = getattr(torch, recipe.model.dtype)
-    size = model_size(outline.config, outline.parameters, outline.trained(recipe.model), dtype.itemsize)
+    size = model_size(
+        outline.config,
+        parameters=outline.parameters,
+        adapter=0 if recipe.model.lora is None else outline.trained,
+        trained=outline.trained,
+        trains_head=outline.trains_head,
+        bytes_per_weight=dtype.itemsize,
+    )
     limit = recipe.sampling.max_prompt_tokens
     samplings = [recipe.sampling_of(task) for task in recipe.tasks]
     largest = max(samplings, key=lambda sampling: sampling.completions * (limit + sampling.max_new_tokens))

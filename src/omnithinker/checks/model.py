@@ -12,8 +12,9 @@ import torch
 
 from omnithinker.adapter import base_of, new_adapter
 from omnithinker.checks.report import Section
+from omnithinker.errors import BadInput
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
-from omnithinker.loading import freeze_embeddings
+from omnithinker.loading import check_trainable, freeze_embeddings
 from omnithinker.policy import Policy
 from omnithinker.settings.model import ModelSettings
 
@@ -28,20 +29,15 @@ class Outline:
     policy: Policy
     """Tokenizer, and a model whose weights take no memory and hold no values."""
 
+    trained: int
+    """Number of weights that a run trains: all, all but the embeddings, or those of an adapter."""
+    trains_head: bool
+    """Whether the output embedding is among them."""
+
     @property
     def parameters(self) -> int:
-        """Number of weights; tied ones count once."""
+        """Number of weights of the base model; tied ones count once."""
         return sum(weight.numel() for weight in self.policy.model.parameters())
-
-    def trained(self, settings: ModelSettings) -> int:
-        """Number of weights that a run trains: all, all but the embeddings, or those of an adapter."""
-        model = copy.deepcopy(self.policy.model)
-        if settings.lora is not None:
-            with torch.device("meta"):
-                new_adapter(model, settings.lora, seed=0)
-        elif settings.freeze_embeddings:
-            freeze_embeddings(model)
-        return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
     @property
     def config(self) -> Any:
@@ -71,14 +67,39 @@ def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
     except (OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Section("model", data, (f"model {settings.path!r} cannot be loaded: {reason}",)), None
-    outline = Outline(Policy(model, tokenizer))
+    try:
+        check_trainable(settings)
+        outline = _outline(Policy(model, tokenizer), settings)
+    except BadInput as error:
+        return Section("model", data, (str(error),)), None
     data |= {
         "architecture": type(model).__name__,
         "parameters": outline.parameters,
+        "trained": outline.trained,
+        "adapter": settings.lora is not None,
         "vocabulary": outline.config.vocab_size,
         "chat_template": tokenizer.chat_template is not None,
     }
     return Section("model", data, tuple(_problems(settings, source, tokenizer))), outline
+
+
+def _outline(policy: Policy, settings: ModelSettings) -> Outline:
+    """Find out what a run would train, on a copy.
+
+    Raises:
+        BadInput: the settings of the adapter do not fit the model.
+    """
+    model = copy.deepcopy(policy.model)
+    if settings.lora is not None:
+        with torch.device("meta"):
+            new_adapter(model, settings.lora, seed=0)
+    elif settings.freeze_embeddings:
+        freeze_embeddings(model)
+    return Outline(
+        policy,
+        trained=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+        trains_head=any(weight.requires_grad for weight in model.get_output_embeddings().parameters()),
+    )
 
 
 def _problems(settings: ModelSettings, source: str, tokenizer: Any) -> list[str]:

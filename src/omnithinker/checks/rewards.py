@@ -21,7 +21,7 @@ from omnithinker.checks.probes import (
 from omnithinker.errors import OmniThinkerError
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.recipe import Recipe, RewardSettings
-from omnithinker.rewards.base import Component, explaining
+from omnithinker.rewards.base import Component, Explains, explaining
 from omnithinker.rewards.registry import Resources
 from omnithinker.sandbox.cheats import SLOW
 from omnithinker.scoring import Scorer
@@ -96,29 +96,68 @@ class ComponentCheck:
         return asdict(self)
 
 
+class Bench:
+    """Where components are tried, one after the other. Close it after what the components use."""
+
+    def __init__(self) -> None:
+        self._plain: dict[str, tuple[Component, ...]] = {}
+        self._explained: dict[str, tuple[Component, ...]] = {}
+        self._scorer = Scorer(self._plain)
+        self._explainer = Scorer(self._explained)
+
+    def close(self) -> None:
+        """Stop scoring."""
+        self._scorer.close()
+        self._explainer.close()
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def put(self, task: str, component: Component) -> None:
+        """Make this the component that is tried."""
+        self._plain[task] = (component,)
+        self._explained[task] = explaining((component,))
+
+    def submit(self, row: PlacedRow, probes: Sequence[Probe]) -> Future[RolloutGroup]:
+        """Start to score some probes of a row."""
+        return self._scorer.submit(_group(row, probes))
+
+    def reason(self, row: PlacedRow, probe: Probe) -> str:
+        """What the component tells of the value it gives, if it tells anything; it is not asked twice for nothing."""
+        (component,) = self._plain[row.prompt.task]
+        if not isinstance(component.reward, Explains):
+            return ""
+        score = self._explainer.submit(_group(row, [probe])).result().scores[0]
+        details = score.details.get(component.name, {})
+        return ": ".join(str(details[key]) for key in ("status", "detail") if details.get(key))
+
+
 def check_component(
-    component: Component, settings: RewardSettings, recipe: Recipe, rows: Sequence[PlacedRow], task: str, seed: int
+    bench: Bench, component: Component, settings: RewardSettings, recipe: Recipe, rows: Sequence[PlacedRow], task: str
 ) -> ComponentCheck:
     """Try a component on rows.
 
     Args:
+        bench: where to try it.
         component: of the task.
         settings: its settings.
-        recipe: names its judge.
+        recipe: names its judge; its seed fixes which neighbours give wrong answers.
         rows: to try it on.
         task: whose component it is.
-        seed: fixes which neighbours give wrong answers.
     """
     kind = settings.kind or component.name
     check = ComponentCheck(task, component.name, kind)
-    plan = _plan(kind, settings, recipe, rows, random.Random(f"check {seed} {task}"))
-    with Scorer({task: (component,)}) as scorer, Scorer({task: explaining((component,))}) as explainer:
-        try:
-            running = [(row, probes, scorer.submit(_group(row, probes))) for row, probes in plan if probes]
-            for row, probes, future in running:
-                _count(check, row, probes, future, explainer)
-        except OmniThinkerError as error:
-            check.error = str(error)
+    plan = _plan(kind, settings, recipe, rows, random.Random(f"check {recipe.seed} {task}"))
+    bench.put(task, component)
+    try:
+        running = [(row, probes, bench.submit(row, probes)) for row, probes in plan if probes]
+        for row, probes, future in running:
+            _count(check, row, probes, future.result().scores, bench)
+    except OmniThinkerError as error:
+        check.error = str(error)
     return check
 
 
@@ -158,10 +197,9 @@ def _group(row: PlacedRow, probes: Sequence[Probe]) -> RolloutGroup:
 
 
 def _count(
-    check: ComponentCheck, row: PlacedRow, probes: Sequence[Probe], future: Future[RolloutGroup], explainer: Scorer
+    check: ComponentCheck, row: PlacedRow, probes: Sequence[Probe], scores: Sequence[Score], bench: Bench
 ) -> None:
     """Add the outcome of one row."""
-    scores = future.result().scores
     check.rows += 1
     weak = any(p.role == "constant" and s.components[check.name] == 1 for p, s in zip(probes, scores, strict=True))
     if weak:
@@ -180,7 +218,7 @@ def _count(
         elif probe.expected is None:
             tally.values.append(value)
         if probe.role != "shown" and (value is None or probe.expected not in (None, value)):
-            cause = score.causes.get(check.name) or _reason(check.name, row, probe, explainer)
+            cause = score.causes.get(check.name) or bench.reason(row, probe)
             told = str(score.details.get(check.name, {}).get("undefined", ""))
             check.failures.append(
                 Failure(
@@ -193,13 +231,6 @@ def _count(
                     _shown(probe.text),
                 )
             )
-
-
-def _reason(name: str, row: PlacedRow, probe: Probe, explainer: Scorer) -> str:
-    """What the component tells of a value that it should not have given."""
-    score: Score = explainer.submit(_group(row, [probe])).result().scores[0]
-    details = score.details.get(name, {})
-    return ": ".join(str(details[key]) for key in ("status", "detail") if details.get(key))
 
 
 def _shown(text: str) -> str:

@@ -8,7 +8,7 @@ from omnithinker.checks.cost import check_memory, check_tokens
 from omnithinker.checks.data import TaskRows, check_data
 from omnithinker.checks.model import check_model
 from omnithinker.checks.report import Report, Section
-from omnithinker.checks.rewards import ComponentCheck, check_component, judge_usage, sample_rows
+from omnithinker.checks.rewards import Bench, ComponentCheck, check_component, judge_usage, sample_rows
 from omnithinker.errors import OmniThinkerError
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.registry import Resources, build_component, build_components
@@ -25,9 +25,10 @@ def check_recipe(recipe: Recipe, *, rows: int) -> Report:
     chats = outline is not None and outline.policy.tokenizer.chat_template is not None
     data, tasks = check_data(recipe, outline.policy.encode if outline and chats else None)
     settings = Section("recipe", {"seed": recipe.seed, "output": recipe.output, "tasks": list(recipe.tasks)})
-    with Resources(recipe) as resources:
+    # Connections of a judge belong to the scorer's event loop, so what rewards share is closed first.
+    with Bench() as bench, Resources(recipe) as resources:
         sandbox = check_sandbox(recipe, resources)
-        rewards = check_rewards(recipe, resources, tasks, rows, has_sandbox=not sandbox.problems)
+        rewards = check_rewards(recipe, resources, bench, tasks, rows, has_sandbox=not sandbox.problems)
         judges = Section("judges", {"judges": judge_usage(resources, recipe)})
     sections = [settings, model, data, rewards, sandbox, judges]
     if outline is not None and chats:
@@ -51,7 +52,7 @@ def check_sandbox(recipe: Recipe, resources: Resources) -> Section:
 
 
 def check_rewards(
-    recipe: Recipe, resources: Resources, tasks: dict[str, TaskRows], rows: int, *, has_sandbox: bool
+    recipe: Recipe, resources: Resources, bench: Bench, tasks: dict[str, TaskRows], rows: int, *, has_sandbox: bool
 ) -> Section:
     """Try every component of every task on answers whose value is known."""
     checks, problems, notes = [], [], []
@@ -68,7 +69,7 @@ def check_rewards(
                 notes.append(f"tasks.{task}.rewards.{name}: not tried, there is no sandbox")
                 continue
             component = build_component(task, name, settings, resources)
-            check = check_component(component, settings, recipe, sample, task, recipe.seed)
+            check = check_component(bench, component, settings, recipe, sample, task)
             checks.append(check)
             problems += _problems(check)
             notes += _notes(check)

@@ -53,7 +53,10 @@ def _summary(name: str, data: Mapping[str, Any]) -> str:
         case "recipe":
             return f"tasks {', '.join(data['tasks'])}; results to {data['output']}"
         case "model" if "parameters" in data:
-            return f"{data['path']}: {data['architecture']}, {data['parameters']:,} parameters"
+            trained = "" if data["trained"] == data["parameters"] else f", {data['trained']:,} of them trained"
+            if data["adapter"]:
+                trained = f", an adapter of {data['trained']:,} trained"
+            return f"{data['path']}: {data['architecture']}, {data['parameters']:,} parameters{trained}"
         case "sandbox" if not data["needed"]:
             return "no task runs code"
         case "sandbox" if "level" in data:
