@@ -16,7 +16,7 @@ def test_the_number_of_trained_weights_is_that_of_the_run(training, model_folder
     settings = settings_of(model_folder, **training)
     _, outline = check_model(settings)
     expected = sum(weight.numel() for weight in load_trained(settings, seed=0).trained)
-    assert outline.trained(settings) == expected
+    assert outline.trained == expected
 
 
 def test_an_adapter_stands_for_its_base(model_folder, tmp_path):
