@@ -225,6 +225,13 @@ def test_checkpoints_are_pruned_and_load_with_transformers(model_folder, tmp_pat
     assert loaded.encode("hello") == trained.encode("hello")
 
 
+def test_a_run_killed_before_it_removed_old_checkpoints_does_so_at_the_next_start(model_folder, tmp_path):
+    run(recipe_of(model_folder, keep=3), tmp_path / "run")
+    assert len(list_checkpoints(tmp_path / "run/checkpoints")) == 3
+    run(recipe_of(model_folder, keep=2), tmp_path / "run")
+    assert [p.name for p in list_checkpoints(tmp_path / "run/checkpoints")] == ["step-3", "step-4"]
+
+
 def test_other_settings_are_refused(model_folder, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(recipe_of(model_folder), tmp_path / "run", observer=Quiet(stop_after=1))

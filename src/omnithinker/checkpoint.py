@@ -88,9 +88,14 @@ def save_checkpoint(
         except Exception:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+    prune(folder, keep)
+    return final
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints."""
     for old in list_checkpoints(folder)[:-keep]:
         _remove(old)
-    return final
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

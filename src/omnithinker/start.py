@@ -27,7 +27,9 @@ def start_training(
         except DamagedCheckpoint as error:
             note(f"{error}; set aside as {checkpoint.set_aside(found).name}, going back to the one before")
         else:
-            return _resume(recipe, folder, found, state, seed)
+            resumed = _resume(recipe, folder, found, state, seed)
+            checkpoint.prune(folder / "checkpoints", recipe.training.keep)  # a kill may have come before that
+            return resumed
     policy = load_trained(recipe.model, seed=seed)
     state = TrainerState(step=0, updates=0, recipe=recipe.digest(), schedule=schedule.start())
     return policy, _reference(policy, recipe), make_optimizer(policy, recipe), state
