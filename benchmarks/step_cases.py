@@ -53,7 +53,7 @@ class Shape:
 
 SHAPES = {
     "a": Shape(vocabulary=512, prompt=48, limit=64, ends=0),
-    "b": Shape(vocabulary=512, prompt=96, limit=192, ends=10),
+    "b": Shape(vocabulary=512, prompt=96, limit=192, ends=12),
     "d": Shape(vocabulary=32000, prompt=48, limit=64, ends=0),
 }
 
