@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from omnithinker.cli import main
-from omnithinker.cli.score import IN_FLIGHT, Lines
-from omnithinker.recipe_file import load_recipe
+from omnithinker.cli.score import IN_FLIGHT, score_lines
+from omnithinker.integrations.recipe_rewards import RecipeRewards
 
 ROOT = Path(__file__).parent.parent
 RECIPE = str(ROOT / "recipes" / "lab-quick.toml")
@@ -113,9 +113,9 @@ def qa_lines(count: int, consumed: list[int]) -> Iterator[bytes]:
 def run_lines(count: int) -> tuple[int, int]:
     """Most lines read but not answered, and the most memory held, bytes."""
     consumed, answered, most = [0], 0, 0
-    with Lines(load_recipe(RECIPE), "qa", "lines") as reader:
+    with RecipeRewards(RECIPE, explain=True) as rewards:
         tracemalloc.start()
-        for answer in reader.score(qa_lines(count, consumed), keep_going=False):
+        for answer in score_lines(qa_lines(count, consumed), rewards, "qa", "lines", keep_going=False):
             assert answer["correct"] == float(answered < 7)  # line k says k % 7: in order, the first seven are right
             answered += 1
             most = max(most, consumed[0] - answered)

@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
-from omnithinker.errors import DataError
-from omnithinker.recipe import Recipe, nearest
-from omnithinker.rewards.base import Component, explaining
-from omnithinker.rewards.registry import Resources, build_components, check_row
-from omnithinker.scoring import Scorer
+from omnithinker.errors import BadInput, DataError
+from omnithinker.integrations.recipe_rewards import RecipeRewards
 from omnithinker.types import Completion, Prompt, RolloutGroup, Score
 
 IN_FLIGHT = 64
@@ -42,8 +39,8 @@ def run(args: argparse.Namespace) -> None:
     task = args.task and known_task(recipe, args.task)
     if task is None and len(recipe.tasks) == 1:
         task = next(iter(recipe.tasks))
-    with open_lines(args.input) as lines, Lines(recipe, task, args.input or "standard input") as reader:
-        for answer in reader.score(lines, args.keep_going):
+    with open_lines(args.input) as lines, RecipeRewards(recipe, explain=True) as rewards:
+        for answer in score_lines(lines, rewards, task, args.input or "standard input", keep_going=args.keep_going):
             text = json.dumps(answer, ensure_ascii=False)
             # A lone surrogate has no place in UTF-8, but an escape in JSON.
             print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
@@ -63,84 +60,62 @@ def open_lines(path: str | None) -> contextlib.AbstractContextManager[Iterable[b
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-class Lines:
-    """Scores lines in constant memory. Close it, or use it in a ``with`` block.
+def score_lines(
+    lines: Iterable[bytes], rewards: RecipeRewards, task: str | None, name: str, *, keep_going: bool
+) -> Iterator[dict[str, Any]]:
+    """Score lines side by side and in constant memory; answers come in their order, as soon as that allows.
 
     Args:
-        recipe: its tasks' rewards are used; those of a task are built when a line first needs them.
+        lines: JSON objects.
+        rewards: score them.
         task: the task of every line; None if each names its own.
         name: where the lines come from, for messages.
+        keep_going: answer a bad line with ``{"error": ...}`` instead of stopping.
+
+    Raises:
+        DataError: a line is bad and ``keep_going`` is off; everything before it has been answered.
     """
-
-    def __init__(self, recipe: Recipe, task: str | None, name: str) -> None:
-        self._recipe, self._task, self._name = recipe, task, name
-        self._resources = Resources(recipe)
-        self._components: dict[str, tuple[Component, ...]] = {}
-        self._scorer = Scorer(self._components)
-
-    def close(self) -> None:
-        """Stop scoring, and what the rewards share."""
-        self._scorer.close()
-        self._resources.close()
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def score(self, lines: Iterable[bytes], keep_going: bool) -> Iterator[dict[str, Any]]:
-        """Score lines side by side; answers come in the order of the lines, as soon as that allows.
-
-        Raises:
-            DataError: a line is bad and ``keep_going`` is off; everything before it has been answered.
-        """
-        waiting: deque[Future[RolloutGroup] | dict[str, Any] | DataError] = deque()
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                waiting.append(self._scorer.submit(self._parse(line, number)))
-            except DataError as error:
-                waiting.append({"error": str(error)} if keep_going else error)
-                if not keep_going:
-                    break
-            while waiting and (len(waiting) >= IN_FLIGHT or _is_ready(waiting[0])):
-                yield _answer(waiting.popleft())
-        while waiting:
-            yield _answer(waiting.popleft())
-
-    def _parse(self, line: bytes, number: int) -> RolloutGroup:
-        """One line as a group of one completion.
-
-        Raises:
-            DataError: not JSON, or a field is missing or of the wrong kind.
-        """
-        place = f"{self._name}:{number}"
+    waiting: deque[Future[RolloutGroup] | dict[str, Any] | DataError] = deque()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{place}: not valid JSON: {error}") from error
-        if not isinstance(row, dict) or not isinstance(row.get("completion"), str):
-            raise DataError(f'{place}: expected an object with a text field "completion"')
-        task = self._task_of(row, place)
-        settings = self._recipe.tasks[task]
-        check_row(settings.rewards, row, place)
-        if task not in self._components:
-            self._components[task] = explaining(build_components(task, settings.rewards, self._resources))
-        fields = {key: value for key, value in row.items() if key != "completion"}
-        prompt = Prompt(task=task, index=number - 1, text=str(row.get("prompt", "")), row=fields)
-        return RolloutGroup(prompt=prompt, completions=(Completion(text=row["completion"], seed=number),))
+            waiting.append(submit_line(line, number, rewards, task, f"{name}:{number}"))
+        except DataError as error:
+            waiting.append({"error": str(error)} if keep_going else error)
+            if not keep_going:
+                break
+        while waiting and (len(waiting) >= IN_FLIGHT or _is_ready(waiting[0])):
+            yield _answer(waiting.popleft())
+    while waiting:
+        yield _answer(waiting.popleft())
 
-    def _task_of(self, row: dict[str, Any], place: str) -> str:
-        if self._task is not None:
-            return self._task
-        task = row.get("task")
-        if not isinstance(task, str):
-            raise DataError(f'{place}: no field "task" that names a task; add it, or give one for all lines by --task')
-        if task not in self._recipe.tasks:
-            raise DataError(f"{place}: no task {task!r} in the recipe{nearest(task, self._recipe.tasks)}")
-        return task
+
+def submit_line(line: bytes, number: int, rewards: RecipeRewards, task: str | None, place: str) -> Future[RolloutGroup]:
+    """Start scoring one line.
+
+    Returns:
+        A future of the scored group of one completion.
+
+    Raises:
+        DataError: not JSON, or a field is missing or of the wrong kind.
+    """
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: not valid JSON: {error}") from error
+    if not isinstance(row, dict) or not isinstance(row.get("completion"), str):
+        raise DataError(f'{place}: expected an object with a text field "completion"')
+    named = row.get("task") if task is None else task
+    if named is None:
+        raise DataError(f'{place}: no field "task" that names a task; add it, or give one for all lines by --task')
+    fields = {key: value for key, value in row.items() if key != "completion"}
+    try:
+        named = rewards.task_of(named)
+    except BadInput as error:
+        raise DataError(f"{place}: {error}") from error
+    prompt = Prompt(task=named, index=number - 1, text=str(row.get("prompt", "")), row=fields)
+    return rewards.submit(prompt, [Completion(text=row["completion"], seed=number)], place=place)
 
 
 def _is_ready(item: Future[RolloutGroup] | dict[str, Any] | DataError) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from omnithinker.errors import BadInput, DataError
 from omnithinker.recipe import Recipe, nearest
 from omnithinker.recipe_file import load_recipe
-from omnithinker.rewards.base import Component
+from omnithinker.rewards.base import Component, explaining
 from omnithinker.rewards.registry import Resources, build_components, check_row
 from omnithinker.scoring import Scorer
 from omnithinker.tasks.base import Split, fill, read_split
@@ -31,12 +31,14 @@ class RecipeRewards:
 
     Args:
         recipe: a recipe or its file.
+        explain: let components that can tell more than a number do so, at a cost that training should not pay.
 
     Raises:
         RecipeError: the file is no recipe.
     """
 
-    def __init__(self, recipe: Recipe | str | Path) -> None:
+    def __init__(self, recipe: Recipe | str | Path, *, explain: bool = False) -> None:
+        self._explain = explain
         self.recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
         self._resources = Resources(self.recipe)
         self._components: dict[str, tuple[Component, ...]] = {}
@@ -54,17 +56,24 @@ class RecipeRewards:
             return next(iter(tasks))
         if name is None:
             raise BadInput(f"the recipe has several tasks ({', '.join(tasks)}); name one, or give rows a field 'task'")
-        if name not in tasks:
+        if not isinstance(name, str) or name not in tasks:
             raise BadInput(f"no task {name!r} in the recipe{nearest(str(name), tasks)}; its tasks: {', '.join(tasks)}")
-        return str(name)
+        return name
 
     def at_step(self, step: int, steps: int) -> None:
         """Tell where the other trainer stands, for rewards that depend on it."""
         progress = self._resources.progress
         progress.step, progress.steps = step, steps
 
-    def submit(self, prompt: Prompt, completions: Sequence[Completion]) -> Future[RolloutGroup]:
+    def submit(
+        self, prompt: Prompt, completions: Sequence[Completion], *, place: str | None = None
+    ) -> Future[RolloutGroup]:
         """Start scoring completions of a prompt.
+
+        Args:
+            prompt: with the row that the task's rewards read.
+            completions: [G] of it.
+            place: where the row comes from, for messages; by default its task and index.
 
         Returns:
             A future of the scored group; raises as :meth:`omnithinker.scoring.Scorer.submit` says.
@@ -74,10 +83,11 @@ class RecipeRewards:
         """
         task = prompt.task
         rewards = self.recipe.tasks[task].rewards
-        check_row(rewards, prompt.row, f"task {task!r}, row {prompt.index}")
+        check_row(rewards, prompt.row, place or f"task {task!r}, row {prompt.index}")
         with self._lock:
             if task not in self._components:
-                self._components[task] = build_components(task, rewards, self._resources)
+                components = build_components(task, rewards, self._resources)
+                self._components[task] = explaining(components) if self._explain else components
         return self._scorer.submit(RolloutGroup(prompt=prompt, completions=tuple(completions)))
 
     def close(self) -> None:
