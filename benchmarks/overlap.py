@@ -92,9 +92,8 @@ def step_seconds(recipe: Recipe, prompts: dict[str, list[Prompt]], latency_s: fl
         train(recipe, prompts, FixedSchedule(batches), scorer, Path(folder), Quiet(), seed=0)
         record = read_json_lines(Path(folder) / "metrics.jsonl")[0]
     return {
-        "generate": record["seconds/generate"],
-        "train": record["seconds/train"],
-        "step": record["seconds/generate"] + record["seconds/train"],
+        **(seconds := {part: record[f"seconds/{part}"] for part in ("generate", "wait", "train")}),
+        "step": sum(seconds.values()),
         "tokens": record["tokens"],
     }
 
@@ -123,7 +122,8 @@ def main() -> None:
     without, judged = ({name: median(step[name] for step in steps) for name in steps[0]} for steps in found.values())
     for label, step in (("no latency", without), (f"{args.latency:g} s", judged)):
         print(
-            f"{label:>11}: generate {step['generate']:6.2f} s  train {step['train']:6.2f} s  step {step['step']:6.2f} s"
+            f"{label:>11}: generate {step['generate']:6.2f} s  wait {step['wait']:6.2f} s  "
+            f"train {step['train']:6.2f} s  step {step['step']:6.2f} s"
         )
     print(
         f"ratio {judged['step'] / without['step']:.3f} (medians of {args.repeats}, {args.prompts} x {args.completions} "

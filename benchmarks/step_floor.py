@@ -14,11 +14,10 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from omnithinker.advantages import group_advantages
-from omnithinker.minibatch import Row, weighted_rows
+from omnithinker.minibatch import Part, Row, advantages, part_of
 from omnithinker.policy import Policy
 from omnithinker.start import make_optimizer, set_learning_rate
-from omnithinker.train import gradient, rewards, rollout, sample_seeds
+from omnithinker.train import gradient, rollout, sample_seeds
 from omnithinker.types import RolloutGroup
 from step_cases import COMPLETIONS, Case
 
@@ -36,8 +35,9 @@ def report(case: Case, policy: Policy) -> None:
         started = time.perf_counter()
         groups = generate(case, policy, step)
         generated = time.perf_counter()
-        rows = rows_of(case, groups)
-        gradient(policy, None, rows, case.recipe, case.recipe.training.microbatch_tokens)
+        parts = parts_of(case, groups)
+        rows = [row for part in parts for row in part.rows]
+        gradient(policy, None, parts, case.recipe, case.recipe.training.microbatch_tokens)
         torch.nn.utils.clip_grad_norm_(policy.trained, case.recipe.training.max_grad_norm)
         optimizer.step()
         trained = time.perf_counter()
@@ -47,18 +47,18 @@ def report(case: Case, policy: Policy) -> None:
         ):
             print(f"{name:8s} {seconds:7.3f} s   floor {floor:6.3f} s   {seconds / floor:5.1f} x floor")
     table("generate", lambda: generate(case, policy, 0))
-    table("train", lambda: gradient(policy, None, rows, case.recipe, case.recipe.training.microbatch_tokens))
+    table("train", lambda: gradient(policy, None, parts, case.recipe, case.recipe.training.microbatch_tokens))
 
 
 def generate(case: Case, policy: Policy, step: int) -> list[RolloutGroup]:
     """One rollout with its rewards."""
     batch = case.schedule[step]
     prompts = [case.prompts[item.task][item.index] for item in batch]
-    return rollout(policy, prompts, sample_seeds(batch, case.recipe, 0, step), case.recipe, case.scorer)
+    return rollout(policy, prompts, sample_seeds(batch, case.recipe, 0, step), case.recipe, case.scorer).groups()
 
 
-def rows_of(case: Case, groups: Sequence[RolloutGroup]) -> list[Row]:
-    return weighted_rows(groups, group_advantages(rewards(groups)), case.recipe)
+def parts_of(case: Case, groups: Sequence[RolloutGroup]) -> list[Part]:
+    return [part_of(group, advantages([group], case.recipe)[0], case.recipe) for group in groups]
 
 
 def matmul_rate() -> float:

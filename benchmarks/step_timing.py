@@ -26,7 +26,7 @@ class Timed:
     cpu: float
     """CPU seconds of this process in that time."""
     generate: float
-    """Seconds of generating and scoring."""
+    """Seconds of generating, and of waiting for rewards."""
     tokens: int
     """Completion tokens."""
 
@@ -60,7 +60,7 @@ class _Observer:
         self.zero: list[float] = []
 
     def on_step(self, metrics: StepMetrics, total: int) -> None:
-        self.clock.generate = metrics.generate_s
+        self.clock.generate = metrics.seconds.generate + metrics.seconds.wait
         self.clock.step(metrics.tokens)
         self.zero.append(statistics.mean(metrics.task("zero_variance").values()))
 

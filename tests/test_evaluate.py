@@ -31,8 +31,7 @@ class FirstTokenEven:
 def recipe_of(**sampling) -> Recipe:
     return Recipe.model_validate(
         {
-            "sampling": {"max_new_tokens": 4, "completions": 2} | sampling,
-            "evaluation": {"batch_size": 3},
+            "sampling": {"max_new_tokens": 4, "completions": 2, "batch_size": 3} | sampling,
             "tasks": {"math": {"data": "lab:math", "rewards": {"math_answer": 1.0}}},
         }
     )

@@ -7,9 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from omnithinker.generation.native import Candidates, Sampling, draw, generate, sample_seed
+from omnithinker.generation.native import Candidates, Sampling, batches, draw, generate, sample_seed
 from omnithinker.logprobs import completion_logprobs, compute_prompts, token_batch
 from omnithinker.policy import Policy
 from tests.conftest import make_policy, prompt_of
@@ -155,6 +157,32 @@ def test_rows_with_other_settings_side_by_side_equal_themselves_alone(policy):
             assert one.logprobs == pytest.approx(two.logprobs, abs=1e-5)
             assert len(one.token_ids) <= sampling.max_new_tokens
             assert one.truncated == (one.token_ids[-1] not in policy.end_ids)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 5, 100])
+def test_what_is_drawn_does_not_depend_on_how_much_is_drawn_at_once(policy, batch_size):
+    texts = ["ab", "a longer prompt", "third", "4"]
+    prompts = [prompt_of(policy, text, index=i) for i, text in enumerate(texts)]
+    seeds = [[sample_seed(7, text, g) for g in range(2)] for text in texts]
+    together = dict(generate(policy, prompts, seeds, [SAMPLING] * 4))
+    found = list(generate(policy, prompts, seeds, [SAMPLING] * 4, batch_size=batch_size))
+    for p, group in found:
+        assert group.prompt is prompts[p]
+        for one, two in zip(group.completions, together[p].completions, strict=True):
+            assert one.token_ids == two.token_ids
+            assert one.logprobs == pytest.approx(two.logprobs, abs=1e-5)
+    at_once = max(1, batch_size // 2)
+    assert [p // at_once for p, _ in found] == sorted(p // at_once for p in range(4))
+
+
+@given(st.lists(st.integers(1, 9), max_size=12), st.integers(1, 20))
+def test_batches_cover_everything_in_order_and_are_as_large_as_may_be(sizes, limit):
+    found = batches(sizes, limit)
+    assert [p for members in found for p in members] == list(range(len(sizes)))
+    for members in found:
+        total = sum(sizes[p] for p in members)
+        assert len(members) == 1 or total <= limit
+        assert members.stop == len(sizes) or total + sizes[members.stop] > limit
 
 
 def test_a_greedy_row_beside_sampled_ones_takes_the_most_likely_token():

@@ -194,7 +194,7 @@ def test_a_group_is_scored_while_others_are_generated(monkeypatch):
             scored.set()
             return [1.0 if prompt.index == 1 else 0.5 for _ in completions]
 
-    def first_the_second(policy, prompts, *_):
+    def first_the_second(policy, prompts, *_, **__):
         said = (Completion(text="x"),)
         yield 1, RolloutGroup(prompt=prompts[1], completions=said)
         assert scored.wait(60), "scoring waits for generation to end"
@@ -204,5 +204,7 @@ def test_a_group_is_scored_while_others_are_generated(monkeypatch):
     recipe = Recipe.model_validate({"tasks": {"w": {"data": "lab:writing", "rewards": {"pairwise_judge": 1.0}}}})
     prompts = [Prompt(task="w", index=index, text="") for index in range(2)]
     with Scorer({"w": [Component("mine", Tells(), 1.0, True)]}) as scorer:
-        groups = rollout(None, prompts, [[0], [1]], recipe, scorer)
+        drawn = rollout(None, prompts, [[0], [1]], recipe, scorer)
+        groups = drawn.groups()
+    assert drawn.as_drawn([0, 1]) == [1, 0]
     assert [group.scores[0].reward for group in groups] == [0.5, 1.0]

@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 
-from omnithinker.losses import grpo_loss, importance_weights, kl_to_reference, row_weights
+from omnithinker.losses import group_weights, grpo_loss, importance_weights, kl_to_reference
 
 LENGTHS = [3, 5, 1, 4, 2]
 PROMPTS = [0, 0, 0, 1, 1]
+WEIGHTS = [1 / 6, 1 / 6, 1 / 6, 1 / 4, 1 / 4]  # of prompts and of their completions the mean
 
 
 def tensors(seed: int = 0):
@@ -64,7 +65,7 @@ def test_equals_the_loop_reference(kl, low, high):
         old_logprob_BT=old,
         ref_logprob_BT=ref,
         advantage_B=advantage,
-        weight_B=row_weights(torch.tensor(PROMPTS), torch.tensor(LENGTHS)),
+        weight_B=torch.tensor(WEIGHTS, dtype=torch.float64),
         beta_B=beta,
         **clips(5, low, high),
         kl=kl,
@@ -138,16 +139,21 @@ def test_kl_estimators_by_hand():
     assert float(kl_to_reference(policy, ref, "k3")) == pytest.approx(0.5 - d - 1)
 
 
-def test_row_weights_of_each_aggregation():
-    prompt, length = torch.tensor([0, 0, 3]), torch.tensor([2, 6, 2])
-    assert row_weights(prompt, length).tolist() == pytest.approx([0.25, 0.25, 0.5])
-    assert row_weights(prompt, length, aggregation="token").tolist() == pytest.approx([0.2, 0.6, 0.2])
-    constant = row_weights(prompt, length, aggregation="constant", max_tokens_B=torch.tensor([10, 10, 10]))
-    assert constant.tolist() == pytest.approx([2 / 30, 6 / 30, 2 / 30])
+def weights_of(*groups, **settings):
+    """The weights of a minibatch of groups, each given by its completions' lengths (and its limit)."""
+    found = [group_weights(torch.tensor(lengths), max_tokens=limit, **settings) for lengths, limit in groups]
+    total = sum(share for _, share in found)
+    return [weight / total for weight_B, _ in found for weight in weight_B.tolist()]
+
+
+def test_group_weights_of_each_aggregation():
+    groups = [([2, 6], 10), ([2], 10), ([], 10)]
+    assert weights_of(*groups) == pytest.approx([0.25, 0.25, 0.5])
+    assert weights_of(*groups, aggregation="token") == pytest.approx([0.2, 0.6, 0.2])
+    assert weights_of(*groups, aggregation="constant") == pytest.approx([2 / 30, 6 / 30, 2 / 30])
+    assert weights_of(([2, 6], 10), ([2], 4), aggregation="constant") == pytest.approx([2 / 30, 6 / 30, 2 / 12])
     with pytest.raises(ValueError, match="max_tokens"):
-        row_weights(prompt, length, aggregation="constant")
-    mixed = row_weights(prompt, length, aggregation="constant", max_tokens_B=torch.tensor([10, 10, 4]))
-    assert mixed.tolist() == pytest.approx([2 / 30, 6 / 30, 2 / 12])
+        group_weights(torch.tensor([2]), aggregation="constant")
 
 
 @pytest.mark.parametrize(

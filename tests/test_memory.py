@@ -25,6 +25,7 @@ SIZE = ModelSize(
 LOAD = Load(
     prompts=2,
     rows=6,
+    rows_at_once=3,
     prompt_tokens=5,
     new_tokens=7,
     minibatches=1,
@@ -41,8 +42,8 @@ def test_parts_by_hand():
         "gradients": 3200,
         "optimizer": 6400,
         "reference": 4000,
-        "kv_cache": 6 * 12 * (2 * 6) * 3 * 4,  # rows x tokens x keys and values x (layers + 1) x bytes
-        "drawing": 6 * 50 * 4 * 6,
+        "kv_cache": 3 * 12 * (2 * 6) * 3 * 4,  # rows at once x tokens x keys and values x (layers + 1) x bytes
+        "drawing": 3 * 50 * 4 * 6,
         # 2 prompts of 5 and 6 completions of 7; 2 layers of 6 x 8 + 5 x 12 + 4 x 16, and prompts repeated for 6 rows
         "activations": 2 * (52 * 172 + 30 * 24) * 4,
         "logits": 52 * 50 * 4 * 6 + 2 * 50 * 8 * 4,

@@ -80,9 +80,9 @@ def run_out_of_memory(monkeypatch, error, calls):
             raise error
         return found
 
-    def recorded(rows, budget):
+    def recorded(groups, budget):
         budgets.append(budget)
-        return microbatches(rows, budget)
+        return microbatches(groups, budget)
 
     monkeypatch.setattr(loop, "completion_logprobs", logprobs)
     monkeypatch.setattr(loop, "microbatches", recorded)

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from omnithinker import advantages
-from omnithinker.advantages import group_advantages
 from omnithinker.loading import load_policy
 from omnithinker.logprobs import Reference, completion_logprobs
-from omnithinker.minibatch import batch_of, split, weighted_rows
+from omnithinker.minibatch import advantages as advantages_of
+from omnithinker.minibatch import batch_of, part_of, split
 from omnithinker.start import make_optimizer
-from omnithinker.train import rewards, update, with_old_logprobs
+from omnithinker.train import update, with_old_logprobs
 from omnithinker.types import Completion, RolloutGroup, Score
 from tests.conftest import make_policy, prompt_of
 from tests.test_train import recipe_of
@@ -57,7 +57,7 @@ def groups_of(lengths=LENGTHS) -> list[RolloutGroup]:
 def with_logprobs(policy, groups, recipe) -> list[RolloutGroup]:
     """The groups as the generator would have recorded them under the policy."""
     count = len(groups[0].completions)
-    rows = weighted_rows(groups, torch.ones(len(groups), count), recipe)
+    rows = [row for group in groups for row in part_of(group, torch.ones(count), recipe).rows]
     with torch.no_grad():
         logprob_BT = completion_logprobs(policy, batch_of(rows, policy.device))
     known = [
@@ -83,10 +83,10 @@ def our_updates(folder, groups, recipe, theirs):
         policy.model.load_state_dict(trl.weights, strict=False)
         if k % len(parts) == 0:  # a new rollout batch
             recorded = with_logprobs(policy, groups, recipe)
-            advantages_PG = group_advantages(rewards(recorded), scale=recipe.training.scale_advantages)
-            minibatches = [weighted_rows([recorded[p] for p in part], advantages_PG[part], recipe) for part in parts]
+            advantages_PG = advantages_of(recorded, recipe)
+            minibatches = [[part_of(recorded[p], advantages_PG[p], recipe) for p in members] for members in parts]
             if len(parts) > 1:
-                minibatches = [with_old_logprobs(policy, rows, recipe) for rows in minibatches]
+                minibatches = [with_old_logprobs(policy, minibatch, recipe) for minibatch in minibatches]
         values = update(policy, reference, optimizer, minibatches[k % len(parts)], recipe, print)
         found.append((values, {name: p.grad.clone() for name, p in policy.model.named_parameters()}))
     return found

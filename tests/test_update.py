@@ -8,10 +8,9 @@ from copy import deepcopy
 import pytest
 import torch
 
-from omnithinker.advantages import group_advantages
 from omnithinker.logprobs import Reference
-from omnithinker.minibatch import Row, microbatches, split, weighted_rows
-from omnithinker.train import rewards, update, with_old_logprobs
+from omnithinker.minibatch import Row, advantages, microbatches, part_of, split
+from omnithinker.train import update, with_old_logprobs
 from omnithinker.types import Completion, Prompt, RolloutGroup, Score
 from tests.conftest import make_policy, prompt_of
 from tests.test_train import recipe_of
@@ -24,6 +23,10 @@ def group_of(policy, texts_and_rewards, task="a", index=0) -> RolloutGroup:
         completions.append(Completion(text="", token_ids=ids, logprobs=tuple(-1.0 - 0.1 * t for t in range(len(ids)))))
         scores.append(Score(reward=reward, components={}, correct=reward))
     return RolloutGroup(prompt=prompt, completions=tuple(completions), scores=tuple(scores))
+
+
+def parts_of(groups, recipe):
+    return [part_of(group, advantages([group], recipe)[0], recipe) for group in groups]
 
 
 def token_logprobs(policy, prompt, ids, temperature):
@@ -156,27 +159,27 @@ def test_update_equals_the_naive_reference(name, minibatches, model_folder):
         policy = shifted(initial, 0.003) if minibatches > 1 else initial
         reference = shifted(initial, 0.01)
         groups = groups_of(policy)
-        advantages_PG = group_advantages(rewards(groups), scale=recipe.training.scale_advantages)
         for members in split(len(groups), minibatches):
             minibatch = [groups[p] for p in members]
-            rows = weighted_rows(minibatch, advantages_PG[members], recipe)
-            if not rows:
-                continue
+            parts = parts_of(minibatch, recipe)
             if minibatches > 1:
-                rows = with_old_logprobs(initial, rows, recipe)
+                parts = with_old_logprobs(initial, parts, recipe)
+            optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
+            result = update(policy, Reference(reference), optimizer, parts, recipe, print)
+            if not any(part.rows for part in parts):
+                assert result is None
+                continue
+            found = [p.grad.clone() for p in policy.model.parameters()]
             policy.model.zero_grad()
             expected = naive_loss(policy, reference, minibatch, recipe, initial)
             expected.backward()
             gradients = [p.grad.clone() for p in policy.model.parameters()]
             norm = torch.sqrt(sum(g.square().sum() for g in gradients))
-
-            optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-            result = update(policy, Reference(reference), optimizer, rows, recipe, print)
             # Rows with advantage 0 and no KL term are skipped; their surrogate is 0 and changes nothing.
             assert result.loss == pytest.approx(float(expected.detach()), abs=1e-9)
             assert result.grad_norm == pytest.approx(float(norm), abs=1e-9)
-            for p, g in zip(policy.model.parameters(), gradients, strict=True):
-                assert torch.allclose(p.grad, g, atol=1e-9, rtol=0)
+            for ours, naive in zip(found, gradients, strict=True):
+                assert torch.allclose(ours, naive, atol=1e-9, rtol=0)
 
 
 def test_gradient_of_an_update_by_finite_differences(model_folder):
@@ -184,10 +187,9 @@ def test_gradient_of_an_update_by_finite_differences(model_folder):
     initial = make_policy(dtype=torch.float64)
     policy, reference = shifted(initial, 0.003), shifted(initial, 0.01)
     groups = groups_of(policy)
-    advantages_PG = group_advantages(rewards(groups))
-    rows = with_old_logprobs(initial, weighted_rows(groups, advantages_PG, recipe), recipe)
+    parts = with_old_logprobs(initial, parts_of(groups, recipe), recipe)
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-    update(policy, Reference(reference), optimizer, rows, recipe, print)
+    update(policy, Reference(reference), optimizer, parts, recipe, print)
     weight = policy.model.model.layers[1].mlp.up_proj.weight
     gradient, step = weight.grad.clone(), 1e-6
     for place in [(0, 0), (3, 7), (20, 30)]:
@@ -195,7 +197,7 @@ def test_gradient_of_an_update_by_finite_differences(model_folder):
         for sign in (1, -1):
             with torch.no_grad():
                 weight[place] += sign * step
-            values.append(update(policy, Reference(reference), optimizer, rows, recipe, print).loss)
+            values.append(update(policy, Reference(reference), optimizer, parts, recipe, print).loss)
             with torch.no_grad():
                 weight[place] -= sign * step
         assert (values[0] - values[1]) / (2 * step) == pytest.approx(float(gradient[place]), abs=1e-7, rel=1e-5)
@@ -204,9 +206,9 @@ def test_gradient_of_an_update_by_finite_differences(model_folder):
 def test_gradients_are_scaled_down_to_the_norm(model_folder):
     policy = make_policy()
     group = group_of(policy, [((5, 6), 1.0), ((7,), 0.0)])
-    rows = weighted_rows([group], torch.tensor([[1.0, -1.0]]), recipe_of(model_folder))
+    parts = parts_of([group], recipe_of(model_folder))
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-    result = update(policy, None, optimizer, rows, recipe_of(model_folder, max_grad_norm=0.01), print)
+    result = update(policy, None, optimizer, parts, recipe_of(model_folder, max_grad_norm=0.01), print)
     norm = torch.sqrt(sum(p.grad.square().sum() for p in policy.model.parameters()))
     assert result.grad_norm > 0.01
     assert float(norm) == pytest.approx(0.01, rel=1e-3)
@@ -222,9 +224,12 @@ def test_presets_reach_the_weights_of_the_loss(preset, expected, model_folder):
         group_of(policy, [((5, 6), 1.0), ((7,), 0.0)], "a", 0),
         group_of(policy, [((5, 6, 7), 1.0), ((7,), None)], "a", 1),
     ]
+    recipe = recipe_of(model_folder, preset=preset)
     advantages_PG = torch.tensor([[1.0, -1.0], [0.5, math.nan]])
-    rows = weighted_rows(groups, advantages_PG, recipe_of(model_folder, preset=preset))
-    assert [row.weight for row in rows] == pytest.approx(expected)  # the token limit is 6
+    parts = [part_of(group, advantages_G, recipe) for group, advantages_G in zip(groups, advantages_PG, strict=True)]
+    total = sum(part.total for part in parts)
+    weights = [row.weight / total for part in parts for row in part.rows]
+    assert weights == pytest.approx(expected)  # the token limit is 6
 
 
 def test_truncated_completions_can_be_masked(model_folder):
@@ -235,31 +240,56 @@ def test_truncated_completions_can_be_masked(model_folder):
         completions=(group.completions[0], Completion(text="", token_ids=(6,), truncated=True)),
         scores=group.scores,
     )
-    advantages = torch.tensor([[0.7, -0.7]])
-    assert len(weighted_rows([group], advantages, recipe_of(model_folder))) == 2
-    assert len(weighted_rows([group], advantages, recipe_of(model_folder, truncated="mask"))) == 1
+    advantages_G = torch.tensor([0.7, -0.7])
+    assert len(part_of(group, advantages_G, recipe_of(model_folder)).rows) == 2
+    assert len(part_of(group, advantages_G, recipe_of(model_folder, truncated="mask")).rows) == 1
+
+
+def rows_of(lengths, prompts):
+    """For each prompt in turn its rows: a row of each length, dealt out to the prompts."""
+    rows = [
+        Row(prompts[k % len(prompts)], Completion(text="", token_ids=(1,) * length), 1.0, 1.0, 0.0)
+        for k, length in enumerate(lengths)
+    ]
+    return [[row for row in rows if row.prompt is prompt] for prompt in prompts]
 
 
 def test_microbatches_respect_the_budget_and_lose_nothing():
     prompts = [Prompt(task="a", index=i, text="", token_ids=(1,) * 7) for i in range(3)]
-    rows = [Row(prompts[i % 3], Completion(text="", token_ids=(1,) * (1 + 3 * i)), 1.0, 1.0, 0.0) for i in range(9)]
-    found = list(microbatches(rows, 60))
-    assert sorted(id(r) for _, parts in found for part in parts for r in part) == sorted(map(id, rows))
+    groups = rows_of(range(1, 28, 3), prompts)
+    found = list(microbatches(groups, 60))
+    assert sorted(id(r) for _, parts in found for part in parts for r in part) == sorted(
+        id(r) for g in groups for r in g
+    )
     for held, parts in found:
         assert {id(r.prompt) for part in parts for r in part} == set(map(id, held))
         assert 7 * len(held) <= 30
+        assert len(held) == 1 or sum(len(r.completion.token_ids) for part in parts for r in part) <= 60
         for part in parts:
             assert len(part) == 1 or len(part) * max(len(r.completion.token_ids) for r in part) <= 30
 
 
 def test_microbatches_keep_a_block_of_prompts_within_the_budget():
     prompts = [Prompt(task="a", index=i, text="", token_ids=(1,) * (3 + i)) for i in range(5)]
-    rows = [Row(prompts[i % 5], Completion(text="", token_ids=(1,)), 1.0, 1.0, 0.0) for i in range(10)]
-    assert [[p.index for p in held] for held, _ in microbatches(rows, 26)] == [[0, 1], [2, 3], [4]]
+    groups = rows_of([1] * 10, prompts)
+    assert [[p.index for p in held] for held, _ in microbatches(groups, 26)] == [[0, 1], [2, 3], [4]]
+
+
+def test_a_block_is_handed_over_before_the_group_after_the_next_is_asked_for():
+    prompts = [Prompt(task="a", index=i, text="", token_ids=(1,)) for i in range(4)]
+    asked = []
+
+    def groups():
+        for k, group in enumerate(rows_of([30] * 8, prompts)):
+            asked.append(k)
+            yield group
+
+    blocks = microbatches(groups(), 120)
+    assert [p.index for p in next(blocks)[0]] == [0, 1]
+    assert asked == [0, 1, 2]
 
 
 def test_long_and_short_completions_are_not_padded_to_each_other():
     prompt = Prompt(task="a", index=0, text="", token_ids=(1,))
-    rows = [Row(prompt, Completion(text="", token_ids=(1,) * n), 1.0, 1.0, 0.0) for n in [10] * 40 + [400] * 4]
-    [(_, parts)] = microbatches(rows, 16384)
+    [(_, parts)] = microbatches(rows_of([10] * 40 + [400] * 4, [prompt]), 16384)
     assert [sorted({len(r.completion.token_ids) for r in part}) for part in parts] == [[400], [10]]

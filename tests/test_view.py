@@ -6,8 +6,10 @@ import io
 
 from rich.console import Console
 
-from omnithinker.metrics import StepMetrics
+from omnithinker.metrics import Seconds, StepMetrics
 from omnithinker.view import View
+
+HALF = Seconds(generate=0.5, wait=0.0, train=0.5)
 
 
 def test_plain_lines_name_step_rewards_rate_and_time_left():
@@ -16,7 +18,7 @@ def test_plain_lines_name_step_rewards_rate_and_time_left():
         view.start_run("single-task [math]", 2)
         view.note("left out 1 of 3")
         for step in (1, 2):
-            view.step(StepMetrics(step, 100, 0.5, 0.5, {"task/math/reward": 0.25 * step}), 2)
+            view.step(StepMetrics(step, 100, HALF, {"task/math/reward": 0.25 * step}), 2)
     lines = out.getvalue().splitlines()
     assert lines[0] == "single-task [math]: 2 steps"
     assert lines[1] == "  left out 1 of 3"
@@ -28,8 +30,8 @@ def test_live_view_shows_every_task():
     console = Console(file=out, force_terminal=True, width=120)
     with View(console, total_steps=2) as view:
         view.start_run("joint", 2)
-        view.step(StepMetrics(1, 10, 0.5, 0.5, {"task/a/reward": 0.1, "task/a/entropy": 1.5, "task/b/reward": 0.2}), 2)
-        view.step(StepMetrics(2, 10, 0.5, 0.5, {"task/a/reward": 0.4, "task/a/entropy": 1.25}), 2)
+        view.step(StepMetrics(1, 10, HALF, {"task/a/reward": 0.1, "task/a/entropy": 1.5, "task/b/reward": 0.2}), 2)
+        view.step(StepMetrics(2, 10, HALF, {"task/a/reward": 0.4, "task/a/entropy": 1.25}), 2)
         rendered = Console(width=120, file=io.StringIO(), record=True)
         rendered.print(view._render())
     text = rendered.export_text()
@@ -49,7 +51,7 @@ def test_live_view_shows_what_judges_cost():
             "judge/default/failures/judge_timeout": 1,
             "judge/other/calls": 7,
         }
-        view.step(StepMetrics(1, 10, 0.5, 0.5, values), 1)
+        view.step(StepMetrics(1, 10, HALF, values), 1)
         rendered = Console(width=120, file=io.StringIO(), record=True)
         rendered.print(view._render())
     text = rendered.export_text()

@@ -102,14 +102,10 @@ def _answer(
     policy: Policy, prompts: Sequence[Prompt], scorer: Scorer, recipe: Recipe, *, greedy: bool, seed: int
 ) -> list[RolloutGroup]:
     """One scored completion for each prompt."""
-    size = recipe.evaluation.batch_size
-    futures = {}
-    for start in range(0, len(prompts), size):
-        batch = prompts[start : start + size]
-        seeds = [[sample_seed(seed, "evaluate", prompt.task, prompt.index)] for prompt in batch]
-        settings = [recipe.sampling_of(prompt.task) for prompt in batch]
-        for p, group in generate(policy, batch, seeds, [sampling_of(s, greedy=greedy) for s in settings]):
-            futures[start + p] = scorer.submit(group)
+    seeds = [[sample_seed(seed, "evaluate", prompt.task, prompt.index)] for prompt in prompts]
+    settings = [sampling_of(recipe.sampling_of(prompt.task), greedy=greedy) for prompt in prompts]
+    drawn = generate(policy, prompts, seeds, settings, batch_size=recipe.sampling.batch_size)
+    futures = {p: scorer.submit(group) for p, group in drawn}
     wait(futures.values())  # when one fails the others still finish, and a judge's cache has their verdicts
     return [futures[p].result() for p in range(len(prompts))]
 

@@ -44,40 +44,35 @@ def kl_to_reference(logprob_BT: Tensor, ref_logprob_BT: Tensor, estimator: KlEst
     return delta_BT.exp() - delta_BT - 1
 
 
-def row_weights(
-    prompt_B: Tensor,
-    length_B: Tensor,
-    *,
-    aggregation: Aggregation = "sequence",
-    max_tokens_B: Tensor | None = None,
-) -> Tensor:
-    """Weight of each row's *mean over tokens* in the loss of one minibatch.
+def group_weights(
+    length_B: Tensor, *, aggregation: Aggregation = "sequence", max_tokens: int | None = None
+) -> tuple[Tensor, float]:
+    """Weights of the completions of one prompt in the loss of their minibatch, before they are divided by its total.
 
-    ``sequence`` (the paper): mean over prompts of mean over their completions. ``token`` (DAPO): every token of the
-    minibatch counts the same. ``constant`` (Dr. GRPO): sum of tokens over the rows' token limits.
+    The loss of a minibatch is the sum over its rows of weight x *mean over tokens*, divided by the sum of the totals
+    of its groups. ``sequence`` (the paper): mean over prompts of mean over their completions. ``token`` (DAPO): every
+    token of the minibatch counts the same. ``constant`` (Dr. GRPO): sum of tokens over the rows' token limits.
 
     Args:
-        prompt_B: [B] which prompt a row belongs to; all rows of the minibatch that have an advantage, those that
-            need no gradient included, so that the denominator does not depend on which are skipped.
-        length_B: [B] completion tokens per row.
+        length_B: [B] tokens of the prompt's completions that have an advantage, those that need no gradient
+            included, so that the total does not depend on which are skipped.
         aggregation: see above.
-        max_tokens_B: [B] completion limit of each row, for ``constant``.
+        max_tokens: completion limit of the prompt, for ``constant``.
 
     Returns:
-        [B] float64 weights.
+        [B] float64 weights, and the group's total; 0 without rows.
 
     Raises:
-        ValueError: ``constant`` without ``max_tokens_B``.
+        ValueError: ``constant`` without ``max_tokens``.
     """
+    count = len(length_B)
     if aggregation == "sequence":
-        _, group_B, count_P = torch.unique(prompt_B, return_inverse=True, return_counts=True)
-        weight_B: Tensor = 1.0 / (count_P[group_B].double() * len(count_P))
-        return weight_B
+        return torch.full((count,), 1.0 / max(count, 1), dtype=torch.float64), float(count > 0)
     if aggregation == "token":
-        return length_B.double() / length_B.sum()
-    if max_tokens_B is None:
-        raise ValueError("constant aggregation needs max_tokens_B")
-    return length_B.double() / (len(length_B) * max_tokens_B)
+        return length_B.double(), float(length_B.sum())
+    if max_tokens is None:
+        raise ValueError("constant aggregation needs max_tokens")
+    return length_B.double() / max_tokens, float(count)
 
 
 def importance_weights(
@@ -135,7 +130,7 @@ def grpo_loss(
             the gradient of log pi.
         ref_logprob_BT: [B, T] under the reference policy; may be None when every beta is 0.
         advantage_B: [B] from Eq. 3.
-        weight_B: [B] from :func:`row_weights`.
+        weight_B: [B] from :func:`group_weights`.
         beta_B: [B] KL coefficient of each row's task.
         clip_low_B: [B] epsilon below 1 of each row's task.
         clip_high_B: [B] epsilon above 1.

@@ -56,6 +56,8 @@ class Load:
     """P."""
     rows: int
     """P x G."""
+    rows_at_once: int
+    """Of these, as many as are drawn at once."""
     prompt_tokens: int
     """Of the longest prompt."""
     new_tokens: int
@@ -108,7 +110,7 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
         "optimizer": 2 * size.trained * FLOAT32,
         "reference": size.parameters * width if load.reference else 0,
         "kv_cache": kv_cache(size, load),
-        "drawing": load.rows * size.vocabulary * FLOAT32 * DRAWING_COPIES,
+        "drawing": load.rows_at_once * size.vocabulary * FLOAT32 * DRAWING_COPIES,
         "activations": activations(size, load),
         "logits": logits(size, load),
     }
@@ -118,8 +120,8 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
 
 
 def kv_cache(size: ModelSize, load: Load) -> int:
-    """Keys and values of all rows at full length; one layer exists twice while it grows by a token."""
-    tokens = load.rows * (load.prompt_tokens + load.new_tokens)
+    """Keys and values of the rows drawn at once, at full length; one layer exists twice while it grows by a token."""
+    tokens = load.rows_at_once * (load.prompt_tokens + load.new_tokens)
     return tokens * 2 * size.keys * (size.layers + 1) * size.bytes_per_weight
 
 

@@ -15,6 +15,23 @@ from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS, Completion, Roll
 
 
 @dataclass(frozen=True, slots=True)
+class Seconds:
+    """How long the parts of a step took."""
+
+    generate: float
+    """Until all completions were drawn; rewards are computed meanwhile."""
+    wait: float
+    """For rewards that were not there when training needed them."""
+    train: float
+    """The updates."""
+
+    @property
+    def step(self) -> float:
+        """All of it."""
+        return self.generate + self.wait + self.train
+
+
+@dataclass(frozen=True, slots=True)
 class StepMetrics:
     """Metrics of one step."""
 
@@ -22,21 +39,25 @@ class StepMetrics:
     """Steps finished, this one included."""
     tokens: int
     """Completion tokens drawn."""
-    generate_s: float
-    """Seconds until all groups were drawn and scored."""
-    train_s: float
-    """Seconds for the updates."""
+    seconds: Seconds
+    """Of the step."""
     values: dict[str, float | None]
     """Everything else by name, such as ``task/math/reward``."""
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Completion tokens over the seconds of the whole step."""
+        return self.tokens / max(self.seconds.step, 1e-9)
 
     def record(self) -> dict[str, Any]:
         """One line of metrics.jsonl."""
         return {
             "step": self.step,
             "tokens": self.tokens,
-            "seconds/generate": round(self.generate_s, 4),
-            "seconds/train": round(self.train_s, 4),
-            "tokens_per_second": round(self.tokens / (self.generate_s + self.train_s), 2),
+            "seconds/generate": round(self.seconds.generate, 4),
+            "seconds/wait": round(self.seconds.wait, 4),
+            "seconds/train": round(self.seconds.train, 4),
+            "tokens_per_second": round(self.tokens_per_second, 2),
             **self.values,
         }
 
@@ -74,7 +95,7 @@ def step_metrics(
     groups: Sequence[RolloutGroup],
     advantages_PG: Tensor,
     updates: Sequence[Update],
-    seconds: tuple[float, float],
+    seconds: Seconds,
     judges: Mapping[str, float | None],
 ) -> StepMetrics:
     """Metrics of a step.
@@ -84,7 +105,7 @@ def step_metrics(
         groups: [P] scored groups.
         advantages_PG: [P, G] with NaN where a completion is not trained on.
         updates: the step's updates; those that are not finite were not applied.
-        seconds: of generation (scoring included) and of training.
+        seconds: how long it took.
         judges: what judges did since the run began, by names such as ``judge/default/calls``.
     """
     applied = [update for update in updates if update.finite]
@@ -105,7 +126,7 @@ def step_metrics(
         values[f"task/{task}/kl"] = _mean([x for update in applied for x in update.kl.get(task, [])])
         values[f"task/{task}/clipped"] = _mean([x for update in applied for x in update.clipped.get(task, [])])
     tokens = sum(len(completion.token_ids) for group in groups for completion in group.completions)
-    return StepMetrics(step, tokens, *seconds, {**values, **judges})
+    return StepMetrics(step, tokens, seconds, {**values, **judges})
 
 
 def _task_metrics(groups: Sequence[RolloutGroup], advantages_PG: Tensor) -> dict[str, float | None]:

@@ -5,15 +5,18 @@ P prompts per step, G completions per prompt, B rows of a micro-batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from omnithinker.advantages import group_advantages
 from omnithinker.logprobs import TokenBatch, token_batch
-from omnithinker.losses import row_weights
+from omnithinker.losses import group_weights
 from omnithinker.recipe import Recipe
+from omnithinker.scoring import Rollout
 from omnithinker.types import Completion, Prompt, RolloutGroup
 
 WORTH_A_PASS = 1024
@@ -31,7 +34,7 @@ class Row:
     advantage: float
     """A of Eq. 3."""
     weight: float
-    """Of its mean over tokens in the loss of its minibatch, the task's own weight included."""
+    """Of its mean over tokens in the loss of its minibatch, the task's own weight included; see :class:`Part`."""
     beta: float
     """beta_k of its task."""
     clip: tuple[float, float] = (0.2, 0.2)
@@ -42,45 +45,84 @@ class Row:
     """[T] under the policy at the start of the step; None in its first update, where that is the policy itself."""
 
 
+def advantages(groups: Sequence[RolloutGroup], recipe: Recipe) -> Tensor:
+    """[P, G] advantages (Eq. 2-3); NaN where a completion is not trained on."""
+    return group_advantages(rewards(groups), scale=recipe.training.scale_advantages)
+
+
+def rewards(groups: Sequence[RolloutGroup]) -> Tensor:
+    """[P, G] total rewards in float64; NaN where a completion is undefined, or where a task draws fewer than G."""
+    rewards_PG = torch.full((len(groups), max(len(group.scores) for group in groups)), torch.nan, dtype=torch.float64)
+    for p, group in enumerate(groups):
+        for g, score in enumerate(group.scores):
+            if score.reward is not None:
+                rewards_PG[p, g] = score.reward
+    return rewards_PG
+
+
 def split(count: int, minibatches: int) -> list[list[int]]:
     """Indices of P prompts in at most ``minibatches`` consecutive parts of equal size (the last may be smaller)."""
     size = -(-count // minibatches)
     return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
 
 
-def weighted_rows(groups: Sequence[RolloutGroup], advantages_PG: Tensor, recipe: Recipe) -> list[Row]:
-    """The completions of a minibatch that have an advantage, with their weight in the loss.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one group brings to the loss of its minibatch."""
 
-    Undefined completions, and groups with fewer than two defined ones, are not there at all.
+    rows: Sequence[Row]
+    """Its completions that have an advantage."""
+    total: float
+    """The loss of the minibatch is divided by the sum of these."""
+
+    def map(self, change: Callable[[Row], Row]) -> Part:
+        """The part with every row changed."""
+        return Part([change(row) for row in self.rows], self.total)
+
+
+def part_of(group: RolloutGroup, advantages_G: Tensor, recipe: Recipe) -> Part:
+    """The completions of a group that have an advantage, with their weight in the loss.
+
+    Undefined completions, and those of a group with fewer than two defined ones, are not there at all.
     """
-    training = recipe.training
+    prompt, task = group.prompt, recipe.tasks[group.prompt.task]
     members = [
-        (p, g)
-        for p in range(len(groups))
-        for g in range(len(groups[p].completions))
-        if not torch.isnan(advantages_PG[p, g])
-        and (training.truncated == "keep" or not groups[p].completions[g].truncated)
+        (completion, advantage)
+        for completion, advantage in zip(group.completions, advantages_G.tolist(), strict=True)
+        if not math.isnan(advantage) and (recipe.training.truncated == "keep" or not completion.truncated)
     ]
-    if not members:
-        return []
-    weights = row_weights(
-        torch.tensor([p for p, _ in members]),
-        torch.tensor([len(groups[p].completions[g].token_ids) for p, g in members]),
-        aggregation=training.aggregation,
-        max_tokens_B=torch.tensor([recipe.sampling_of(groups[p].prompt.task).max_new_tokens for p, _ in members]),
-    ).tolist()
-    return [
+    weight_B, total = group_weights(
+        torch.tensor([len(completion.token_ids) for completion, _ in members]),
+        aggregation=recipe.training.aggregation,
+        max_tokens=recipe.sampling_of(prompt.task).max_new_tokens,
+    )
+    rows = [
         Row(
-            prompt=groups[p].prompt,
-            completion=groups[p].completions[g],
-            advantage=float(advantages_PG[p, g]),
-            weight=weight * recipe.tasks[groups[p].prompt.task].weight,
-            beta=recipe.tasks[groups[p].prompt.task].beta,
-            clip=recipe.clip_of(groups[p].prompt.task),
-            temperature=recipe.sampling_of(groups[p].prompt.task).temperature,
+            prompt=prompt,
+            completion=completion,
+            advantage=advantage,
+            weight=weight * task.weight,
+            beta=task.beta,
+            clip=recipe.clip_of(prompt.task),
+            temperature=recipe.sampling_of(prompt.task).temperature,
         )
-        for (p, g), weight in zip(members, weights, strict=True)
+        for (completion, advantage), weight in zip(members, weight_B.tolist(), strict=True)
     ]
+    return Part(rows, total)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a minibatch, in the order in which its groups were drawn; waits for verdicts that are still out."""
+
+    drawn: Rollout
+    members: Sequence[int]
+    recipe: Recipe
+
+    def __iter__(self) -> Iterator[Part]:
+        for p in self.drawn.as_drawn(self.members):
+            group = self.drawn.group(p)
+            yield part_of(group, advantages([group], self.recipe)[0], self.recipe)
 
 
 def batch_of(rows: Sequence[Row], device: torch.device, prompts: Sequence[Prompt] | None = None) -> TokenBatch:
@@ -103,35 +145,40 @@ def unique_prompts(rows: Sequence[Row]) -> list[Prompt]:
     return list({id(row.prompt): row.prompt for row in rows}.values())
 
 
-def blocks(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
-    """Cut rows into blocks, each all rows of as many prompts as have at most ``budget`` tokens, padding included."""
-    by_prompt: dict[int, list[Row]] = {}
-    for row in rows:
-        by_prompt.setdefault(id(row.prompt), []).append(row)
+def blocks(groups: Iterable[Sequence[Row]], budget: int) -> Iterator[list[Row]]:
+    """Join the rows of consecutive groups to blocks.
+
+    A block's prompts have at most half of a budget of tokens, padding included, and its completions at most the whole,
+    unless it is a single group. Groups may come in one by one: a block is handed over as soon as the next begins.
+    """
     block: list[Row] = []
-    count = longest = 0
-    for members in by_prompt.values():
-        length = len(members[0].prompt.token_ids)
-        if block and (count + 1) * max(longest, length) > budget:
+    count = longest = tokens = 0
+    for rows in filter(None, groups):
+        length, new = len(rows[0].prompt.token_ids), sum(len(row.completion.token_ids) for row in rows)
+        if block and ((count + 1) * max(longest, length) > budget // 2 or tokens + new > budget):
             yield block
-            block, count, longest = [], 0, 0
-        block += members
-        count, longest = count + 1, max(longest, length)
+            block, count, longest, tokens = [], 0, 0, 0
+        block += rows
+        count, longest, tokens = count + 1, max(longest, length), tokens + new
     if block:
         yield block
 
 
-def microbatches(rows: Sequence[Row], budget: int) -> Iterator[tuple[list[Prompt], list[list[Row]]]]:
+def microbatches(groups: Iterable[Sequence[Row]], budget: int) -> Iterator[tuple[list[Prompt], list[list[Row]]]]:
     """Cut rows into blocks of prompts, and the rows of a block into micro-batches of similar completion length.
 
     Half of the budget of tokens, padding included, is for a block's prompts, which are computed once and held while
     its micro-batches are; half for the completions of one of these. Changes memory and speed, not the result: the
     loss is a sum over rows.
 
+    Args:
+        groups: the rows of each prompt, one by one.
+        budget: tokens.
+
     Yields:
         The prompts of a block, and its micro-batches.
     """
-    for block in blocks(rows, budget // 2):
+    for block in blocks(groups, budget):
         yield unique_prompts(block), list(_by_length(block, budget // 2))
 
 

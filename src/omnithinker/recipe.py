@@ -37,6 +37,9 @@ class SamplingSettings(Settings):
     overlong: Literal["drop", "cut_left", "cut_right"] = "drop"
     """What becomes of a longer prompt: it is left out, counted and reported, or its user message loses tokens at the
     beginning or at the end. The chat template and the system message stay whole."""
+    batch_size: Annotated[int, OPERATIONAL] = Field(512, ge=1)
+    """Completions drawn at once, by the native generator; more are drawn batch after batch. Less takes less memory, and
+    lets slow rewards begin earlier. Changes the result only by rounding."""
 
 
 class TrainingSettings(Settings):
@@ -114,8 +117,6 @@ class EvaluationSettings(Settings):
     every: int = Field(0, ge=0)
     """Also evaluate during training, every this many steps; 0 for before and after only. In a study these
     measurements tell how early the order was settled."""
-    batch_size: int = Field(256, ge=1)
-    """Prompts decoded at once."""
     validation_items: int = Field(0, ge=0)
     """Training rows per task that are taken out of training to choose checkpoints by. With them, ``every`` measures
     greedy accuracy on these, and the held-out items are looked at only before and after training."""

@@ -7,8 +7,9 @@ import contextlib
 import inspect
 import math
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
 from typing import Any, SupportsFloat
@@ -120,6 +121,44 @@ class Scorer:
         if inspect.isawaitable(result):
             result = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_await(result), self._rewards.loop))
         return result
+
+
+class Rollout:
+    """The groups of a step: drawn, and being scored."""
+
+    def __init__(self, scored: Mapping[int, Future[RolloutGroup]]) -> None:
+        """Take them over.
+
+        Args:
+            scored: by position of its prompt in the step, each group, in the order in which they were drawn.
+        """
+        self._scored = scored
+        self.waited_s = 0.0
+        """Seconds that callers have stood still for verdicts."""
+
+    def __len__(self) -> int:
+        return len(self._scored)
+
+    def group(self, p: int) -> RolloutGroup:
+        """A group with its verdicts; waits for them, and raises what :meth:`Scorer.submit` names."""
+        started = time.perf_counter()
+        try:
+            return self._scored[p].result()
+        finally:
+            self.waited_s += time.perf_counter() - started
+
+    def groups(self) -> list[RolloutGroup]:
+        """All groups, in the order of the prompts."""
+        return [self.group(p) for p in range(len(self))]
+
+    def as_drawn(self, members: Sequence[int]) -> list[int]:
+        """Some positions, in the order in which their groups were drawn: it does not depend on when verdicts come."""
+        chosen = set(members)
+        return [p for p in self._scored if p in chosen]
+
+    def settle(self) -> None:
+        """Wait until everything is scored or has failed: verdicts that are paid for shall be in the judge's cache."""
+        wait(self._scored.values())
 
 
 class _LoopThread:

@@ -7,33 +7,31 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from omnithinker import checkpoint, mishaps
-from omnithinker.advantages import group_advantages
 from omnithinker.checkpoint import TrainerState
-from omnithinker.errors import Interrupted, OmniThinkerError
+from omnithinker.errors import Interrupted, OmniThinkerError, TrainingError
 from omnithinker.generation.native import generate, sample_seed, sampling_of
 from omnithinker.interrupt import StopFlag
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.logprobs import Reference, TokenBatch, completion_logprobs, compute_prompts
 from omnithinker.losses import LossParts, grpo_loss, importance_weights
-from omnithinker.metrics import StepMetrics, Update, step_metrics
-from omnithinker.minibatch import Row, batch_of, microbatches, split, weighted_rows
+from omnithinker.metrics import Seconds, StepMetrics, Update, step_metrics
+from omnithinker.minibatch import Part, Parts, Row, advantages, batch_of, microbatches, split
 from omnithinker.policy import Policy
 from omnithinker.recipe import Recipe
 from omnithinker.runlog import RunLog
 from omnithinker.schedule import Batch, Schedule
-from omnithinker.scoring import Scorer
+from omnithinker.scoring import Rollout, Scorer
 from omnithinker.start import set_learning_rate, start_training
-from omnithinker.types import Prompt, RolloutGroup
+from omnithinker.types import Prompt
 from omnithinker.watch import UndefinedWatch
 
 
@@ -99,39 +97,28 @@ def train(
             started = time.perf_counter()
             batch = schedule.batch(state.step, state.schedule)
             batch_prompts = [prompts[item.task][item.index] for item in batch]
+            drawn = rollout(policy, batch_prompts, sample_seeds(batch, recipe, seed, state.step), recipe, scorer)
+            generated = time.perf_counter()
             try:
-                groups = rollout(policy, batch_prompts, sample_seeds(batch, recipe, seed, state.step), recipe, scorer)
+                updates, state = learn(policy, reference, optimizer, drawn, state, recipe, folder, observer.note)
+                groups = drawn.groups()
+            except TrainingError:
+                raise  # some updates of this step may have been made
             except OmniThinkerError as error:
+                drawn.settle()
                 _save_unless_saved(folder, state, policy, optimizer, recipe)
                 if isinstance(error, BudgetSpent):
                     raise BudgetSpent(f"stopped after step {state.step}: {error}") from error
                 raise
-            generated = time.perf_counter()
-
-            advantages_PG = group_advantages(rewards(groups), scale=recipe.training.scale_advantages)
-            minibatches = [
-                weighted_rows([groups[p] for p in members], advantages_PG[members], recipe)
-                for members in split(len(groups), recipe.training.minibatches)
-            ]
-            if len(minibatches) > 1:
-                minibatches = [with_old_logprobs(policy, rows, recipe) for rows in minibatches]
-            updates = []
-            for rows in filter(None, minibatches):
-                set_learning_rate(optimizer, recipe, state.updates)
-                updates.append(update(policy, reference, optimizer, rows, recipe, observer.note))
-                if not updates[-1].finite:
-                    observer.note(mishaps.write_aside(folder, state.step + 1, updates[-1], rows, policy))
-                state = state.after_update(updates[-1].finite)
-
-            seconds = (generated - started, time.perf_counter() - generated)
-            metrics = step_metrics(state.step + 1, groups, advantages_PG, updates, seconds, scorer.ledger.metrics())
-            after = schedule.after(state.step, state.schedule, metrics.values)
-            selection = state.selection.with_trained(item.task for item in batch)
-            state = replace(state, step=state.step + 1, schedule=after, selection=selection)
-            scorer.progress.step = state.step
+            seconds = Seconds(generated - started, drawn.waited_s, time.perf_counter() - generated - drawn.waited_s)
+            metrics = step_metrics(
+                state.step + 1, groups, advantages(groups, recipe), updates, seconds, scorer.ledger.metrics()
+            )
             log.step(metrics.record())
+            log.rollouts(metrics.step, groups)
             watch.add(metrics.values)
-            log.rollouts(state.step, groups)
+            state = after_step(state, batch, schedule, metrics)
+            scorer.progress.step = state.step
             state = measure(policy, state, recipe, observer, end=state.step == len(schedule))
             last = finished(state, schedule, recipe)
             improved = state.selection.improved_at(state.step)
@@ -146,6 +133,53 @@ def train(
             if stop.requested and not last:
                 raise Interrupted(f"stopped after step {state.step}; the same command goes on from there")
     return policy, state
+
+
+def learn(
+    policy: Policy,
+    reference: Reference | None,
+    optimizer: torch.optim.Optimizer,
+    drawn: Rollout,
+    state: TrainerState,
+    recipe: Recipe,
+    folder: Path,
+    note: Callable[[str], None],
+) -> tuple[list[Update], TrainerState]:
+    """The updates of a step.
+
+    With one minibatch they begin while the last verdicts are still out. Several wait for all: an update cannot be
+    taken back when a reward fails after it.
+
+    Returns:
+        The updates, and the state that counts them.
+    """
+    minibatches: list[Iterable[Part]] = [
+        Parts(drawn, members, recipe) for members in split(len(drawn), recipe.training.minibatches)
+    ]
+    if len(minibatches) > 1:
+        minibatches = [with_old_logprobs(policy, list(parts), recipe) for parts in minibatches]
+    updates = []
+    for parts in minibatches:
+        set_learning_rate(optimizer, recipe, state.updates)
+        made = update(policy, reference, optimizer, parts, recipe, note)
+        if made is None:
+            continue
+        if not made.finite:
+            rows = [row for part in parts for row in part.rows]
+            note(mishaps.write_aside(folder, state.step + 1, made, rows, policy))
+        updates.append(made)
+        state = state.after_update(made.finite)
+    return updates, state
+
+
+def after_step(state: TrainerState, batch: Batch, schedule: Schedule, metrics: StepMetrics) -> TrainerState:
+    """The state when a step is finished."""
+    return replace(
+        state,
+        step=state.step + 1,
+        schedule=schedule.after(state.step, state.schedule, metrics.values),
+        selection=state.selection.with_trained(item.task for item in batch),
+    )
 
 
 def finished(state: TrainerState, schedule: Schedule, recipe: Recipe) -> bool:
@@ -202,117 +236,126 @@ def rollout(
     seeds_PG: Sequence[Sequence[int]],
     recipe: Recipe,
     scorer: Scorer,
-) -> list[RolloutGroup]:
-    """Sample G completions for each prompt; a group is scored while others are still being generated.
-
-    Returns:
-        [P] scored groups, in the order of the prompts.
-    """
+) -> Rollout:
+    """Sample G completions for each prompt; a group is scored while others are still being generated."""
     sampling_P = [sampling_of(recipe.sampling_of(prompt.task)) for prompt in prompts]
-    futures = {p: scorer.submit(group) for p, group in generate(policy, prompts, seeds_PG, sampling_P)}
-    # When one fails the others still finish: verdicts that are paid for shall be in the judge's cache.
-    wait(futures.values())
-    return [futures[p].result() for p in range(len(prompts))]
+    drawn = generate(policy, prompts, seeds_PG, sampling_P, batch_size=recipe.sampling.batch_size)
+    return Rollout({p: scorer.submit(group) for p, group in drawn})
 
 
-def rewards(groups: Sequence[RolloutGroup]) -> Tensor:
-    """[P, G] total rewards in float64; NaN where a completion is undefined, or where a task draws fewer than G."""
-    rewards_PG = torch.full((len(groups), max(len(group.scores) for group in groups)), torch.nan, dtype=torch.float64)
-    for p, group in enumerate(groups):
-        for g, score in enumerate(group.scores):
-            if score.reward is not None:
-                rewards_PG[p, g] = score.reward
-    return rewards_PG
-
-
-def with_old_logprobs(policy: Policy, rows: Sequence[Row], recipe: Recipe) -> list[Row]:
-    """Rows with the log-probabilities that Eq. 4's ratio needs when a rollout batch gives several updates.
+def with_old_logprobs(policy: Policy, parts: Sequence[Part], recipe: Recipe) -> list[Part]:
+    """Parts with the log-probabilities that Eq. 4's ratio needs when a rollout batch gives several updates.
 
     They are those that the generator recorded. Where these are corrected for, the trainer computes its own; to be
     called before the first update.
     """
     if recipe.training.importance == "off":
-        return [replace(row, old_logprobs=row.completion.logprobs) for row in rows]
-    found = []
+        return [part.map(lambda row: replace(row, old_logprobs=row.completion.logprobs)) for part in parts]
+    known: dict[int, list[float]] = {}
     with torch.no_grad():
-        for prompts, parts in microbatches(rows, recipe.training.microbatch_tokens):
-            computed = compute_prompts(policy, batch_of(parts[0], policy.device, prompts))
-            for part in parts:
-                batch = batch_of(part, policy.device, prompts)
-                for row, logprob_T in zip(part, completion_logprobs(policy, batch, computed).tolist(), strict=True):
-                    found.append(replace(row, old_logprobs=logprob_T[: len(row.completion.token_ids)]))
-    return found
+        for prompts, batches in microbatches((part.rows for part in parts), recipe.training.microbatch_tokens):
+            computed = compute_prompts(policy, batch_of(batches[0], policy.device, prompts))
+            for rows in batches:
+                batch = batch_of(rows, policy.device, prompts)
+                for row, logprob_T in zip(rows, completion_logprobs(policy, batch, computed).tolist(), strict=True):
+                    known[id(row)] = logprob_T[: len(row.completion.token_ids)]
+    return [part.map(lambda row: replace(row, old_logprobs=known[id(row)])) for part in parts]
 
 
 def update(
     policy: Policy,
     reference: Reference | None,
     optimizer: torch.optim.Optimizer,
-    rows: Sequence[Row],
+    parts: Iterable[Part],
     recipe: Recipe,
     note: Callable[[str], None],
-) -> Update:
+) -> Update | None:
     """One optimizer update on one minibatch: Eq. 4-5, summed over micro-batches.
 
     Where loss or gradient is not finite, the optimizer makes no step. When memory runs out, the gradient is computed
     once more in micro-batches of half the size.
 
+    Returns:
+        None where no completion has an advantage; there is no update then.
+
     Raises:
         TrainingError: memory ran out again.
     """
-    loss, kl, clipped = mishaps.with_less_memory(
-        lambda budget: gradient(policy, reference, rows, recipe, budget), recipe.training.microbatch_tokens, note
+    found = mishaps.with_less_memory(
+        lambda budget: gradient(policy, reference, parts, recipe, budget), recipe.training.microbatch_tokens, note
     )
+    if found is None:
+        return None
     norm = torch.nn.utils.clip_grad_norm_(policy.trained, recipe.training.max_grad_norm)
-    result = Update(loss, float(norm), kl, clipped)
+    result = Update(found.loss, float(norm), found.kl, found.clipped)
     if result.finite:
         optimizer.step()
     return result
 
 
+class Gradient(NamedTuple):
+    """What the gradient that the weights now hold is of."""
+
+    loss: float
+    """Of the minibatch."""
+    kl: dict[str, list[float]]
+    """Per task with a KL term, the KL estimate of each row (nats)."""
+    clipped: dict[str, list[float]]
+    """Per task, the share of each row's tokens at which the clip was active."""
+
+
 def gradient(
-    policy: Policy, reference: Reference | None, rows: Sequence[Row], recipe: Recipe, budget: int
-) -> tuple[float, dict[str, list[float]], dict[str, list[float]]]:
+    policy: Policy, reference: Reference | None, parts: Iterable[Part], recipe: Recipe, budget: int
+) -> Gradient | None:
     """Set every trained weight's gradient to that of the loss of a minibatch.
 
     Args:
         policy: whose gradient.
         reference: the policy of the KL term, if there is one.
-        rows: the minibatch.
+        parts: the minibatch; its parts may come in while the first are being worked on.
         recipe: settings of the loss.
         budget: tokens of a micro-batch.
 
     Returns:
-        The loss; and per task the KL (tasks with a KL term) and the clipped share of each row.
+        None where the minibatch has no rows.
     """
     for parameter in policy.trained:
         # Zero and not None: an update without active rows still lets AdamW's averages decay, as a plain loop would.
         parameter.grad = torch.zeros_like(parameter)
-    loss = 0.0
-    kl: dict[str, list[float]] = {}
-    clipped: dict[str, list[float]] = {}
-    # A row with advantage 0 and beta 0 adds nothing to the gradient; its weight is already in the denominator.
-    active = [row for row in rows if row.advantage != 0 or row.beta != 0]
-    for prompts, parts in microbatches(active, budget):
-        whole = batch_of(parts[0], policy.device, prompts)
-        computed = compute_prompts(policy, whole)
-        with_kl = reference if reference is not None and any(row.beta > 0 for part in parts for row in part) else None
-        their_prompts = with_kl.compute_prompts(whole) if with_kl else None
+    found = Gradient(0.0, {}, {})
+    loss = total = 0.0
+
+    def active() -> Iterator[list[Row]]:
+        """Rows that add to the gradient; one with advantage 0 and beta 0 counts in the total only."""
+        nonlocal total
         for part in parts:
-            batch = batch_of(part, policy.device, prompts)
+            total += part.total
+            yield [row for row in part.rows if row.advantage != 0 or row.beta != 0]
+
+    for prompts, batches in microbatches(active(), budget):
+        whole = batch_of(batches[0], policy.device, prompts)
+        computed = compute_prompts(policy, whole)
+        with_kl = reference if reference is not None and any(row.beta > 0 for rows in batches for row in rows) else None
+        their_prompts = with_kl.compute_prompts(whole) if with_kl else None
+        for rows in batches:
+            batch = batch_of(rows, policy.device, prompts)
             ref_logprob_BT = None
-            if with_kl and any(row.beta > 0 for row in part):
+            if with_kl and any(row.beta > 0 for row in rows):
                 ref_logprob_BT = with_kl.logprobs(batch, their_prompts)
-            found = _loss(part, batch, completion_logprobs(policy, batch, computed), ref_logprob_BT, recipe)
-            found.loss.backward()
-            loss += float(found.loss.detach())
-            for row, row_kl, row_clipped in zip(part, found.kl_B.tolist(), found.clipped_B.tolist(), strict=True):
+            parted = _loss(rows, batch, completion_logprobs(policy, batch, computed), ref_logprob_BT, recipe)
+            parted.loss.backward()
+            loss += float(parted.loss.detach())
+            for row, kl, clipped in zip(rows, parted.kl_B.tolist(), parted.clipped_B.tolist(), strict=True):
                 if row.beta > 0:
-                    kl.setdefault(row.prompt.task, []).append(row_kl)
-                clipped.setdefault(row.prompt.task, []).append(row_clipped)
+                    found.kl.setdefault(row.prompt.task, []).append(kl)
+                found.clipped.setdefault(row.prompt.task, []).append(clipped)
         if computed is not None:
             computed.backward()
-    return loss, kl, clipped
+    if not total:
+        return None
+    # The last verdict decides by how much to divide, so that comes last.
+    torch._foreach_div_([parameter.grad for parameter in policy.trained if parameter.grad is not None], total)
+    return found._replace(loss=loss / total)
 
 
 def _loss(

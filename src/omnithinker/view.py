@@ -96,9 +96,8 @@ class View:
 
     def _line(self, metrics: StepMetrics, total: int) -> str:
         rewards = "  ".join(f"{task} {value:.2f}" for task, value in metrics.task("reward").items())
-        return (
-            f"  step {metrics.step}/{total}  reward {rewards}  {_rate(metrics):,.0f} tokens/s  left {self.time_left()}"
-        )
+        rate = f"{metrics.tokens_per_second:,.0f} tokens/s"
+        return f"  step {metrics.step}/{total}  reward {rewards}  {rate}  left {self.time_left()}"
 
     def _render(self) -> RenderableType:
         done = self._metrics.step if self._metrics else 0
@@ -107,7 +106,7 @@ class View:
             Text(self.run, style="bold"),
             ProgressBar(total=max(self._run_total, 1), completed=done, width=30),
             f"step {done}/{self._run_total}",
-            f"{_rate(self._metrics):,.0f} tokens/s" if self._metrics else "",
+            f"{self._metrics.tokens_per_second:,.0f} tokens/s" if self._metrics else "",
             f"time left {self.time_left()}",
         )
         body = Table(box=None, header_style="dim", pad_edge=False)
@@ -153,7 +152,3 @@ def _judges(values: Mapping[str, Any]) -> str:
         words += [f"cost {cost:.4g}"] if (cost := values.get(prefix + "cost")) else []
         shown.append(", ".join(words))
     return "; ".join(shown)
-
-
-def _rate(metrics: StepMetrics) -> float:
-    return metrics.tokens / max(metrics.generate_s + metrics.train_s, 1e-9)

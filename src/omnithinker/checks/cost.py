@@ -33,8 +33,7 @@ def check_memory(recipe: Recipe, outline: Outline, tasks: dict[str, TaskRows]) -
         data,
         (
             f"a training step may need {readable(parts['peak'])}, of which this machine has {readable(available)}; "
-            "lower sampling.completions, training.prompts_per_step, sampling.max_new_tokens or "
-            "training.microbatch_tokens",
+            "lower sampling.batch_size, sampling.max_new_tokens or training.microbatch_tokens",
         ),
     )
 
@@ -59,9 +58,11 @@ def sizes(recipe: Recipe, outline: Outline, longest_prompt: int) -> tuple[ModelS
     limit = recipe.sampling.max_prompt_tokens
     samplings = [recipe.sampling_of(task) for task in recipe.tasks]
     largest = max(samplings, key=lambda sampling: sampling.completions * (limit + sampling.max_new_tokens))
+    rows = recipe.training.prompts_per_step * largest.completions
     load = Load(
         prompts=recipe.training.prompts_per_step,
-        rows=recipe.training.prompts_per_step * largest.completions,
+        rows=rows,
+        rows_at_once=min(rows, max(recipe.sampling.batch_size, largest.completions)),
         prompt_tokens=min(longest_prompt or limit, limit),
         new_tokens=largest.max_new_tokens,
         minibatches=recipe.training.minibatches,

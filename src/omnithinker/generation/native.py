@@ -56,7 +56,12 @@ def sample_seed(*parts: object) -> int:
 
 
 def generate(
-    policy: Policy, prompts: Sequence[Prompt], seeds_PG: Sequence[Sequence[int]], sampling_P: Sequence[Sampling]
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    seeds_PG: Sequence[Sequence[int]],
+    sampling_P: Sequence[Sampling],
+    *,
+    batch_size: int | None = None,
 ) -> Iterator[tuple[int, RolloutGroup]]:
     """Sample completions; a group is handed over as soon as its last completion ends.
 
@@ -65,19 +70,34 @@ def generate(
         prompts: [P] prompts with tokens.
         seeds_PG: [P][G] one seed per completion to draw; G may differ from prompt to prompt.
         sampling_P: [P] temperature and limits of each prompt's completions.
+        batch_size: most completions that are drawn at once, by default all; those of a prompt stay together.
 
     Yields:
         (index of the prompt, its group of G unscored completions), in order of completion.
     """
-    rows = _Rows(policy, prompts, seeds_PG, sampling_P)
-    open_groups = [len(seeds) for seeds in seeds_PG]
-    for finished in _computing(policy, rows.decode()):
-        for b in finished:
-            open_groups[rows.prompt[b]] -= 1
-        for p in sorted({rows.prompt[b] for b in finished}):
-            if open_groups[p] == 0:
-                members = [b for b, owner in enumerate(rows.prompt) if owner == p]
-                yield p, RolloutGroup(prompt=prompts[p], completions=tuple(map(rows.completion, members)))
+    sizes = [len(seeds) for seeds in seeds_PG]
+    for members in batches(sizes, batch_size or sum(sizes)):
+        chosen = slice(members.start, members.stop)
+        rows = _Rows(policy, prompts[chosen], seeds_PG[chosen], sampling_P[chosen])
+        open_groups = sizes[chosen]
+        for finished in _computing(policy, rows.decode()):
+            for b in finished:
+                open_groups[rows.prompt[b]] -= 1
+            for p in sorted({rows.prompt[b] for b in finished}):
+                if open_groups[p] == 0:
+                    completions = tuple(rows.completion(b) for b, owner in enumerate(rows.prompt) if owner == p)
+                    yield members[p], RolloutGroup(prompt=rows.prompts[p], completions=completions)
+
+
+def batches(sizes: Sequence[int], limit: int) -> list[range]:
+    """Consecutive indices such that the sizes of each batch sum up to at most a limit, unless it is a single one."""
+    found, start, total = [], 0, 0
+    for p, size in enumerate(sizes):
+        if p > start and total + size > limit:
+            found.append(range(start, p))
+            start, total = p, 0
+        total += size
+    return [*found, range(start, len(sizes))] if sizes else []
 
 
 def _computing(policy: Policy, steps: Iterator[list[int]]) -> Iterator[list[int]]:
@@ -91,7 +111,7 @@ def _computing(policy: Policy, steps: Iterator[list[int]]) -> Iterator[list[int]
 
 
 class _Rows:
-    """The B = P x G rows of one call to :func:`generate`."""
+    """The B = P x G rows that are drawn at once."""
 
     def __init__(
         self,
