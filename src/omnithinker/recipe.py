@@ -84,7 +84,7 @@ class TrainingSettings(Settings):
     """What becomes of a larger one: it counts as the cap, or its tokens leave the policy term."""
     truncated: Literal["keep", "mask"] = "keep"
     """Whether completions that reached the token limit are trained on."""
-    microbatch_tokens: Annotated[int, OPERATIONAL] = Field(16384, ge=1)
+    microbatch_tokens: Annotated[int, OPERATIONAL] = Field(8192, ge=1)
     """Most tokens (padding included) in one forward and backward pass; changes memory, and the result only by rounding.
     May be lowered when a run that has come far runs out of memory."""
     max_undefined: Annotated[float, OPERATIONAL] = Field(0.05, ge=0, le=1)

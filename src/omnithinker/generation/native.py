@@ -125,12 +125,12 @@ class _Rows:
         self.seeds = [seed for seeds in seeds_PG for seed in seeds]
         self.sampling = [sampling_P[p] for p in self.prompt]
         self.limit_B = [sampling.max_new_tokens for sampling in self.sampling]
-        count, limit = len(self.seeds), max(self.limit_B)
-        self.ids_BT = torch.zeros(count, limit, dtype=torch.long)
-        self.logprob_BT = torch.zeros(count, limit)
-        self.entropy_BT = torch.zeros(count, limit)
+        self.shape = len(self.seeds), max(self.limit_B)
+        self.ids_BT = torch.zeros(self.shape, dtype=torch.long, device=policy.device)
+        self.logprob_BT = torch.zeros(self.shape, device=policy.device)
+        self.entropy_BT = torch.zeros(self.shape, device=policy.device)
         self.length_B = list(self.limit_B)
-        self.ended_B = [False] * count
+        self.ended_B = [False] * len(self.seeds)
 
     def completion(self, b: int) -> Completion:
         """Row ``b`` as a record."""
@@ -145,7 +145,7 @@ class _Rows:
             seed=self.seeds[b],
         )
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def decode(self) -> Iterator[list[int]]:
         """Draw token after token; yields the rows that ended with each token."""
         policy, device = self.policy, self.policy.device
@@ -166,25 +166,24 @@ class _Rows:
         logits_BV, mask_BT, position_B = prefix.logits[live, -1], mask_PT[live], mask_PT.sum(dim=1)[live]
         rows = torch.arange(len(self.seeds), device=device)
         alive = torch.ones(len(rows), dtype=torch.bool, device=device)
+        remaining = len(rows)
         ends = torch.tensor(policy.end_ids, device=device)
-        for t in range(max(self.limit_B)):
+        for t in range(self.shape[1]):
             token_B, logprob_B, entropy_B = draw(logits_BV, uniforms_BT[rows, t], candidates)
-            index = rows[alive].cpu()
-            self.ids_BT[index, t] = token_B[alive].cpu()
-            self.logprob_BT[index, t] = logprob_B[alive].cpu()
-            self.entropy_BT[index, t] = entropy_B[alive].cpu()
-            ended = torch.isin(token_B, ends) & alive
-            for b in rows[ended].tolist():
-                self.length_B[b], self.ended_B[b] = t + 1, True
-            leaving = ended | (alive & (limit_B == t + 1))
-            finished: list[int] = rows[leaving].tolist()
-            alive = alive & ~leaving
-            remaining = int(alive.sum())
-            if remaining == 0:
-                yield finished
-                return
+            # Finished rows that are still in the batch write behind their ends, where nobody reads.
+            self.ids_BT[rows, t], self.logprob_BT[rows, t], self.entropy_BT[rows, t] = token_B, logprob_B, entropy_B
+            ended = torch.isin(token_B, ends)
+            leaving = (ended | (limit_B == t + 1)) & alive
+            finished: list[int] = []
+            for b, end in torch.stack([rows, ended])[:, leaving].T.tolist():
+                self.length_B[b], self.ended_B[b] = t + 1, bool(end)
+                finished.append(b)
             if finished:
                 yield finished
+                remaining -= len(finished)
+                alive = alive & ~leaving
+            if remaining == 0:
+                return
             if remaining < COMPACT_BELOW * len(rows):
                 keep = alive.nonzero().squeeze(1)
                 cache.reorder_cache(keep)
