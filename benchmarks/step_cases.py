@@ -27,11 +27,12 @@ from rich.console import Console
 from omnithinker.experiment import Experiment, RunPlan
 from omnithinker.lab import MODEL_PATH
 from omnithinker.loading import load_policy
-from omnithinker.recipe import ModelSettings, Recipe
+from omnithinker.recipe import Recipe
 from omnithinker.recipe_file import load_recipe
 from omnithinker.rewards.base import Component
 from omnithinker.schedule import Batch, Item
 from omnithinker.scoring import Scorer
+from omnithinker.settings.model import ModelSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup
 from omnithinker.view import View
 

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnithinker.errors import BadInput, DataError, RewardError
-from omnithinker.recipe import Recipe, RewardSettings
+from omnithinker.recipe import Recipe
 from omnithinker.rewards.base import Component, combine
 from omnithinker.rewards.registry import Resources, build_components, check_row
 from omnithinker.scoring import Scorer
+from omnithinker.settings.tasks import RewardSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup, Undefined
 
 PROMPT = Prompt(task="t", index=4, text="q", row={"solution": "x", "reward_model": {"ground_truth": "gold"}})

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from omnithinker.errors import RecipeError
 from omnithinker.files import read_text
-from omnithinker.recipe import Recipe, TaskSettings, nearest
+from omnithinker.recipe import Recipe, nearest
 from omnithinker.settings.base import Settings
+from omnithinker.settings.tasks import TaskSettings
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 

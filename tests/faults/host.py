@@ -22,7 +22,7 @@ from omnithinker import checkpoint, files, runlog, train
 from omnithinker.cli import main
 from omnithinker.experiment import Experiment
 from omnithinker.loading import load_policy
-from omnithinker.recipe import ModelSettings
+from omnithinker.settings.model import ModelSettings
 from tests.conftest import make_policy
 
 ROOMS = {

@@ -18,7 +18,7 @@ from torch import Tensor
 from omnithinker.generation.cache import expand
 from omnithinker.logprobs import pad_left
 from omnithinker.policy import Policy
-from omnithinker.recipe import SamplingSettings
+from omnithinker.settings.sampling import SamplingSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup
 
 COMPACT_BELOW = 0.8

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Self
 
 from omnithinker.errors import SandboxError, SandboxUnavailable
-from omnithinker.recipe import SandboxSettings
 from omnithinker.sandbox.assemble import assemble, call_request, invalid, judge_request, not_sent, run_twice
 from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.bubblewrap import bubblewrap_command
@@ -22,6 +21,7 @@ from omnithinker.sandbox.plain_slot import PlainSlot
 from omnithinker.sandbox.result import Result, Status, Trust
 from omnithinker.sandbox.slot import Limits, Slot
 from omnithinker.sandbox.verdict import judge_calls, judge_output, judge_report, judge_unittests
+from omnithinker.settings.sandbox import SandboxSettings
 
 PLATFORM = sys.platform
 """Decides between fork servers (Linux) and an interpreter per program. Only tests of the latter ever set it."""

@@ -16,7 +16,6 @@ from typing import Any, Self
 import httpx
 
 from omnithinker.errors import SandboxError, SandboxUnavailable
-from omnithinker.recipe import SandboxSettings
 from omnithinker.sandbox.assemble import assemble, call_request, invalid, not_sent, run_twice
 from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
@@ -24,6 +23,7 @@ from omnithinker.sandbox.inside import template
 from omnithinker.sandbox.result import Result, Status
 from omnithinker.sandbox.slot import Ended, Limits
 from omnithinker.sandbox.verdict import judge_calls, judge_output
+from omnithinker.settings.sandbox import SandboxSettings
 
 _MODULES = ("codec", "channel", "report", "solver", "preamble", "judge", "runner")
 _SCRIPT = """

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
 from omnithinker.errors import OmniThinkerError
-from omnithinker.recipe import SandboxSettings
 from omnithinker.sandbox.base import Sandbox
 from omnithinker.sandbox.fork_server import ForkServer
 from omnithinker.sandbox.wire import result_to_json, tests_from_json
+from omnithinker.settings.sandbox import SandboxSettings
 
 
 def serve(lines: TextIO, out: TextIO) -> int:
