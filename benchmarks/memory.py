@@ -80,8 +80,8 @@ def measure(name: str, model: str, folder: Path) -> dict[str, int]:
     from omnithinker.checks.cost import sizes
     from omnithinker.checks.data import check_data
     from omnithinker.checks.model import check_model
-    from omnithinker.loading import load_policy
     from omnithinker.memory import estimate
+    from omnithinker.policy.loading import load_policy
     from omnithinker.recipe_file import load_recipe
     from omnithinker.view import View
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from omnithinker.logprobs import completion_logprobs, token_batch
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
+from omnithinker.policy.logprobs import completion_logprobs, token_batch
 from omnithinker.types import Completion, Prompt
 
 PROMPT = tuple(range(10, 74))

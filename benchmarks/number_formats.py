@@ -14,9 +14,9 @@ import time
 import torch
 
 from omnithinker.generation.native import Sampling, generate, sample_seed
-from omnithinker.loading import load_policy
-from omnithinker.logprobs import completion_logprobs, token_batch
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
+from omnithinker.policy.loading import load_policy
+from omnithinker.policy.logprobs import completion_logprobs, token_batch
 from omnithinker.settings.model import ModelSettings
 from omnithinker.types import Prompt
 

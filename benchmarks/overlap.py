@@ -21,8 +21,8 @@ import torch
 
 from omnithinker.files import read_json_lines
 from omnithinker.judge.base import Verdict
-from omnithinker.loading import load_policy
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
+from omnithinker.policy.loading import load_policy
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.pairwise_judge import PairwiseJudge

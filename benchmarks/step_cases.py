@@ -26,7 +26,7 @@ from rich.console import Console
 
 from omnithinker.experiment import Experiment, RunPlan
 from omnithinker.lab import MODEL_PATH
-from omnithinker.loading import load_policy
+from omnithinker.policy.loading import load_policy
 from omnithinker.recipe import Recipe
 from omnithinker.recipe_file import load_recipe
 from omnithinker.rewards.base import Component

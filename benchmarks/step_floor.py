@@ -15,7 +15,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from omnithinker.minibatch import Part, Row, advantages, part_of
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
 from omnithinker.start import make_optimizer, set_learning_rate
 from omnithinker.train import gradient, rollout, sample_seeds
 from omnithinker.types import RolloutGroup

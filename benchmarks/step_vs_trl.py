@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 import step_floor
-from omnithinker.loading import load_policy
+from omnithinker.policy.loading import load_policy
 from step_cases import COMPLETIONS, Case, make_case
 from step_timing import Timed, run_ours
 from step_trl import run_trl

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 import torch
 
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
 from omnithinker.types import Completion, Prompt
 
 torch.set_num_threads(1)

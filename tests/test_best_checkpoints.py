@@ -10,7 +10,7 @@ import torch
 
 from omnithinker import checkpoint
 from omnithinker.checkpoint import list_checkpoints
-from omnithinker.loading import load_policy
+from omnithinker.policy.loading import load_policy
 from omnithinker.schedule import joint_schedule
 from tests.test_train import Quiet, recipe_of, run, same, weights
 

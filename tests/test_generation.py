@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from omnithinker.generation.native import Candidates, Sampling, batches, draw, generate, sample_seed
-from omnithinker.logprobs import completion_logprobs, compute_prompts, token_batch
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
+from omnithinker.policy.logprobs import completion_logprobs, compute_prompts, token_batch
 from tests.conftest import make_policy, prompt_of
 
 SAMPLING = Sampling(temperature=1.0, top_k=50, top_p=1.0, max_new_tokens=12)
@@ -76,7 +76,7 @@ def test_chunked_scoring_equals_whole(policy, monkeypatch):
     rows = [(0, c) for c in groups[0].completions]
     batch = token_batch([groups[0].prompt], rows, policy.device)
     whole = completion_logprobs(policy, batch)
-    monkeypatch.setattr("omnithinker.logprobs.LOGITS_AT_ONCE", 3 * 300)
+    monkeypatch.setattr("omnithinker.policy.logprobs.LOGITS_AT_ONCE", 3 * 300)
     assert torch.allclose(completion_logprobs(policy, batch), whole, atol=1e-6)
 
 

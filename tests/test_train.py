@@ -13,7 +13,7 @@ from omnithinker.adaptive import AdaptiveSchedule
 from omnithinker.checkpoint import list_checkpoints
 from omnithinker.errors import CheckpointError, Interrupted, RewardError
 from omnithinker.files import read_json_lines
-from omnithinker.loading import load_policy
+from omnithinker.policy.loading import load_policy
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.base import Component
 from omnithinker.runlog import RunLog

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from omnithinker import advantages
-from omnithinker.loading import load_policy
-from omnithinker.logprobs import Reference, completion_logprobs
 from omnithinker.minibatch import advantages as advantages_of
 from omnithinker.minibatch import batch_of, part_of, split
+from omnithinker.policy.loading import load_policy
+from omnithinker.policy.logprobs import Reference, completion_logprobs
 from omnithinker.start import make_optimizer
 from omnithinker.train import update, with_old_logprobs
 from omnithinker.types import Completion, RolloutGroup, Score

@@ -20,10 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from omnithinker.adapter import CONFIG_FILE, base_of
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
 from omnithinker.files import write_json, writing
-from omnithinker.policy import Policy
+from omnithinker.policy.adapter import CONFIG_FILE, base_of
+from omnithinker.policy.base import Policy
 from omnithinker.selection import Selection
 
 STATE_FILE = "trainer.json"

@@ -11,7 +11,7 @@ from typing import Any
 from omnithinker.errors import OmniThinkerError
 from omnithinker.generation.native import generate, sample_seed, sampling_of
 from omnithinker.metrics import completion_entropy, component_means
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
 from omnithinker.recipe import Recipe
 from omnithinker.scoring import Scorer
 from omnithinker.types import EvalResult, Prompt, RolloutGroup

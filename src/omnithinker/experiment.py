@@ -18,9 +18,9 @@ from omnithinker.adaptive import AdaptiveSchedule
 from omnithinker.checkpoint import BEST_FILE, TrainerState
 from omnithinker.evaluate import Validation, evaluate, validate
 from omnithinker.files import make_folder, read_json, read_json_lines, remove_leftovers, write_json, write_text
-from omnithinker.loading import load_policy
 from omnithinker.metrics import StepMetrics
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
+from omnithinker.policy.loading import load_policy
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.registry import Resources
 from omnithinker.runlog import versions

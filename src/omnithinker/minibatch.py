@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from omnithinker.advantages import group_advantages
-from omnithinker.logprobs import TokenBatch, token_batch
 from omnithinker.losses import group_weights
+from omnithinker.policy.logprobs import TokenBatch, token_batch
 from omnithinker.recipe import Recipe
 from omnithinker.scoring import Rollout
 from omnithinker.types import Completion, Prompt, RolloutGroup

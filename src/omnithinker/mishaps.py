@@ -12,7 +12,7 @@ from omnithinker.errors import TrainingError
 from omnithinker.files import make_folder, write_json
 from omnithinker.metrics import Update
 from omnithinker.minibatch import Row
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
 
 Result = TypeVar("Result")
 

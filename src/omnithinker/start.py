@@ -10,9 +10,9 @@ import torch
 from omnithinker import checkpoint
 from omnithinker.checkpoint import TrainerState
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
-from omnithinker.loading import load_policy, load_trained
-from omnithinker.logprobs import Reference
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
+from omnithinker.policy.loading import load_policy, load_trained
+from omnithinker.policy.logprobs import Reference
 from omnithinker.recipe import Recipe
 from omnithinker.schedule import Schedule
 

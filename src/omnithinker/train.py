@@ -21,11 +21,11 @@ from omnithinker.errors import Interrupted, OmniThinkerError, TrainingError
 from omnithinker.generation.native import generate, sample_seed, sampling_of
 from omnithinker.interrupt import StopFlag
 from omnithinker.judge.base import BudgetSpent
-from omnithinker.logprobs import Reference, TokenBatch, completion_logprobs, compute_prompts
 from omnithinker.losses import LossParts, grpo_loss, importance_weights
 from omnithinker.metrics import Seconds, StepMetrics, Update, step_metrics
 from omnithinker.minibatch import Part, Parts, Row, advantages, batch_of, microbatches, split
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
+from omnithinker.policy.logprobs import Reference, TokenBatch, completion_logprobs, compute_prompts
 from omnithinker.recipe import Recipe
 from omnithinker.runlog import RunLog
 from omnithinker.schedule import Batch, Schedule

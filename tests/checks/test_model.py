@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from omnithinker.checks.model import check_model
-from omnithinker.loading import load_trained
-from tests.test_adapter import LORA, settings_of
+from omnithinker.policy.loading import load_trained
+from tests.policy.test_adapter import LORA, settings_of
 
 
 @pytest.mark.parametrize(

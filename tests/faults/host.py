@@ -21,7 +21,7 @@ from pathlib import Path
 from omnithinker import checkpoint, files, runlog, train
 from omnithinker.cli import main
 from omnithinker.experiment import Experiment
-from omnithinker.loading import load_policy
+from omnithinker.policy.loading import load_policy
 from omnithinker.settings.model import ModelSettings
 from tests.conftest import make_policy
 

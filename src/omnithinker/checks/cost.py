@@ -12,8 +12,8 @@ from omnithinker.checks.model import Outline
 from omnithinker.checks.report import Section
 from omnithinker.errors import OmniThinkerError
 from omnithinker.experiment import Experiment
-from omnithinker.logprobs import LOGITS_AT_ONCE
 from omnithinker.memory import Load, ModelSize, estimate, model_size, readable
+from omnithinker.policy.logprobs import LOGITS_AT_ONCE
 from omnithinker.recipe import Recipe
 from omnithinker.start import needs_reference
 from omnithinker.study import dry_run

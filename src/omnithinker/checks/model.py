@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from omnithinker.adapter import base_of, new_adapter
 from omnithinker.checks.report import Section
 from omnithinker.errors import BadInput
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
-from omnithinker.loading import check_trainable, freeze_embeddings
-from omnithinker.policy import Policy
+from omnithinker.policy.adapter import base_of, new_adapter
+from omnithinker.policy.base import Policy
+from omnithinker.policy.loading import check_trainable, freeze_embeddings
 from omnithinker.settings.model import ModelSettings
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from omnithinker.generation.cache import expand
-from omnithinker.logprobs import pad_left
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
+from omnithinker.policy.logprobs import pad_left
 from omnithinker.settings.sampling import SamplingSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup
 

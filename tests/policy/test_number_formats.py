@@ -10,14 +10,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from omnithinker.errors import BadInput
 from omnithinker.generation.native import Candidates, Sampling, draw, generate, sample_seed
-from omnithinker.loading import load_policy, load_trained
-from omnithinker.logprobs import completion_logprobs, token_batch
-from omnithinker.recompute import recompute_layers
+from omnithinker.policy.loading import load_policy, load_trained
+from omnithinker.policy.logprobs import completion_logprobs, token_batch
+from omnithinker.policy.recompute import recompute_layers
 from omnithinker.schedule import joint_schedule
-from tests.architectures import random_policy
 from tests.conftest import completion_of, make_policy, prompt_of
-from tests.test_adapter import settings_of
-from tests.test_architectures import sampled
+from tests.policy.architectures import random_policy
+from tests.policy.test_adapter import settings_of
+from tests.policy.test_architectures import sampled
 from tests.test_train import recipe_of, run, same, weights
 
 
@@ -141,7 +141,7 @@ def test_logits_of_all_tokens_never_exist_at_once(temperature, monkeypatch):
     batch = token_batch([prompt_of(policy, "q")], rows, policy.device, [temperature] * 4)
 
     def largest(at_once):
-        monkeypatch.setattr("omnithinker.logprobs.LOGITS_AT_ONCE", at_once)
+        monkeypatch.setattr("omnithinker.policy.logprobs.LOGITS_AT_ONCE", at_once)
         policy.model.zero_grad()
         with Largest() as mode:
             completion_logprobs(policy, batch).sum().backward()

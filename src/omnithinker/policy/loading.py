@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from omnithinker import adapter
 from omnithinker.errors import BadInput
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
-from omnithinker.logprobs import hidden_states, logits_of
-from omnithinker.policy import Policy
-from omnithinker.recompute import recompute_layers
+from omnithinker.policy import adapter
+from omnithinker.policy.base import Policy
+from omnithinker.policy.logprobs import hidden_states, logits_of
+from omnithinker.policy.recompute import recompute_layers
 from omnithinker.settings.model import LoraSettings, ModelSettings
 
 # Hub look-ups of telemetry and updates have no place in a training run.

@@ -8,11 +8,11 @@ from transformers import Qwen2ForCausalLM
 
 from omnithinker.errors import BadInput
 from omnithinker.generation.native import Sampling, generate, sample_seed
-from omnithinker.loading import load_policy
-from omnithinker.logprobs import completion_logprobs, token_batch
+from omnithinker.policy.loading import load_policy
+from omnithinker.policy.logprobs import completion_logprobs, token_batch
 from omnithinker.settings.model import ModelSettings
-from tests.architectures import FAMILIES, random_policy
 from tests.conftest import make_policy, prompt_of
+from tests.policy.architectures import FAMILIES, random_policy
 
 TOLERANCE = {"qwen3_next": 5e-4}
 """1e-5 elsewhere. Its linear attention runs over a whole text by another algorithm than token by token; in transformers

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import Cache
 
-from omnithinker.policy import Policy
-from omnithinker.shared_prompt import Prompts, can_share
+from omnithinker.policy.base import Policy
+from omnithinker.policy.shared_prompt import Prompts, can_share
 from omnithinker.types import Completion, Prompt
 
 LOGITS_AT_ONCE = 2**24
@@ -138,7 +138,7 @@ class Reference:
 def compute_prompts(policy: Policy, batch: TokenBatch) -> Prompts | None:
     """A batch's prompts, computed once for several micro-batches of their completions.
 
-    Gradients stop at them until :meth:`~omnithinker.shared_prompt.Prompts.backward` is called. None for an
+    Gradients stop at them until :meth:`~omnithinker.policy.shared_prompt.Prompts.backward` is called. None for an
     architecture that cannot share.
     """
     if not can_share(policy.model):

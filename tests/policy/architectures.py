@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import transformers
 
-from omnithinker.policy import Policy
+from omnithinker.policy.base import Policy
 from tests.conftest import make_policy
 
 SHAPE: dict[str, Any] = {

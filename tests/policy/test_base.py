@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from omnithinker.errors import BadInput
-from omnithinker.loading import load_policy
+from omnithinker.policy.loading import load_policy
 from omnithinker.settings.model import ModelSettings
 from tests.conftest import make_policy
 

@@ -11,13 +11,13 @@ from transformers import AutoModelForCausalLM
 
 from omnithinker.checkpoint import list_checkpoints
 from omnithinker.errors import BadInput
-from omnithinker.loading import load_policy, load_trained
-from omnithinker.logprobs import Reference, completion_logprobs, token_batch
+from omnithinker.policy.loading import load_policy, load_trained
+from omnithinker.policy.logprobs import Reference, completion_logprobs, token_batch
 from omnithinker.schedule import FixedSchedule
 from omnithinker.settings.model import ModelSettings
 from omnithinker.start import start_training
-from tests.architectures import random_policy
 from tests.conftest import completion_of, prompt_of
+from tests.policy.architectures import random_policy
 from tests.test_train import Quiet, recipe_of, run, same, weights
 
 LORA = {"lora": {"rank": 4, "alpha": 8}}
