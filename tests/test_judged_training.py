@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,18 +68,24 @@ def server() -> Iterator[FakeEndpoint]:
 
 
 @pytest.fixture
-def train(tmp_path: Path, model_folder: Path, server: FakeEndpoint):
-    """A function that trains into a folder, with settings changed, and returns the exit code."""
+def command(tmp_path: Path, model_folder: Path, server: FakeEndpoint):
+    """A function that gives the arguments that train into a folder, with settings changed."""
     rows = [{"prompt": f"Write {i}.", "reference": "A reference of some length."} for i in range(6)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    def run(name: str, *changes: str) -> int:
+    def arguments(name: str, *changes: str) -> list[str]:
         path = tmp_path / "recipe.toml"
         path.write_text(RECIPE.format(model=model_folder, url=server.url, cache=f"{name}.sqlite"))
         options = [word for change in changes for word in ("--set", change)]
-        return main(["train", str(path), "--task", "writing", "--output", str(tmp_path / name), *options])
+        return ["train", str(path), "--task", "writing", "--output", str(tmp_path / name), *options]
 
-    return run
+    return arguments
+
+
+@pytest.fixture
+def train(command):
+    """A function that trains into a folder, with settings changed, and returns the exit code."""
+    return lambda name, *changes: main(command(name, *changes))
 
 
 def weights(folder: Path) -> dict[str, bytes]:
@@ -160,6 +169,38 @@ def test_an_error_of_a_reward_keeps_the_last_finished_step(train, tmp_path, serv
     assert train("run") == 2
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-1"]
     assert "check model, base_url and the key in OPENAI_API_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("on_error", ["stop", "undefined"])
+def test_a_disk_that_takes_no_more_is_one_line_and_the_run_goes_on(command, tmp_path, server, on_error):
+    arguments = command(
+        "run",
+        f"judges.default={{kind='chat', model='m', base_url='{server.url}', concurrency=1}}",  # no cache
+        f"tasks.writing.rewards={{pairwise_judge={{on_error='{on_error}'}}}}",
+        "training.checkpoint_every=1",
+    )
+
+    def lose_disk_in_the_second_step(body: dict) -> Reply:
+        if len(server.requests) == 12:
+            # From now on no file of the process can grow.
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        return verdict(body)
+
+    server.answer = lose_disk_in_the_second_step
+    process = subprocess.Popen([sys.executable, "-m", "omnithinker", *arguments], stderr=subprocess.PIPE, text=True)
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 1
+    assert said == (
+        f"omnithinker train: {tmp_path}/run/judges.jsonl: cannot be written: File too large; make space, then give the "
+        "same command again: it goes on from what is on disk\n"
+    )
+    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-1"]
+    assert len(server.requests) == 12  # nothing is asked whose cost cannot be written
+
+    server.answer = verdict
+    assert main(arguments) == 0
+    usage = read_json(tmp_path / "run/result.json")["judges"]["default"]
+    assert usage["calls"] == 11 + len(server.requests[12:])
 
 
 REWARD = """

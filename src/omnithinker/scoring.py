@@ -14,12 +14,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, SupportsFloat
 
-from omnithinker.errors import BadInput, RewardError
+from omnithinker.errors import BadInput, DiskError, RewardError
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.judge.ledger import Ledger
 from omnithinker.rewards.base import Answer, Component, Given, Progress, all_of, combine
 from omnithinker.types import Explained, Prompt, RolloutGroup, Undefined
 
+STOPS = (BadInput, BudgetSpent, DiskError)
+"""Errors that say themselves what the user can do: they end the run as they are, whatever ``on_error`` says."""
 CLOSE_S = 1.0
 """Seconds given to rewards that were cancelled before they are left to themselves."""
 
@@ -62,6 +64,7 @@ class Scorer:
         Returns:
             A future of the group with its scores. It raises, when all components have ended: BadInput, when one cannot
             work with what the user gave it, such as a wrong key; BudgetSpent, when a judge's budget is used up;
+            DiskError, when what a judge said or cost cannot be written;
             RewardError, naming the component, when one raised or returned something that is not G numbers or
             undefined values, and its settings do not call that undefined.
         """
@@ -89,8 +92,8 @@ class Scorer:
         try:
             async with deadline:
                 values = list(await self._call(component, group, deadline))
-        except (BadInput, BudgetSpent):
-            raise  # these say themselves what the user can do
+        except STOPS:
+            raise
         except Exception as error:
             if deadline.expired():
                 owner = f"reward {component.name!r} of task {group.prompt.task!r}"
@@ -220,7 +223,7 @@ class BadReward(Exception):
 
 
 def _checked(component: Component, prompt: Prompt, given: Given) -> Answer:
-    if isinstance(given, BadInput | BudgetSpent):
+    if isinstance(given, STOPS):
         raise given
     if isinstance(given, Exception):
         return _failed(component, prompt, given)

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from omnithinker.judge.ledger import accounts
 from omnithinker.metrics import StepMetrics
 
 PLAIN_EVERY_S = 10.0
@@ -119,8 +120,8 @@ class View:
         parts: list[RenderableType] = [head]
         if self._rewards:
             parts.append(body)
-        if self._metrics and (spent := _judges(self._metrics.values)):
-            parts.append(Text(spent, style="dim"))
+        if self._metrics and (spent := accounts(self._metrics.values)):
+            parts.append(Text("; ".join(spent), style="dim"))
         if self.message:
             parts.append(Text(self.message, style="dim"))
         return Group(*parts)
@@ -137,18 +138,3 @@ def _task_values(values: Mapping[str, Any], task: str) -> list[str]:
         value = values.get(f"task/{task}/{name}")
         shown.append("–" if value is None else pattern.format(value))
     return shown
-
-
-def _judges(values: Mapping[str, Any]) -> str:
-    """What judges did so far, such as ``judge default: 1,200 calls, 40 from the cache, 2 failed, cost 0.31``."""
-    shown = []
-    for key, calls in values.items():
-        if not (key.startswith("judge/") and key.endswith("/calls")):
-            continue
-        prefix = key.removesuffix("calls")
-        failed = sum(count for name, count in values.items() if name.startswith(f"{prefix}failures/"))
-        words = [f"judge {key.split('/')[1]}: {calls:,} calls", f"{values.get(prefix + 'cached', 0):,} from the cache"]
-        words += [f"{failed:,} failed"] if failed else []
-        words += [f"cost {cost:.4g}"] if (cost := values.get(prefix + "cost")) else []
-        shown.append(", ".join(words))
-    return "; ".join(shown)

@@ -1,11 +1,15 @@
 """Accounts of judges: they add up, survive a crash, and belong to one run."""
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from omnithinker.judge.ledger import Ledger, Usage
+from omnithinker.errors import DiskError
+from omnithinker.judge.ledger import Ledger, Usage, accounts
 from omnithinker.judge.limits import BusyClock
 
 from .test_limits import Clock
@@ -48,6 +52,61 @@ def test_a_run_goes_on_from_what_it_had_used(tmp_path: Path) -> None:
     with third.of_run(file):
         assert third.usage("one") == Usage(2, 0, 0, 200, 20, 0.5, 4.0, third.usage("one").failures)
         assert len(file.read_text().splitlines()) == 1
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file of this process can grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_one_line_and_costs_the_change_alone(tmp_path: Path) -> None:
+    file = tmp_path / "judges.jsonl"
+    ledger = Ledger()
+    account = ledger.account("one", "m")
+    with ledger.of_run(file):
+        account.add(**CALL)
+        whole = file.read_bytes()
+        # Ten bytes of the next line fit.
+        with largest_file(len(whole) + 10), pytest.raises(DiskError, match="File too large; make space") as caught:
+            account.add(**CALL)
+        assert str(caught.value).startswith(f"{file}: cannot be written: ")
+        assert file.read_bytes() == whole
+        with pytest.raises(DiskError):
+            ledger.check()
+        account.add(cached=1)
+    again = Ledger()
+    with again.of_run(file):
+        again.check()
+        assert (again.usage("one").calls, again.usage("one").cached) == (1, 1)
+
+
+def test_a_disk_that_is_full_at_the_start_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "judges.jsonl"
+    before = json.dumps({"judge": "one", **CALL}) + "\n"
+    file.write_text(before)
+    with largest_file(10), pytest.raises(DiskError, match="cannot be written: File too large"), Ledger().of_run(file):
+        pass
+    assert file.read_text() == before
+
+
+def test_accounts_are_of_judges_that_were_asked() -> None:
+    ledger = Ledger()
+    for name in ("asked", "cached", "down", "idle"):
+        ledger.account(name, "m")
+    ledger.add("asked", {"calls": 1200, "cost": 0.3125})
+    ledger.add("cached", {"cached": 5})
+    ledger.add("down", {"failures": {"judge_down": 2, "judge_timeout": 1}})
+    assert accounts(ledger.metrics() | {"loss": 1.0}) == [
+        "judge asked: 1,200 calls, 0 from the cache, cost 0.3125",
+        "judge cached: 0 calls, 5 from the cache",
+        "judge down: 0 calls, 0 from the cache, 3 failed",
+    ]
 
 
 def test_every_run_has_an_account_of_its_own(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ class Endpoint:
                 ``judge_down``, ``judge_bad_response``, ``judge_refused``, ``judge_breaker_open``.
             BadInput: the endpoint does not know the model or refuses the key.
             BudgetSpent: the money or the time for this run is used up.
+            DiskError: the account of this run cannot be written; nothing more is asked then.
         """
         body = self._body(messages)
         key = request_key(self.settings.model, self.settings.base_url or "", body, trial)
@@ -154,6 +155,7 @@ class Endpoint:
         raise self._failed(failure.cause, str(failure))
 
     def _check_budget(self) -> None:
+        self.account.ledger.check()
         settings, usage = self.settings, self.usage
         seconds = usage.seconds + self._busy.seconds
         if settings.budget is not None and usage.cost >= settings.budget:

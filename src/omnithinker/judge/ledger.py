@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from omnithinker.files import read_json_lines, write_text
+from omnithinker.errors import DiskError
+from omnithinker.files import read_json_lines, write_text, writing
 
 
 @dataclass
@@ -61,7 +63,8 @@ class Ledger:
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
         self._usages: dict[str, Usage] = {}
-        self._stream: TextIO | None = None
+        self._file: Path | None = None
+        self._refused: DiskError | None = None
         self._lock = threading.Lock()
 
     def account(self, judge: str, model: str) -> Account:
@@ -70,32 +73,51 @@ class Ledger:
 
     @contextmanager
     def of_run(self, file: Path) -> Iterator[None]:
-        """Count for one run, from what it used before it was interrupted; every change goes to ``file`` at once."""
+        """Count for one run, from what it used before it was interrupted; every change goes to ``file`` at once.
+
+        Raises:
+            DiskError: the disk takes no more.
+        """
         usages: dict[str, Usage] = {}
         for line in read_json_lines(file):
             usages.setdefault(line.pop("judge"), Usage()).add(line)
         # One line per judge: the file stays small, and a line that a crash has cut is gone.
         write_text(file, "".join(_line(judge, _changes(usage)) for judge, usage in usages.items()))
-        with file.open("a", encoding="utf-8") as stream:
+        with self._lock:
+            self._usages, self._file, self._refused = usages, file, None
+        try:
+            yield
+        finally:
             with self._lock:
-                self._usages, self._stream = usages, stream
-            try:
-                yield
-            finally:
-                with self._lock:
-                    self._usages, self._stream = {}, None
+                self._usages, self._file, self._refused = {}, None, None
 
     def usage(self, judge: str) -> Usage:
         """What a judge has done so far in this run."""
         return self._usages.get(judge) or Usage()
 
     def add(self, judge: str, change: dict[str, Any]) -> None:
-        """Add to an account."""
+        """Add to an account.
+
+        Raises:
+            DiskError: the disk takes no more; the run's file has none of this change.
+        """
         with self._lock:
             self._usages.setdefault(judge, Usage()).add(change)
-            if self._stream is not None:
-                self._stream.write(_line(judge, change))
-                self._stream.flush()
+            if self._file is not None:
+                try:
+                    _append(self._file, _line(judge, change))
+                except DiskError as error:
+                    self._refused = error
+                    raise
+
+    def check(self) -> None:
+        """Make sure, before more is paid for, that this run's file has taken what was paid for so far.
+
+        Raises:
+            DiskError: it has not.
+        """
+        if self._refused is not None:
+            raise self._refused
 
     def metrics(self) -> dict[str, float | None]:
         """Everything so far, by names such as ``judge/default/calls`` and ``judge/default/failures/judge_down``."""
@@ -134,6 +156,42 @@ class Account:
     def add(self, **change: Any) -> None:
         """Add numbers by field name of :class:`Usage`, and ``failures`` by cause."""
         self.ledger.add(self.judge, change)
+
+
+def accounts(values: Mapping[str, Any]) -> list[str]:
+    """For people, what each judge that was asked did, such as ``judge default: 1,200 calls, 40 from the cache``.
+
+    Failures and cost follow where there are any.
+
+    Args:
+        values: as :meth:`Ledger.metrics` gives them; other names are passed over.
+    """
+    shown = []
+    for key, calls in values.items():
+        if not (key.startswith("judge/") and key.endswith("/calls")):
+            continue
+        prefix = key.removesuffix("calls")
+        cached = values.get(prefix + "cached", 0)
+        failed = sum(count for name, count in values.items() if name.startswith(f"{prefix}failures/"))
+        if not (calls or cached or failed):
+            continue
+        words = [f"judge {key.split('/')[1]}: {calls:,} calls", f"{cached:,} from the cache"]
+        words += [f"{failed:,} failed"] if failed else []
+        words += [f"cost {cost:.4g}"] if (cost := values.get(prefix + "cost")) else []
+        shown.append(", ".join(words))
+    return shown
+
+
+def _append(file: Path, line: str) -> None:
+    """Append a line or, if the disk does not take all of it, nothing: what follows half a line would be lost."""
+    with writing(file):
+        before = file.stat().st_size
+        try:
+            with file.open("a", encoding="utf-8") as stream:
+                stream.write(line)
+        except OSError:
+            os.truncate(file, before)
+            raise
 
 
 def _changes(usage: Usage) -> dict[str, Any]:
