@@ -139,6 +139,11 @@ def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch):
     require(("tensorboard",))
     with pytest.raises(BadInput, match=r"trackio is not installed; run: pip install 'omnithinker\[trackio\]'"):
         require(("tensorboard", "trackio"))
+    monkeypatch.setattr("omnithinker.trackers.find_spec", lambda name: None)
+    with pytest.raises(
+        BadInput, match=r"wandb, trackio are not installed; run: pip install 'omnithinker\[wandb,trackio\]'"
+    ):
+        require(("wandb", "trackio"))
 
 
 def test_what_is_no_number_is_left_out():

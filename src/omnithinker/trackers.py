@@ -118,11 +118,19 @@ def require(names: tuple[str, ...]) -> None:
     """Make sure that the packages of trackers are there.
 
     Raises:
-        BadInput: one is not installed; says how to install it.
+        BadInput: some are not installed; says how to install them.
     """
-    for name in names:
-        if find_spec(name) is None:
-            raise BadInput(f"trackers: {name} is not installed; run: pip install 'omnithinker[{name}]'")
+    if problem := missing(names):
+        raise BadInput(problem)
+
+
+def missing(names: tuple[str, ...]) -> str | None:
+    """Which packages of trackers are not installed, and the command that installs them; None if all are there."""
+    absent = [name for name in names if find_spec(name) is None]
+    if not absent:
+        return None
+    names_and_verb = f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'}"
+    return f"trackers: {names_and_verb} not installed; run: pip install 'omnithinker[{','.join(absent)}]'"
 
 
 def configuration(recipe: Recipe) -> dict[str, Any]:

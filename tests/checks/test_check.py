@@ -348,3 +348,31 @@ def test_weights_that_lose_updates_are_a_problem(check):
     code, report = check(rows, [{"prompt": "b", "answer": "x"}], {"short_answer": 1.0}, more='model.dtype = "bfloat16"')
     assert code == 2
     assert "bfloat16" in problems(report, "model")[0]
+
+
+SHORT = [{"prompt": "a", "answer": "x"}], [{"prompt": "b", "answer": "x"}], {"short_answer": 1.0}
+
+
+def test_a_tracker_that_is_not_installed_is_a_problem_and_the_rest_is_checked(check, monkeypatch):
+    monkeypatch.setattr("omnithinker.trackers.find_spec", lambda name: None if name == "wandb" else name)
+    code, report = check(*SHORT, more='trackers = ["tensorboard", "wandb"]')
+    line = "trackers: wandb is not installed; run: pip install 'omnithinker[wandb]'"
+    assert code == 2
+    assert report["problems"] == [{"section": "trackers", "problem": line}]
+    assert report["trackers"]["trackers"] == ["tensorboard", "wandb"]
+    assert report["tokens"]["most_tokens"] > 0
+
+
+def test_trackers_are_shown_where_a_recipe_names_some(check, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("omnithinker.trackers.find_spec", lambda name: name)
+    code, report = check(*SHORT, more='trackers = ["tensorboard"]')
+    assert (code, report["problems"]) == (0, [])
+    recipe = str(tmp_path / "recipe.toml")
+    assert main(["check", recipe]) == 0
+    assert "✓ trackers  tensorboard\n" in capsys.readouterr().out
+    assert main(["check", recipe, "--set", "trackers=[]"]) == 0
+    assert "trackers" not in capsys.readouterr().out
+    monkeypatch.setattr("omnithinker.trackers.find_spec", lambda name: None)
+    assert main(["check", recipe]) == 2
+    shown = capsys.readouterr().out
+    assert "✗ trackers  tensorboard\n  ✗ trackers: tensorboard is not installed; run: pip install" in shown

@@ -94,6 +94,8 @@ def check_tokens(recipe: Recipe, outline: Outline, tasks: dict[str, TaskRows]) -
     """Most tokens that a study of this recipe can sample, by stage."""
     if any(found.bad for found in tasks.values()):
         return Section("tokens", {"stages": None}, (), ("tokens are counted once all rows can be used",))
+    # What a stage costs does not depend on who is told of it.
+    recipe = recipe.model_copy(update={"trackers": ()})
     try:
         with Experiment(recipe, View(Console(quiet=True)), outline.policy) as experiment:
             stages = dry_run(experiment, Path(recipe.output))

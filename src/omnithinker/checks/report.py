@@ -12,7 +12,7 @@ class Section:
     """One part of a check."""
 
     name: str
-    """``recipe``, ``model``, ``data``, ``rewards``, ``sandbox``, ``judges``, ``memory`` or ``tokens``."""
+    """``recipe``, ``model``, ``data``, ``rewards``, ``sandbox``, ``judges``, ``trackers``, ``memory`` or ``tokens``."""
     data: Mapping[str, Any]
     """What was found, fit for JSON."""
     problems: tuple[str, ...] = ()

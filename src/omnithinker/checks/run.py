@@ -12,6 +12,7 @@ from omnithinker.checks.rewards import Bench, ComponentCheck, check_component, j
 from omnithinker.errors import OmniThinkerError
 from omnithinker.recipe import Recipe
 from omnithinker.rewards.registry import Resources, build_component, build_components
+from omnithinker.trackers import missing
 
 
 def check_recipe(recipe: Recipe, *, rows: int) -> Report:
@@ -30,7 +31,7 @@ def check_recipe(recipe: Recipe, *, rows: int) -> Report:
         sandbox = check_sandbox(recipe, resources)
         rewards = check_rewards(recipe, resources, bench, tasks, rows, has_sandbox=not sandbox.problems)
         judges = Section("judges", {"judges": judge_usage(resources, recipe)})
-    sections = [settings, model, data, rewards, sandbox, judges]
+    sections = [settings, model, data, rewards, sandbox, judges, check_trackers(recipe)]
     if outline is not None and chats:
         sections += [check_memory(recipe, outline, tasks), check_tokens(recipe, outline, tasks)]
     return Report(tuple(sections))
@@ -49,6 +50,12 @@ def check_sandbox(recipe: Recipe, resources: Resources) -> Section:
     notes = (warning,) if sandbox.level == "weak" else ()
     found = {"level": sandbox.level, "layers": list(sandbox.layers), "slots": sandbox.slots}
     return Section("sandbox", data | found, (), notes)
+
+
+def check_trackers(recipe: Recipe) -> Section:
+    """Look for the packages of the trackers that the recipe names."""
+    problem = missing(recipe.trackers)
+    return Section("trackers", {"trackers": list(recipe.trackers)}, (problem,) if problem else ())
 
 
 def check_rewards(

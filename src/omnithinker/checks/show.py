@@ -61,6 +61,8 @@ def _summary(name: str, data: Mapping[str, Any]) -> str:
             return "no task runs code"
         case "sandbox" if "level" in data:
             return f"{data['level']}: {', '.join(data['layers'])}; {data['slots']} programs at once"
+        case "trackers":
+            return ", ".join(data["trackers"])
         case "memory":
             of = f" of {readable(data['available'])}" if data["available"] else ""
             return f"at most about {readable(data['bytes']['peak'])}{of}"
