@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -145,3 +150,130 @@ def test_a_reader_that_leaves_early_is_no_error():
     done = subprocess.run(["bash", "-c", command], input=lines, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert [json.loads(line)["correct"] for line in done.stdout.splitlines()] == [1, 1]
+
+
+OWN = """
+import asyncio
+
+together = asyncio.Barrier(8)
+
+async def crowd(completions, **columns):
+    await together.wait()
+    return [float(text) for text in completions]
+
+def echo(completions, **columns):
+    return [float(text) for text in completions]
+"""
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """A recipe whose task ``echo`` gives a completion the value that it names, and ``crowd`` waits for eight lines."""
+    (tmp_path / "own.py").write_text(OWN)
+    recipe = tmp_path / "own.toml"
+    tasks = (f'[tasks.{name}]\ndata = "lab:qa"\nrewards.it = {{kind = "python:own.py:{name}"}}\n' for name in OWN_TASKS)
+    recipe.write_text("".join(tasks))
+    return recipe
+
+
+OWN_TASKS = ("echo", "crowd")
+
+
+@contextmanager
+def co_process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """``omnithinker score`` at the other end of pipes; ended after two minutes, so that no test waits for ever."""
+    command = [sys.executable, "-m", "omnithinker", "score", *arguments]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        guard = threading.Timer(120, process.kill)
+        guard.start()
+        try:
+            yield process
+        finally:
+            guard.cancel()
+            process.kill()
+
+
+def tell(process: subprocess.Popen[str], line: object) -> None:
+    process.stdin.write(json.dumps(line) + "\n")
+    process.stdin.flush()
+
+
+def test_every_answer_comes_before_the_next_line_is_written(own):
+    with co_process(str(own), "--task", "echo") as process:
+        for value in ("0.25", "1", "0.5"):
+            tell(process, {"completion": value})
+            assert json.loads(process.stdout.readline())["reward"] == float(value)
+        process.stdin.close()
+        assert process.stdout.read() == ""
+        assert (process.wait(), process.stderr.read()) == (0, "")
+
+
+def test_the_program_in_docs_reads_every_answer():
+    text = (ROOT / "docs" / "running.md").read_text()
+    (program,) = re.findall(r"```python\n(import json, subprocess\n.*?)```", text, re.DOTALL)
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    command = [sys.executable, "-c", program]
+    environment = os.environ | {"PATH": path}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=120)
+    right, wrong = map(float, done.stdout.split())
+    assert right - wrong == pytest.approx(1)
+
+
+def test_a_bad_line_is_answered_at_once_too(own):
+    with co_process(str(own), "--task", "echo", "--keep-going") as process:
+        tell(process, {"text": "0.5"})
+        assert "standard input:1: expected an object" in json.loads(process.stdout.readline())["error"]
+        tell(process, {"completion": "0.5"})
+        assert json.loads(process.stdout.readline())["reward"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ({"text": "0.5"}, 2, "standard input:2: expected an object"),
+        ({"completion": "no number"}, 1, "reward 'it' of task 'echo' failed on row 1: ValueError"),
+    ],
+)
+def test_an_error_ends_it_while_the_writer_waits(own, line, code, message):
+    with co_process(str(own), "--task", "echo") as process:
+        tell(process, {"completion": "0.5"})
+        assert json.loads(process.stdout.readline())["reward"] == 0.5
+        tell(process, line)
+        # Standard input stays open: nobody says that no more lines will come.
+        assert process.wait() == code
+        said = process.stderr.read()
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_an_interrupt_ends_it_while_it_waits_for_a_line(own):
+    with co_process(str(own), "--task", "echo") as process:
+        tell(process, {"completion": "0.5"})
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+        assert process.stderr.read() == "\nomnithinker score: interrupted; the same command goes on from here\n"
+
+
+def test_lines_that_are_there_are_scored_side_by_side_and_answered_in_order(own):
+    with co_process(str(own), "--task", "crowd") as process:
+        for value in range(16):
+            tell(process, {"completion": str(value)})
+        # No line is scored before seven others are being scored; the writer has not said that there are no more.
+        assert [json.loads(process.stdout.readline())["reward"] for _ in range(16)] == list(range(16))
+
+
+def test_a_pipe_in_place_of_a_file_holds_nothing_up(own, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with co_process(str(own), "--task", "echo", "--input", str(pipe)) as process, pipe.open("r+b", buffering=0) as end:
+        end.write(b'{"completion": "0.5"}\n{}\n')
+        assert json.loads(process.stdout.readline())["reward"] == 0.5
+        assert process.wait() == 2
+        assert f"{pipe}:2: expected an object" in process.stderr.read()
+
+
+def test_a_file_that_cannot_be_read_is_bad_input(own, tmp_path, capsys):
+    assert main(["score", str(own), "--task", "echo", "--input", str(tmp_path)]) == 2
+    assert f"{tmp_path}: cannot be read: Is a directory" in capsys.readouterr().err

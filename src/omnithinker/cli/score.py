@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
+from omnithinker.cli.ahead import Ahead
+from omnithinker.cli.judged import judges_told
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
 from omnithinker.errors import BadInput, DataError
 from omnithinker.integrations.recipe_rewards import RecipeRewards
 from omnithinker.types import Completion, Prompt, RolloutGroup, Score
 
 IN_FLIGHT = 64
-"""Lines held at once: being scored, or waiting for one before them."""
+"""Lines held at once: just read, being scored, or waiting for one before them."""
+STANDARD_INPUT = "standard input"
+"""Its name in messages."""
+
+Item = Future[RolloutGroup] | dict[str, Any] | DataError
+"""A line that was read: being scored, answered without scoring, or bad enough to stop at."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,25 +45,32 @@ def run(args: argparse.Namespace) -> None:
     task = args.task and known_task(recipe, args.task)
     if task is None and len(recipe.tasks) == 1:
         task = next(iter(recipe.tasks))
-    with open_lines(args.input) as lines, RecipeRewards(recipe, explain=True) as rewards:
-        for answer in score_lines(lines, rewards, task, args.input or "standard input", keep_going=args.keep_going):
+    lines, name = read_lines(args.input), args.input or STANDARD_INPUT
+    rewards = RecipeRewards(recipe, explain=True)
+    with judges_told(rewards.ledger), rewards:
+        for answer in score_lines(lines, rewards, task, name, keep_going=args.keep_going):
             text = json.dumps(answer, ensure_ascii=False)
             # A lone surrogate has no place in UTF-8, but an escape in JSON.
             print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
 
 
-def open_lines(path: str | None) -> contextlib.AbstractContextManager[Iterable[bytes]]:
+def read_lines(path: str | None) -> Iterator[bytes]:
     """Lines of a file or, without one, of standard input.
 
     Raises:
         DataError: the file cannot be read.
     """
-    if path is None:
-        return contextlib.nullcontext(sys.stdin.buffer)
     try:
-        return Path(path).open("rb")
+        with Path(path).open("rb") if path else _taken_from_stdin() as stream:
+            yield from stream
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{path or STANDARD_INPUT}: cannot be read: {error.strerror}") from error
+
+
+def _taken_from_stdin() -> BinaryIO:
+    """What standard input reads from. Left there, Python would abort when it ends while a thread still reads."""
+    stream: BinaryIO = cast(Any, sys.stdin).detach()
+    return stream
 
 
 def score_lines(
@@ -65,8 +78,10 @@ def score_lines(
 ) -> Iterator[dict[str, Any]]:
     """Score lines side by side and in constant memory; answers come in their order, as soon as that allows.
 
+    No answer waits for the next line: whoever writes the lines may wait for each answer before the next.
+
     Args:
-        lines: JSON objects.
+        lines: JSON objects; they are read in a thread.
         rewards: score them.
         task: the task of every line; None if each names its own.
         name: where the lines come from, for messages.
@@ -75,20 +90,41 @@ def score_lines(
     Raises:
         DataError: a line is bad and ``keep_going`` is off; everything before it has been answered.
     """
-    waiting: deque[Future[RolloutGroup] | dict[str, Any] | DataError] = deque()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            waiting.append(submit_line(line, number, rewards, task, f"{name}:{number}"))
-        except DataError as error:
-            waiting.append({"error": str(error)} if keep_going else error)
-            if not keep_going:
-                break
-        while waiting and (len(waiting) >= IN_FLIGHT or _is_ready(waiting[0])):
-            yield _answer(waiting.popleft())
-    while waiting:
-        yield _answer(waiting.popleft())
+    waiting: deque[Item] = deque()
+    with Ahead(enumerate(lines, start=1)) as ahead:
+        coming: Future[tuple[int, bytes] | None] | None = ahead.ask()
+        while waiting or coming:
+            # The line that is coming is held too.
+            wanted = coming if len(waiting) < IN_FLIGHT - 1 else None
+            if waiting and _is_ready(waiting[0]):
+                yield _answer(waiting.popleft())
+            elif wanted is None or not wanted.done():
+                _wait_for_one(waiting, wanted)
+            elif (numbered := wanted.result()) is None:
+                coming = None
+            else:
+                item = _item(*numbered, rewards, task, name, keep_going=keep_going)
+                if item is not None:
+                    waiting.append(item)
+                coming = None if isinstance(item, DataError) else ahead.ask()
+
+
+def _item(
+    number: int, line: bytes, rewards: RecipeRewards, task: str | None, name: str, *, keep_going: bool
+) -> Item | None:
+    """What a line becomes; an empty one nothing."""
+    if not line.strip():
+        return None
+    try:
+        return submit_line(line, number, rewards, task, f"{name}:{number}")
+    except DataError as error:
+        return {"error": str(error)} if keep_going else error
+
+
+def _wait_for_one(waiting: Iterable[Item], coming: Future[Any] | None) -> None:
+    """Until the first line that waits is scored, or the next one is there."""
+    first = next(iter(waiting), None)
+    wait([one for one in (first, coming) if isinstance(one, Future)], return_when=FIRST_COMPLETED)
 
 
 def submit_line(line: bytes, number: int, rewards: RecipeRewards, task: str | None, place: str) -> Future[RolloutGroup]:
@@ -118,11 +154,11 @@ def submit_line(line: bytes, number: int, rewards: RecipeRewards, task: str | No
     return rewards.submit(prompt, [Completion(text=row["completion"], seed=number)], place=place)
 
 
-def _is_ready(item: Future[RolloutGroup] | dict[str, Any] | DataError) -> bool:
-    return item.done() if isinstance(item, Future) else isinstance(item, dict)
+def _is_ready(item: Item) -> bool:
+    return not isinstance(item, Future) or item.done()
 
 
-def _answer(item: Future[RolloutGroup] | dict[str, Any] | DataError) -> dict[str, Any]:
+def _answer(item: Item) -> dict[str, Any]:
     if isinstance(item, DataError):
         raise item
     return item if isinstance(item, dict) else to_record(item.result().scores[0])

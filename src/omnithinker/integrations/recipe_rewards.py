@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.errors import BadInput, DataError
+from omnithinker.judge.ledger import Ledger
 from omnithinker.recipe import Recipe, nearest
 from omnithinker.recipe_file import load_recipe
 from omnithinker.rewards.base import Component, explaining
@@ -44,6 +45,11 @@ class RecipeRewards:
         self._components: dict[str, tuple[Component, ...]] = {}
         self._lock = threading.Lock()
         self._scorer = Scorer(self._components, ledger=self._resources.ledger, progress=self._resources.progress)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the judges among the rewards did so far and what it cost."""
+        return self._resources.ledger
 
     def task_of(self, name: Any) -> str:
         """The task that a name means; None means the only one.
