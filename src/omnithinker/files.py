@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,11 @@ from typing import Any
 from omnithinker.errors import BadInput, DataError, DiskError
 
 _DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_SQLITE_FAILURES = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+}
 
 
 def make_folder(path: Path) -> Path:
@@ -53,6 +59,9 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
+        if isinstance(error, sqlite3.Error):
+            # The low byte is the kind of error.
+            number = _SQLITE_FAILURES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
         # Libraries written in Rust, such as safetensors, say the system's number in the text of their own errors.
         if number is None and (said := re.search(r"\(os error (\d+)\)", str(error))):
             number = int(said[1])

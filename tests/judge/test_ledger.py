@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from omnithinker.errors import DiskError
+from omnithinker.judge.cache import Reply, ReplyCache
 from omnithinker.judge.ledger import Ledger, Usage, accounts
 from omnithinker.judge.limits import BusyClock
 
@@ -84,6 +85,19 @@ def test_a_full_disk_is_one_line_and_costs_the_change_alone(tmp_path: Path) -> N
     with again.of_run(file):
         again.check()
         assert (again.usage("one").calls, again.usage("one").cached) == (1, 1)
+
+
+def test_a_cache_on_a_full_disk_is_one_line_and_keeps_what_it_has(tmp_path: Path) -> None:
+    file = tmp_path / "judge.sqlite"
+    cache, reply = ReplyCache(file), Reply("[[A]]", 1, 1, 0.5)
+    cache.put("first", reply)
+    with largest_file(0), pytest.raises(DiskError, match="make space, then give") as caught:
+        cache.put("second", reply)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert (cache.get("first"), cache.get("second")) == (reply, None)
+    cache.put("second", reply)
+    assert cache.get("second") == reply
+    cache.close()
 
 
 def test_a_disk_that_is_full_at_the_start_is_one_line(tmp_path: Path) -> None:

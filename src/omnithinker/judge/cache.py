@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.errors import BadInput
+from omnithinker.files import writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class ReplyCache:
     """
 
     def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
         self._lock = threading.Lock()
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -59,9 +61,13 @@ class ReplyCache:
         return None if row is None else Reply(**json.loads(row[0]))
 
     def put(self, key: str, reply: Reply) -> None:
-        """Remember a reply; the first one given for a key stays."""
+        """Remember a reply; the first one given for a key stays.
+
+        Raises:
+            DiskError: the disk takes no more; earlier replies are as they were.
+        """
         text = json.dumps(asdict(reply), ensure_ascii=False)
-        with self._lock:
+        with self._lock, writing(self._path):
             self._database.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, text))
 
     def close(self) -> None:

@@ -99,7 +99,7 @@ class Endpoint:
                 ``judge_down``, ``judge_bad_response``, ``judge_refused``, ``judge_breaker_open``.
             BadInput: the endpoint does not know the model or refuses the key.
             BudgetSpent: the money or the time for this run is used up.
-            DiskError: the account of this run cannot be written; nothing more is asked then.
+            DiskError: the cache or the account of this run cannot be written; after the latter nothing more is asked.
         """
         body = self._body(messages)
         key = request_key(self.settings.model, self.settings.base_url or "", body, trial)
