@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from omnithinker.errors import BadInput
+from omnithinker.generation.native import Sampling, generate
 from omnithinker.policy.loading import load_policy
+from omnithinker.policy.logprobs import completion_logprobs, token_batch
 from omnithinker.settings.model import ModelSettings
-from tests.conftest import make_policy
+from tests.conftest import make_policy, prompt_of
 
 
 @pytest.fixture
@@ -29,6 +31,28 @@ def test_threads_are_set(model_folder):
 def test_dtype_is_that_of_the_settings(model_folder):
     policy = load_policy(ModelSettings(path=str(model_folder), dtype="bfloat16"))
     assert next(policy.model.parameters()).dtype == torch.bfloat16
+
+
+def test_attention_is_computed_as_the_settings_say_with_the_same_result(model_folder):
+    plain, eager = (
+        load_policy(ModelSettings(path=str(model_folder), device="cpu", attention=kind)) for kind in ("auto", "eager")
+    )
+    assert (plain.model.config._attn_implementation, eager.model.config._attn_implementation) == ("sdpa", "eager")
+    prompt = prompt_of(plain, "a prompt")
+    found = [
+        dict(generate(policy, [prompt], [[1, 2, 3]], [Sampling(temperature=1.0, max_new_tokens=9)]))[0].completions
+        for policy in (plain, eager)
+    ]
+    batch = token_batch([prompt], [(0, completion) for completion in found[0]], plain.device)
+    logprobs_BT = [completion_logprobs(policy, batch) for policy in (plain, eager)]
+    assert [c.token_ids for c in found[0]] == [c.token_ids for c in found[1]]
+    assert torch.allclose(*logprobs_BT, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["flex_attention", "flash_attention_2"])
+def test_attention_that_needs_a_gpu_is_refused_on_a_cpu(kind, model_folder):
+    with pytest.raises(BadInput, match=f"model.attention = '{kind}' needs a GPU"):
+        load_policy(ModelSettings(path=str(model_folder), device="cpu", attention=kind))
 
 
 def test_a_model_without_chat_template_is_refused(tmp_path):

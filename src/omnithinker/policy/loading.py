@@ -36,6 +36,7 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     transformers.utils.logging.disable_progress_bar()
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
+    gpu = _takes_gpu(settings)
     source = str(path or settings.path)
     if source == "lab":
         source = str(LAB_MODEL)
@@ -45,19 +46,29 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=settings.trust_remote_code)
         model = _load_model(source, settings)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(f"model {source!r} cannot be loaded: {reason}") from error
     if tokenizer.chat_template is None:
         raise BadInput(f"model {source!r} has no chat template; choose an instruction-tuned model or add one")
+    model = model.to(torch.device("cuda" if gpu else "cpu")).eval()
+    _check_logits(model, source)
+    return Policy(model, tokenizer, half=settings.halves(gpu))
+
+
+def _takes_gpu(settings: ModelSettings) -> bool:
+    """Whether the model goes to a GPU.
+
+    Raises:
+        BadInput: the settings need one and there is none.
+    """
     cuda = torch.cuda.is_available()
     if settings.device == "cuda" and not cuda:
         raise BadInput("model.device is 'cuda' but PyTorch sees no GPU; use 'auto' or 'cpu'")
     gpu = cuda and settings.device != "cpu"
-    device = "cuda" if gpu else "cpu"
-    model = model.to(torch.device(device)).eval()
-    _check_logits(model, source)
-    return Policy(model, tokenizer, half=settings.halves(gpu))
+    if settings.attention not in ("auto", "sdpa", "eager") and not gpu:
+        raise BadInput(f"model.attention = {settings.attention!r} needs a GPU; use 'auto'")
+    return gpu
 
 
 def load_trained(settings: ModelSettings, *, seed: int, checkpoint: Path | None = None) -> Policy:
@@ -128,6 +139,7 @@ def _load_model(source: str, settings: ModelSettings) -> Any:
         dtype=getattr(torch, settings.dtype),
         trust_remote_code=settings.trust_remote_code,
         use_safetensors=True,
+        attn_implementation=None if settings.attention == "auto" else settings.attention,
     )
 
 
