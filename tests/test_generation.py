@@ -139,6 +139,16 @@ def test_draws_follow_the_exact_distribution(temperature, top_k, top_p):
     assert torch.allclose(entropy.double(), -(full.exp() * full).sum().expand(n), atol=1e-5)
 
 
+@pytest.mark.parametrize("top_k", [0, 50])
+def test_the_largest_uniform_number_draws_a_token_that_can_be_drawn(top_k):
+    logits = torch.tensor([[-torch.inf, 2.0, 1.0, -torch.inf, -1e4]])
+    candidates = Candidates.of([Sampling(temperature=1.0, top_k=top_k, max_new_tokens=1)], torch.device("cpu"))
+    token, _, _ = draw(logits, torch.tensor([np.nextafter(1.0, 0.0)], dtype=torch.float64), candidates)
+    assert token.item() == 2
+    token, _, _ = draw(logits, torch.zeros(1, dtype=torch.float64), candidates)
+    assert token.item() == 1
+
+
 def test_rows_with_other_settings_side_by_side_equal_themselves_alone(policy):
     samplings = [
         Sampling(temperature=0.6, top_k=3, max_new_tokens=5),

@@ -224,6 +224,8 @@ class Candidates:
     """[B] float64."""
     most: int
     """Largest number of candidates of any row; 0 for the whole vocabulary."""
+    limited: bool
+    """Whether any row may draw only its most likely tokens."""
 
     @classmethod
     def of(cls, sampling_B: Sequence[Sampling], device: torch.device) -> Candidates:
@@ -234,11 +236,13 @@ class Candidates:
             torch.tensor(top_k, device=device),
             torch.tensor([sampling.top_p for sampling in sampling_B], dtype=torch.float64, device=device),
             0 if 0 in top_k else max(top_k),
+            any(top_k) or any(sampling.top_p < 1 for sampling in sampling_B),
         )
 
     def of_rows(self, rows: Tensor) -> Candidates:
         """Those of some rows."""
-        return Candidates(self.temperature_B[rows], self.top_k_B[rows], self.top_p_B[rows], self.most)
+        chosen = (self.temperature_B[rows], self.top_k_B[rows], self.top_p_B[rows])
+        return Candidates(*chosen, self.most, self.limited)
 
 
 def draw(logits_BV: Tensor, uniform_B: Tensor, candidates: Candidates) -> tuple[Tensor, Tensor, Tensor]:
@@ -262,17 +266,28 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, candidates: Candidates) -> tuple[
     logprob_BV.clamp_(min=torch.finfo(torch.float32).min)
     with torch.autocast(logits_BV.device.type, enabled=False):  # a sum, not one of the model's matrix products
         entropy_B = -torch.bmm(logprob_BV.exp()[:, None, :], logprob_BV[:, :, None]).flatten()
+    if candidates.limited:
+        candidate_BK, probability_BK = _most_likely(logits_BV, temperature_B1, candidates)
+    else:  # the vocabulary as it lies: sorting a large one would take longer than the model does
+        candidate_BK, probability_BK = None, (logits_BV.double() / temperature_B1).softmax(dim=1)
+    cumulative_BK = probability_BK.cumsum(dim=1)
+    threshold_B1 = uniform_B.double()[:, None] * cumulative_BK[:, -1:]
+    choice_B1 = (cumulative_BK <= threshold_B1).sum(dim=1, keepdim=True)
+    last_B1 = (cumulative_BK < cumulative_BK[:, -1:]).sum(dim=1, keepdim=True)  # should rounding reach beyond it
+    token_B1 = torch.minimum(choice_B1, last_B1)
+    token_B = (token_B1 if candidate_BK is None else candidate_BK.gather(1, token_B1)).squeeze(1)
+    return token_B, logprob_BV.gather(1, token_B[:, None]).squeeze(1), entropy_B
+
+
+def _most_likely(logits_BV: Tensor, temperature_B1: Tensor, candidates: Candidates) -> tuple[Tensor, Tensor]:
+    """[B, K] candidates, the most likely first, and [B, K] their probabilities, 0 for those beyond a row's own.
+
+    In float64 the cumulative sum is exact enough that rounding cannot lose or invent a candidate.
+    """
     count = min(candidates.most or logits_BV.shape[1], logits_BV.shape[1])
     top_BK, candidate_BK = logits_BV.topk(count, dim=1)
     allowed_B1 = torch.where(candidates.top_k_B == 0, count, candidates.top_k_B)[:, None]
     top_BK = top_BK.double().masked_fill(torch.arange(count, device=top_BK.device) >= allowed_B1, -torch.inf)
-    # In float64 the cumulative sum is exact enough that rounding cannot lose or invent a candidate.
     probability_BK = (top_BK / temperature_B1).softmax(dim=1)
     before_BK = probability_BK.cumsum(dim=1) - probability_BK
-    probability_BK = torch.where(before_BK < candidates.top_p_B[:, None], probability_BK, 0.0)
-    cumulative_BK = probability_BK.cumsum(dim=1)
-    threshold_B1 = uniform_B.double()[:, None] * cumulative_BK[:, -1:]
-    choice_B1 = (cumulative_BK <= threshold_B1).sum(dim=1, keepdim=True)
-    last_B1 = (probability_BK > 0).sum(dim=1, keepdim=True) - 1
-    token_B = candidate_BK.gather(1, torch.minimum(choice_B1, last_B1)).squeeze(1)
-    return token_B, logprob_BV.gather(1, token_B[:, None]).squeeze(1), entropy_B
+    return candidate_BK, torch.where(before_BK < candidates.top_p_B[:, None], probability_BK, 0.0)
