@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import transformers
 
+from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
 from tests.conftest import make_policy
 
@@ -66,4 +67,6 @@ def random_policy(family: str, *, seed: int = 0) -> Policy:
         pad_token_id=tokenizer.pad_token_id,
     )
     torch.manual_seed(seed)
-    return Policy(transformers.AutoModelForCausalLM.from_config(config).float().eval(), tokenizer)
+    model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
+    speed_up_decoding(model)
+    return Policy(model, tokenizer)

@@ -34,19 +34,24 @@ def test_dtype_is_that_of_the_settings(model_folder):
 
 
 def test_attention_is_computed_as_the_settings_say_with_the_same_result(model_folder):
-    plain, eager = (
-        load_policy(ModelSettings(path=str(model_folder), device="cpu", attention=kind)) for kind in ("auto", "eager")
-    )
-    assert (plain.model.config._attn_implementation, eager.model.config._attn_implementation) == ("sdpa", "eager")
-    prompt = prompt_of(plain, "a prompt")
-    found = [
-        dict(generate(policy, [prompt], [[1, 2, 3]], [Sampling(temperature=1.0, max_new_tokens=9)]))[0].completions
-        for policy in (plain, eager)
+    policies = [
+        load_policy(ModelSettings(path=str(model_folder), device="cpu", attention=kind))
+        for kind in ("auto", "sdpa", "eager")
     ]
-    batch = token_batch([prompt], [(0, completion) for completion in found[0]], plain.device)
-    logprobs_BT = [completion_logprobs(policy, batch) for policy in (plain, eager)]
-    assert [c.token_ids for c in found[0]] == [c.token_ids for c in found[1]]
-    assert torch.allclose(*logprobs_BT, atol=1e-5)
+    used = [policy.model.config._attn_implementation for policy in policies]
+    assert used == ["sdpa_unless_one_query", "sdpa", "eager"]
+    prompts = [prompt_of(policies[0], text, index=i) for i, text in enumerate(["a prompt", "longer than the other"])]
+    settings = [Sampling(temperature=1.0, max_new_tokens=9)] * 2
+    found = [dict(generate(policy, prompts, [[1, 2, 3], [4, 5]], settings)) for policy in policies]
+    rows = [(p, completion) for p in (0, 1) for completion in found[0][p].completions]
+    batch = token_batch(prompts, rows, policies[0].device)
+    expected_BT = completion_logprobs(policies[0], batch)
+    for policy, groups in zip(policies[1:], found[1:], strict=True):
+        assert torch.allclose(completion_logprobs(policy, batch), expected_BT, atol=1e-5)
+        for p, group in groups.items():
+            for one, two in zip(group.completions, found[0][p].completions, strict=True):
+                assert one.token_ids == two.token_ids
+                assert one.logprobs == pytest.approx(two.logprobs, abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["flex_attention", "flash_attention_2"])

@@ -12,6 +12,7 @@ import torch
 from omnithinker.errors import BadInput
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy import adapter
+from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import hidden_states, logits_of
 from omnithinker.policy.recompute import recompute_layers
@@ -52,6 +53,8 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     if tokenizer.chat_template is None:
         raise BadInput(f"model {source!r} has no chat template; choose an instruction-tuned model or add one")
     model = model.to(torch.device("cuda" if gpu else "cpu")).eval()
+    if settings.attention == "auto":
+        speed_up_decoding(model)
     _check_logits(model, source)
     return Policy(model, tokenizer, half=settings.halves(gpu))
 

@@ -41,8 +41,8 @@ class ModelSettings(Settings):
     """Compute layers again in the backward pass instead of keeping their activations: less memory, about a third more
     work in an update, the same gradients. ``auto`` does so on a GPU."""
     attention: Literal["auto", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3"] = "auto"
-    """How attention is computed, by the names of transformers; ``auto`` is its own choice: ``sdpa`` where a model has
-    it. The flex and flash kinds need a GPU, the latter a package too."""
+    """How attention is computed, by the names of transformers; ``auto`` is its own choice, ``sdpa`` where a model has
+    it, with a faster way to decode on a CPU. The flex and flash kinds need a GPU, the latter a package too."""
     threads: int | None = Field(None, ge=1)
     """CPU threads of an operation; by default PyTorch's choice, one per core. Tiny models want 1: more gain little and
     lose much on a busy machine. Runs are bit-identical only with the same number."""
