@@ -244,6 +244,27 @@ def test_train_and_evaluate_commands(recipe, tmp_path, capsys):
     assert (result["order"], result["steps"], result["completions"]) == (["down", "up"], 3, 9 * 3)
 
 
+def test_a_study_with_adapters_starts_every_run_from_the_bare_model(recipe, tmp_path, capsys):
+    assert study(recipe, "--set", "model.lora={rank=2}", "--set", "training.learning_rate=0.02") == 0
+    folder = tmp_path / "study"
+    capsys.readouterr()
+    found = results(folder)
+    # An adapter stands for its base with the adapter merged, and is read by what knows nothing of the study.
+    for run in ("single-up", "single-down", "curriculum-best", "joint"):
+        newest = sorted((folder / run / "checkpoints").iterdir(), key=lambda path: int(path.name.split("-")[1]))[-1]
+        assert {"adapter_model.safetensors"} == {path.name for path in newest.glob("adapter_model*")}
+        assert not list(newest.glob("model*.safetensors"))
+        assert main(["evaluate", str(recipe), "--model", str(newest), "--json"]) == 0
+        measured = json.loads(capsys.readouterr().out)
+        for task, result in found[run]["tasks"].items():
+            assert measured[task]["outcomes"] == pytest.approx(result["outcomes"], abs=1e-6)
+    assert main(["evaluate", str(recipe), "--json"]) == 0
+    bare = json.loads(capsys.readouterr().out)
+    for task, result in found["base"]["tasks"].items():
+        assert bare[task]["outcomes"] == result["outcomes"]
+        assert result["outcomes"] != found["joint"]["tasks"][task]["outcomes"]
+
+
 def test_mixture_and_adaptive_runs(recipe, tmp_path):
     def drawn(name, *settings):
         overrides = [word for setting in settings for word in ("--set", setting)]
