@@ -47,6 +47,8 @@ class Run:
     """Evaluation at the end, by task; empty until finished."""
     checks: tuple[Check, ...]
     """Evaluations along the way, by rising step."""
+    validations: Mapping[int, Mapping[str, float]]
+    """Accuracy on validation items by step and task, where training looked at some."""
     steps: tuple[Mapping[str, Any], ...]
     """Lines of metrics.jsonl."""
     manifest: Mapping[str, Any]
@@ -56,6 +58,16 @@ class Run:
     def done(self) -> bool:
         """True when the run is finished and evaluated."""
         return bool(self.results)
+
+    @property
+    def last_step(self) -> int:
+        """Training steps taken."""
+        return int(self.steps[-1]["step"]) if self.steps else 0
+
+    @property
+    def measured_step(self) -> int:
+        """The step whose weights ``results`` are of: the last, or the best by validation."""
+        return int(self.manifest.get("measured_step", self.last_step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +284,7 @@ def _run(path: Path, kind: Kind, subject: str, seed: int | None, name: str) -> R
         order=tuple(manifest.get("order", ())),
         results=_results(manifest, path / "result.json"),
         checks=tuple(sorted(checks, key=lambda check: check.step)),
+        validations=dict(_validation(file) for file in (path / "validation").glob("step-*.json")),
         steps=tuple(read_json_lines(path / "metrics.jsonl")),
         manifest={key: value for key, value in manifest.items() if key != "tasks"},
     )
@@ -282,6 +295,15 @@ def _check(file: Path) -> Check:
     if not isinstance(value, dict) or not isinstance(value.get("step"), int):
         raise DataError(f"{file}: not an evaluation; remove it, or evaluate again")
     return Check(value["step"], _results(value, file))
+
+
+def _validation(file: Path) -> tuple[int, dict[str, float]]:
+    """Step and accuracy by task."""
+    value = read_json(file)
+    try:
+        return int(value["step"]), {task: float(result["accuracy"]) for task, result in value["tasks"].items()}
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise DataError(f"{file}: not a validation; remove it") from error
 
 
 def _results(manifest: Mapping[str, Any], file: Path) -> dict[str, EvalResult]:

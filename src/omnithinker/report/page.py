@@ -14,7 +14,7 @@ from markupsafe import Markup
 from omnithinker.files import write_text
 from omnithinker.report import plots, tables
 from omnithinker.report.accounting import environment, runs_table, settings
-from omnithinker.report.collect import Run, Study, read_folder
+from omnithinker.report.collect import Run, RunGroup, Study, read_folder
 from omnithinker.report.findings import findings
 from omnithinker.report.judging import judges_table, lengths_table
 from omnithinker.report.tables import Table, number
@@ -156,17 +156,35 @@ def _outcome_figures(study: Study) -> list[Figure]:
 
 def _curves(study: Study) -> list[Figure]:
     alone = [group for group in study.of("single") if any(run.steps for run in group.runs)]
-    rows = [("Each task alone", "Every curve is a run of its own.", alone)] if alone else []
+    rows = [("Each task alone", ["Every curve is a run of its own."], alone)] if alone else []
     for group in study.groups:
         if group.kind != "single" and any(run.steps for run in group.runs):
-            note = f"Training order {' > '.join(group.order)}." if group.kind == "curriculum" and group.order else ""
-            rows.append((group.label[0].upper() + group.label[1:], note, [group]))
+            words = [f"Training order {' > '.join(group.order)}."] if group.kind == "curriculum" and group.order else []
+            rows.append((group.label[0].upper() + group.label[1:], words, [group]))
     return [
         Figure(
-            title, note, plots.task_keys(study.tasks), [Markup(svg) for svg in plots.curve_plots(study, groups, title)]
+            title,
+            " ".join([*words, *validated(groups)]),
+            plots.task_keys(study.tasks),
+            [Markup(svg) for svg in plots.curve_plots(study, groups, title)],
         )
-        for title, note, groups in rows
+        for title, words, groups in rows
     ]
+
+
+def validated(groups: Sequence[RunGroup]) -> list[str]:
+    """What validation did to some runs, in words; nothing where there was none."""
+    runs = [run for group in groups for run in group.runs]
+    if not any(run.validations for run in runs):
+        return []
+    found = ["Dashed with crosses: accuracy on validation items, taken from training."]
+    for run in (run for run in runs if run.done):
+        which = f" of {run.folder}" if len(runs) > 1 else ""
+        if run.manifest.get("stopped_early"):
+            found.append(f"Patience ended the run{which} after step {run.last_step}.")
+        if run.measured_step != run.last_step:
+            found.append(f"Measured are the weights{which} of step {run.measured_step}, the best by validation.")
+    return found
 
 
 def _examples(study: Study, task: str) -> list[Example]:

@@ -236,6 +236,7 @@ def _paint_curves(axes: Axes, study: Study, groups: Sequence[RunGroup], measure:
             found, colour = curve(study, group, task, measure), COLOURS[k % 7]
             axes.plot(*found.raw, ".", color=colour, markersize=2.5, alpha=0.3)
             axes.plot(*found.smooth, color=colour, linewidth=1.7)
+            axes.plot(*found.validation, "--", color=colour, linewidth=1.1, marker="x", markersize=4)
             axes.plot(*found.held_out, ":", color=colour, linewidth=0.9, alpha=0.7)
             axes.plot(
                 *found.held_out,
@@ -252,6 +253,7 @@ def _paint_curves(axes: Axes, study: Study, groups: Sequence[RunGroup], measure:
     axes.grid(axis="y", color="#e6ebef", linewidth=0.8)
     if len(groups) == 1 and groups[0].runs:
         _paint_phases(axes, groups[0].runs[0])
+        _paint_kept(axes, groups[0].runs)
 
 
 def _paint_phases(axes: Axes, run: Run) -> None:
@@ -260,3 +262,10 @@ def _paint_phases(axes: Axes, run: Run) -> None:
     for k, (_, first, last) in enumerate(found if len(found) > 1 else []):
         if k % 2:
             axes.axvspan(first - 0.5, last + 0.5, color="#eef2f5", zorder=-1, linewidth=0)
+
+
+def _paint_kept(axes: Axes, runs: Sequence[Run]) -> None:
+    """Mark the step whose weights were measured, where it is not the last."""
+    for run in runs:
+        if run.measured_step != run.last_step:
+            axes.axvline(run.measured_step, color=GREY, linewidth=0.9, linestyle="--", zorder=-1)

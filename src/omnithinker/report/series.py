@@ -26,6 +26,8 @@ class Curve:
     """The same, averaged over neighbouring steps."""
     held_out: Points
     """Evaluations on held-out items; mean over seeds."""
+    validation: Points
+    """Accuracy on validation items; mean over seeds."""
 
 
 def curve(study: Study, group: RunGroup, task: str, measure: str) -> Curve:
@@ -38,7 +40,10 @@ def curve(study: Study, group: RunGroup, task: str, measure: str) -> Curve:
     held_out: Points = ((), ())
     if measure in evaluations:
         held_out = _mean_points([_held_out(study, run, task, evaluations[measure]) for run in group.runs])
-    return Curve(task, raw, smoothed(raw), held_out)
+    validation: Points = ((), ())
+    if measure == "accuracy":
+        validation = _mean_points([_validation(run, task) for run in group.runs])
+    return Curve(task, raw, smoothed(raw), held_out, validation)
 
 
 def smoothed(points: Points) -> Points:
@@ -78,8 +83,12 @@ def _held_out(study: Study, run: Run, task: str, value: Callable[[EvalResult], f
     if study.base and task in study.base.results:
         found[0] = value(study.base.results[task])
     if task in run.results and run.steps:
-        found[int(run.steps[-1]["step"])] = value(run.results[task])
+        found[run.measured_step] = value(run.results[task])
     return found
+
+
+def _validation(run: Run, task: str) -> dict[int, float]:
+    return {step: found[task] for step, found in run.validations.items() if task in found}
 
 
 def _mean_points(seeds: Sequence[dict[int, float]]) -> Points:
