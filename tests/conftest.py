@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import MethodType
@@ -14,6 +15,8 @@ from omnithinker.policy.base import Policy
 from omnithinker.types import Completion, Prompt
 
 torch.set_num_threads(1)
+# A shell that starts the tests in the background makes them ignore Ctrl-C, which some of them send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # A loaded machine is no reason to fail.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")

@@ -120,7 +120,7 @@ class Stopping(Quiet):
 
 def test_memory_that_runs_out_twice_names_the_setting(model_folder, tmp_path, monkeypatch):
     run_out_of_memory(monkeypatch, torch.OutOfMemoryError("CUDA out of memory"), {1, 2})
-    with pytest.raises(TrainingError, match=r"again with training\.microbatch_tokens = 8192; lower it"):
+    with pytest.raises(TrainingError, match=r"again with training\.microbatch_tokens = 4096; lower it"):
         run(recipe_of(model_folder), tmp_path / "run")
 
 
