@@ -146,3 +146,12 @@ def test_a_study_with_validation(recipe, tmp_path, capsys):
     folder = tmp_path / "study"
     assert json.loads((folder / "single-up/result.json").read_text())["steps"] == 2
     assert json.loads((folder / "accuracies.json").read_text())["probes"] == []
+
+
+def test_a_result_of_best_weights_is_no_measurement_along_the_way(recipe, tmp_path):
+    settings = (*VALIDATED, STILL, "evaluation.result='best'")
+    assert study(recipe, *(word for setting in settings for word in ("--set", setting))) == 0
+    folder = tmp_path / "study"
+    found = [json.loads((folder / f"single-{task}/result.json").read_text()) for task in ("up", "down")]
+    assert [(run["measured_step"], run["steps"]) for run in found] == [(1, 4), (1, 4)]
+    assert json.loads((folder / "accuracies.json").read_text())["probes"] == []

@@ -24,12 +24,10 @@ from omnithinker.errors import CheckpointError, DamagedCheckpoint
 from omnithinker.files import write_json, writing
 from omnithinker.policy.adapter import CONFIG_FILE, base_of
 from omnithinker.policy.base import Policy
-from omnithinker.selection import Selection
+from omnithinker.selection import BEST_FILE, Selection
 
 STATE_FILE = "trainer.json"
 OPTIMIZER_FILE = "optimizer.safetensors"
-BEST_FILE = "best.json"
-"""In a folder of best weights: the step they are of, and the accuracy they were kept for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass
 from typing import Any
 
 from omnithinker.errors import OmniThinkerError
@@ -14,22 +13,10 @@ from omnithinker.metrics import completion_entropy, component_means
 from omnithinker.policy.base import Policy
 from omnithinker.recipe import Recipe
 from omnithinker.scoring import Scorer
-from omnithinker.types import EvalResult, Prompt, RolloutGroup
+from omnithinker.types import EvalResult, Prompt, RolloutGroup, Validation
 
 EXAMPLES = 4
 """Greedy completions kept per task, for the report."""
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """How a model does on the validation items of one task."""
-
-    accuracy: float
-    """Mean greedy outcome, in [0, 1]."""
-    standard_error: float
-    """Its standard error over items."""
-    n: int
-    """Items with a defined outcome."""
 
 
 def evaluate(

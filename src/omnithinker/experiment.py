@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omnithinker.adaptive import AdaptiveSchedule
-from omnithinker.checkpoint import BEST_FILE, TrainerState
-from omnithinker.evaluate import Validation, evaluate, validate
+from omnithinker.checkpoint import TrainerState
+from omnithinker.evaluate import evaluate, validate
 from omnithinker.files import make_folder, read_json, read_json_lines, remove_leftovers, write_json, write_text
 from omnithinker.metrics import StepMetrics
 from omnithinker.policy.base import Policy
@@ -33,12 +33,12 @@ from omnithinker.schedule import (
     mixture_schedule,
 )
 from omnithinker.scoring import Scorer
-from omnithinker.selection import Selection
+from omnithinker.selection import BEST_FILE, Selection
 from omnithinker.stages import RESULT, read_results
 from omnithinker.tasks.base import Split, encode_prompts, load_tasks
 from omnithinker.trackers import Trackers, require
 from omnithinker.train import train
-from omnithinker.types import EvalResult, Prompt
+from omnithinker.types import EvalResult, Prompt, Validation
 from omnithinker.view import View
 
 LEDGER = "judges.jsonl"

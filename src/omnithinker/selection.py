@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
+BEST_FILE = "best.json"
+"""In a folder of best weights: the step they are of, and the accuracy they were kept for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Best:

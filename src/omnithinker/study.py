@@ -187,7 +187,7 @@ def accuracy_table(recipe: Recipe, folder: Path) -> dict[str, Any]:
         results = [read_results(stage.result(folder)) for stage in group]
         after[trained] = {task: _mean([result[task].accuracy for result in results]) for task in tasks}
         items[trained] = {task: _mean_items([result[task].outcomes for result in results]) for task in tasks}
-        steps = read_json(group[0].result(folder))["steps"]
+        steps = read_json(group[0].result(folder))["measured_step"]  # where a run ends as far as its result goes
         for file in sorted((group[0].folder(folder) / "eval").glob("step-*.json")):
             step = read_json(file)["step"]
             if step < steps:

@@ -134,3 +134,15 @@ class EvalResult:
     """Greedy and sampled completions without a defined outcome."""
     examples: tuple[Mapping[str, Any], ...] = ()
     """A few greedy completions: prompt, completion, components."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """How a model does on the validation items of one task."""
+
+    accuracy: float
+    """Mean greedy outcome, in [0, 1]."""
+    standard_error: float
+    """Its standard error over items."""
+    n: int
+    """Items with a defined outcome."""
