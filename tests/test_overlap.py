@@ -10,6 +10,10 @@ import torch
 from omnithinker import train as loop
 from omnithinker.files import read_json_lines
 from omnithinker.judge.base import BudgetSpent
+from omnithinker.rewards.base import Component
+from omnithinker.scoring import Scorer
+from omnithinker.settings.sampling import SamplingSettings
+from tests.conftest import make_policy, prompt_of
 from tests.test_train import Letters, recipe_of, run, same, weights
 
 
@@ -68,3 +72,21 @@ def test_a_reward_that_fails_after_training_began_leaves_the_last_finished_step(
             run(recipe, tmp_path / "run", reward=reward)
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-2"]
     assert same(expected, weights(run(recipe, tmp_path / "run")))
+
+
+def test_prompts_of_a_smaller_batch_are_drawn_and_scored_before_the_next_are_begun(model_folder):
+    policy = make_policy()
+    prompts = [prompt_of(policy, "x" * (5 - i), "a", i) for i in range(5)]
+    seeds = [[10 * p + g for g in range(4)] for p in range(5)]
+    orders = {}
+    for batch_size in (4, 8, 100):
+        recipe = recipe_of(model_folder).model_copy(
+            update={"sampling": SamplingSettings(completions=4, max_new_tokens=200, batch_size=batch_size)}
+        )
+        with Scorer({"a": [Component("letters", Letters(), 1.0, True)]}) as scorer:
+            drawn = loop.rollout(policy, prompts, seeds, recipe, scorer)
+            orders[batch_size] = drawn.as_drawn(range(5))
+            assert [group.prompt for group in drawn.groups()] == prompts
+    assert orders[4] == [0, 1, 2, 3, 4]
+    assert [p // 2 for p in orders[8]] == [0, 0, 1, 1, 2]
+    assert orders[100] != orders[4]

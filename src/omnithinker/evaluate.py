@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import wait
 from typing import Any
 
 from omnithinker.errors import OmniThinkerError
@@ -12,7 +11,7 @@ from omnithinker.generation.native import generate, sample_seed, sampling_of
 from omnithinker.metrics import completion_entropy, component_means
 from omnithinker.policy.base import Policy
 from omnithinker.recipe import Recipe
-from omnithinker.scoring import Scorer
+from omnithinker.scoring import Rollout, Scorer
 from omnithinker.types import EvalResult, Prompt, RolloutGroup, Validation
 
 EXAMPLES = 4
@@ -92,9 +91,9 @@ def _answer(
     seeds = [[sample_seed(seed, "evaluate", prompt.task, prompt.index)] for prompt in prompts]
     settings = [sampling_of(recipe.sampling_of(prompt.task), greedy=greedy) for prompt in prompts]
     drawn = generate(policy, prompts, seeds, settings, batch_size=recipe.sampling.batch_size)
-    futures = {p: scorer.submit(group) for p, group in drawn}
-    wait(futures.values())  # when one fails the others still finish, and a judge's cache has their verdicts
-    return [futures[p].result() for p in range(len(prompts))]
+    answered = Rollout({p: scorer.submit(group) for p, group in drawn})
+    answered.settle()  # when one fails the others still finish
+    return answered.groups()
 
 
 def mean_and_error(outcomes: Sequence[float | None]) -> tuple[float, float, int]:

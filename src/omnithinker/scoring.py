@@ -127,13 +127,13 @@ class Scorer:
 
 
 class Rollout:
-    """The groups of a step: drawn, and being scored."""
+    """Groups that are drawn and being scored: those of a training step, or of an evaluation."""
 
     def __init__(self, scored: Mapping[int, Future[RolloutGroup]]) -> None:
         """Take them over.
 
         Args:
-            scored: by position of its prompt in the step, each group, in the order in which they were drawn.
+            scored: by the position of its prompt, each group, in the order in which they were drawn.
         """
         self._scored = scored
         self.waited_s = 0.0

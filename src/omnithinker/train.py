@@ -342,10 +342,10 @@ def gradient(
             ref_logprob_BT = None
             if with_kl and any(row.beta > 0 for row in rows):
                 ref_logprob_BT = with_kl.logprobs(batch, their_prompts)
-            parted = _loss(rows, batch, completion_logprobs(policy, batch, computed), ref_logprob_BT, recipe)
-            parted.loss.backward()
-            loss += float(parted.loss.detach())
-            for row, kl, clipped in zip(rows, parted.kl_B.tolist(), parted.clipped_B.tolist(), strict=True):
+            piece = _loss(rows, batch, completion_logprobs(policy, batch, computed), ref_logprob_BT, recipe)
+            piece.loss.backward()
+            loss += float(piece.loss.detach())
+            for row, kl, clipped in zip(rows, piece.kl_B.tolist(), piece.clipped_B.tolist(), strict=True):
                 if row.beta > 0:
                     found.kl.setdefault(row.prompt.task, []).append(kl)
                 found.clipped.setdefault(row.prompt.task, []).append(clipped)

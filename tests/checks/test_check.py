@@ -308,7 +308,7 @@ def test_a_sandbox_that_is_refused_is_a_problem_and_other_tasks_go_on(check, mon
     assert any("there is no sandbox" in note for note in report["rewards"]["notes"])
 
 
-def test_an_adapter_and_frozen_embeddings_are_counted(capsys):
+def test_an_adapter_frozen_embeddings_and_small_batches_are_counted(capsys):
     pytest.importorskip("peft")
     arguments = ["check", LAB, "--rows", "1", "--json", "--set", "sandbox.cpu_seconds=0.3"]
     sizes = {}
@@ -317,6 +317,7 @@ def test_an_adapter_and_frozen_embeddings_are_counted(capsys):
         "frozen": ["model.freeze_embeddings=true"],
         "lora": ["model.lora={rank=4}", "tasks.math.beta=0.1"],
         "reference": ["tasks.math.beta=0.1"],
+        "small batches": ["sampling.batch_size=1"],
     }.items():
         assert main([*arguments, *(word for setting in settings for word in ("--set", setting))]) == 0
         report = json.loads(capsys.readouterr().out)
@@ -333,6 +334,9 @@ def test_an_adapter_and_frozen_embeddings_are_counted(capsys):
     assert sizes["lora"]["weights"] == 4 * (base + sizes["lora"]["trained"])
     assert (sizes["all"]["reference"], sizes["lora"]["reference"]) == (0, 0)
     assert sizes["reference"]["reference"] == 4 * base
+    # The completions of a prompt stay together: 8 of the step's 64 are drawn at once.
+    assert sizes["all"]["kv_cache"] == 8 * sizes["small batches"]["kv_cache"]
+    assert sizes["all"]["drawing"] == 8 * sizes["small batches"]["drawing"]
 
 
 def lab_linear_widths() -> int:

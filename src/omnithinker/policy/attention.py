@@ -44,16 +44,16 @@ def attend(
         value: as ``key``.
         attention_mask: None, or [B or 1, 1 or heads, Tq, T], True at what may be seen or a number to be added.
         scaling: of the scores; by default one over the square root of ``size``.
-        others: what only PyTorch's way knows; it is used where one of them is given, and for several queries.
+        others: what only PyTorch's way knows; it is used where one of them is given, for several queries, and where
+            heads see different things.
 
     Returns:
         [B, Tq, heads, size], and None for the weights.
     """
     count, heads, queries, size = query.shape
-    if queries != 1 or any(others.get(name) is not None for name in ("position_bias", "softcap", "cache")):
+    per_head = attention_mask is not None and attention_mask.shape[1] > 1
+    if queries != 1 or per_head or any(others.get(name) is not None for name in ("position_bias", "softcap", "cache")):
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
-    if attention_mask is not None and attention_mask.shape[1] == heads > 1:
-        attention_mask = attention_mask.view(attention_mask.shape[0], key.shape[1], -1, attention_mask.shape[3])
     # Queries that share keys and values are the rows of one product.
     shared = query.reshape(count, key.shape[1], heads // key.shape[1], size)
     scores = torch.matmul(shared, key.transpose(2, 3)) * (size**-0.5 if scaling is None else scaling)

@@ -164,7 +164,7 @@ def _curves(study: Study) -> list[Figure]:
     return [
         Figure(
             title,
-            " ".join([*words, *validated(groups)]),
+            " ".join([*words, *_validated(groups)]),
             plots.task_keys(study.tasks),
             [Markup(svg) for svg in plots.curve_plots(study, groups, title)],
         )
@@ -172,7 +172,7 @@ def _curves(study: Study) -> list[Figure]:
     ]
 
 
-def validated(groups: Sequence[RunGroup]) -> list[str]:
+def _validated(groups: Sequence[RunGroup]) -> list[str]:
     """What validation did to some runs, in words; nothing where there was none."""
     runs = [run for group in groups for run in group.runs]
     if not any(run.validations for run in runs):

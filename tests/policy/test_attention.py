@@ -1,0 +1,43 @@
+"""Attention of one query per row equals PyTorch's own."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from omnithinker.policy.attention import attend
+
+LENGTH, SIZE = 7, 8
+VISIBLE = torch.ones(3, 1, 1, LENGTH, dtype=torch.bool)
+VISIBLE[0, ..., :4] = False
+VISIBLE[2, ..., 0] = False
+MASKS = {
+    "none": None,
+    "seen or not": VISIBLE,
+    "added": torch.zeros(3, 1, 1, LENGTH).masked_fill(~VISIBLE, -1e9),
+    "one for all rows": VISIBLE[:1],
+    "another for every head": torch.linspace(-1, 1, 3 * 4 * LENGTH).view(3, 4, 1, LENGTH),
+}
+
+
+@pytest.mark.parametrize("shared_by", [1, 2, 4])
+@pytest.mark.parametrize("scaling", [None, 0.3])
+@pytest.mark.parametrize("mask", MASKS)
+def test_one_query_per_row_gives_what_pytorch_gives(mask, scaling, shared_by):
+    draw = torch.Generator().manual_seed(0)
+    query = torch.randn(3, 4, 1, SIZE, generator=draw, requires_grad=True)
+    key, value = (torch.randn(3, 4 // shared_by, LENGTH, SIZE, generator=draw, requires_grad=True) for _ in range(2))
+    module = SimpleNamespace(num_key_value_groups=shared_by, is_causal=True)
+    found, _ = attend(module, query, key, value, MASKS[mask], scaling=scaling)
+    expected, _ = sdpa_attention_forward(module, query, key, value, MASKS[mask], scaling=scaling)
+    assert found.shape == (3, 1, 4, SIZE)
+    assert torch.allclose(found, expected, atol=1e-6)
+    for ours, theirs in zip(
+        torch.autograd.grad(found.sin().sum(), (query, key, value)),
+        torch.autograd.grad(expected.sin().sum(), (query, key, value)),
+        strict=True,
+    ):
+        assert torch.allclose(ours, theirs, atol=1e-6)
