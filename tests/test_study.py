@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import peft
 import pytest
+import transformers
 
 from omnithinker.cli import main
 from omnithinker.experiment import Experiment
+from omnithinker.recipe_file import load_recipe
+from omnithinker.view import View
 
 REWARD = '''
 import os, pathlib, signal, threading
@@ -263,6 +268,40 @@ def test_a_study_with_adapters_starts_every_run_from_the_bare_model(recipe, tmp_
     for task, result in found["base"]["tasks"].items():
         assert bare[task]["outcomes"] == result["outcomes"]
         assert result["outcomes"] != found["joint"]["tasks"][task]["outcomes"]
+
+
+def test_a_study_with_adapters_that_is_stopped_goes_on_from_its_adapter(recipe, tmp_path, capsys, monkeypatch):
+    settings = ("--set", "model.lora={rank=2}", "--set", "training.learning_rate=0.02", "--set", "study.joint=false")
+    assert study(recipe, *settings) == 0
+    whole = results(tmp_path / "study")
+    shown: list[int] = []
+
+    def stop_in_the_curriculum(self, metrics, total):
+        shown.append(metrics.step)
+        if len(shown) == 6:  # two steps for each task alone, two of the curriculum's four
+            signal.raise_signal(signal.SIGINT)
+
+    folder = tmp_path / "stopped"
+    with monkeypatch.context() as patched:
+        patched.setattr(View, "step", stop_in_the_curriculum)
+        assert study(recipe, *settings, "--set", f"output={folder}") == 130
+    assert shown == [1, 2, 1, 2, 1, 2]
+    assert not (folder / "curriculum-best/result.json").exists()
+    assert study(recipe, *settings, "--set", f"output={folder}") == 0
+    assert results(folder) == whole
+    # What PEFT makes of the last adapter is the model that was measured, and no other run's.
+    last = folder / "curriculum-best/checkpoints/step-4"
+    base = transformers.AutoModelForCausalLM.from_pretrained(load_recipe(recipe).model.path)
+    peft.PeftModel.from_pretrained(base, last).merge_and_unload().save_pretrained(tmp_path / "merged")
+    transformers.AutoTokenizer.from_pretrained(last).save_pretrained(tmp_path / "merged")
+    capsys.readouterr()
+    assert main(["evaluate", str(recipe), "--model", str(tmp_path / "merged"), "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)
+    for task, result in whole["curriculum-best"]["tasks"].items():
+        assert measured[task]["outcomes"] == pytest.approx(result["outcomes"], abs=1e-6)
+        assert measured[task]["entropy"] == pytest.approx(result["entropy"], rel=1e-4)
+        for other in ("base", "single-up", "single-down"):
+            assert abs(whole[other]["tasks"][task]["entropy"] / result["entropy"] - 1) > 1e-3
 
 
 def test_mixture_and_adaptive_runs(recipe, tmp_path):

@@ -20,7 +20,6 @@ from omnithinker.cli import main
 from omnithinker.errors import DataError
 from omnithinker.report import dry_run_table, print_summary, status_table, write_report
 from omnithinker.report.collect import read_folder
-from omnithinker.report.series import curve
 
 from .make_study import HOSTILE, TASKS, make_study
 
@@ -224,31 +223,6 @@ def test_folder_of_one_run(study, tmp_path):
     assert "Accuracy after the run" in summary(run)
     (run / "result.json").unlink()
     assert "No run is finished yet." in Page(write_report(run).read_text()).text
-
-
-def test_validation_and_the_weights_it_kept_are_shown(study, tmp_path):
-    folder = tmp_path / "joint"
-    shutil.copytree(study / "joint", folder)
-    before = write_report(folder).read_text()
-    assert "validation items" not in before
-    shutil.rmtree(folder / "eval", ignore_errors=True)
-    (folder / "validation").mkdir()
-    for step, accuracy in ((2, 0.25), (4, 0.75), (6, 0.5)):
-        tasks = {task: {"accuracy": accuracy, "standard_error": 0.1, "n": 20} for task in TASKS}
-        (folder / f"validation/step-{step}.json").write_text(json.dumps({"step": step, "tasks": tasks}))
-    found = json.loads((folder / "result.json").read_text()) | {"measured_step": 4, "stopped_early": True}
-    (folder / "result.json").write_text(json.dumps(found))
-    read = read_folder(folder)
-    found_curve = curve(read, read.groups[0], TASKS[0], "accuracy")
-    assert found_curve.validation == ((2, 4, 6), (0.25, 0.75, 0.5))
-    assert found_curve.held_out[0] == (4,)
-    page = write_report(folder).read_text()
-    assert "accuracy on validation items, taken from training" in page
-    assert "Measured are the weights of step 4, the best by validation." in page
-    assert f"Patience ended the run after step {read.groups[0].runs[0].last_step}." in page
-    (folder / "validation/step-2.json").write_text("{}")
-    with pytest.raises(DataError, match=r"step-2\.json: not a validation"):
-        read_folder(folder)
 
 
 def test_a_run_cut_off_in_the_middle_is_shown_as_missing(tmp_path):

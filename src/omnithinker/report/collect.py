@@ -12,8 +12,9 @@ from omnithinker.errors import DataError
 from omnithinker.files import read_json, read_json_lines
 from omnithinker.recipe import Recipe
 from omnithinker.recipe_file import load_recipe
+from omnithinker.selection import BEST_FILE, Best
 from omnithinker.stages import stages
-from omnithinker.types import EvalResult
+from omnithinker.types import EvalResult, Validation
 
 Kind = Literal["base", "single", "curriculum", "joint", "other"]
 """What a run trained; ``other`` is a baseline this package has no chapter for."""
@@ -27,6 +28,16 @@ class Check:
     """Training steps finished."""
     results: Mapping[str, EvalResult]
     """By task."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationCheck:
+    """One look at the validation items."""
+
+    step: int
+    """Training steps finished."""
+    results: Mapping[str, Validation]
+    """By task of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +58,10 @@ class Run:
     """Evaluation at the end, by task; empty until finished."""
     checks: tuple[Check, ...]
     """Evaluations along the way, by rising step."""
-    validations: Mapping[int, Mapping[str, float]]
-    """Accuracy on validation items by step and task, where training looked at some."""
+    validations: tuple[ValidationCheck, ...]
+    """Validations, by rising step; empty where there are no validation items."""
+    kept: Mapping[str, Best]
+    """Weights kept as best so far: ``best`` by the mean over the run's tasks, ``best-<task>`` by a task."""
     steps: tuple[Mapping[str, Any], ...]
     """Lines of metrics.jsonl."""
     manifest: Mapping[str, Any]
@@ -65,9 +78,20 @@ class Run:
         return int(self.steps[-1]["step"]) if self.steps else 0
 
     @property
+    def stopped_early(self) -> bool:
+        """True when patience ended it."""
+        return bool(self.manifest.get("stopped_early"))
+
+    @property
     def measured_step(self) -> int:
         """The step whose weights ``results`` are of: the last, or the best by validation."""
         return int(self.manifest.get("measured_step", self.last_step))
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Tasks of its order that the measured weights have had no step of: the best may be of an earlier phase."""
+        keys = {key for step in self.steps if step["step"] <= self.measured_step for key in step}
+        return tuple(task for task in self.order if not any(key.startswith(f"task/{task}/") for key in keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +308,8 @@ def _run(path: Path, kind: Kind, subject: str, seed: int | None, name: str) -> R
         order=tuple(manifest.get("order", ())),
         results=_results(manifest, path / "result.json"),
         checks=tuple(sorted(checks, key=lambda check: check.step)),
-        validations=dict(_validation(file) for file in (path / "validation").glob("step-*.json")),
+        validations=_validations(path / "validation"),
+        kept=_kept(path, manifest),
         steps=tuple(read_json_lines(path / "metrics.jsonl")),
         manifest={key: value for key, value in manifest.items() if key != "tasks"},
     )
@@ -297,13 +322,26 @@ def _check(file: Path) -> Check:
     return Check(value["step"], _results(value, file))
 
 
-def _validation(file: Path) -> tuple[int, dict[str, float]]:
-    """Step and accuracy by task."""
-    value = read_json(file)
+def _validations(folder: Path) -> tuple[ValidationCheck, ...]:
+    found = []
+    for file in folder.glob("step-*.json"):
+        value = read_json(file)
+        try:
+            results = {task: Validation(**result) for task, result in value["tasks"].items()}
+            found.append(ValidationCheck(int(value["step"]), results))
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise DataError(f"{file}: not a validation; remove it") from error
+    return tuple(sorted(found, key=lambda check: check.step))
+
+
+def _kept(path: Path, manifest: Mapping[str, Any]) -> dict[str, Best]:
+    """From the result, which outlives removed checkpoints; while a run is under way, from the folders themselves."""
+    files = (path / "checkpoints").glob(f"best*/{BEST_FILE}")
+    found = manifest["best"] if "best" in manifest else {file.parent.name: read_json(file) for file in files}
     try:
-        return int(value["step"]), {task: float(result["accuracy"]) for task, result in value["tasks"].items()}
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise DataError(f"{file}: not a validation; remove it") from error
+        return {Path(name).name: Best(**best) for name, best in found.items()}
+    except (TypeError, AttributeError) as error:
+        raise DataError(f"{path}: best weights without step and accuracy ({error})") from error
 
 
 def _results(manifest: Mapping[str, Any], file: Path) -> dict[str, EvalResult]:

@@ -15,6 +15,7 @@ from omnithinker.report.tables import (
     plan_table,
     transfer_table,
 )
+from omnithinker.report.validation import validation_table
 
 
 def tables(study: Study) -> list[Table]:
@@ -30,6 +31,5 @@ def tables(study: Study) -> list[Table]:
             outcome_table(study),
             difference_table(study),
         ]
-    return [
-        table for table in [*found, runs_table(study), judges_table(study), lengths_table(study)] if table is not None
-    ]
+    found += [validation_table(study), runs_table(study), judges_table(study), lengths_table(study)]
+    return [table for table in found if table is not None]

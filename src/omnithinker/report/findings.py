@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import NormalDist, fmean
 from typing import Any
 
 from omnithinker.planning.uncertainty import LEVEL
 from omnithinker.report.collect import RunGroup, Study
 from omnithinker.report.measures import accuracy, gain, mean_accuracy, mean_gain, singles
-from omnithinker.report.tables import number, percent, prediction_for
+from omnithinker.report.tables import listed, number, percent, prediction_for
 
 
 def findings(study: Study) -> list[str]:
     """Sentences, the most important first; at least one, whatever is there."""
     found = [*_outcome(study), *_plan(study), *_prediction(study), *_caveats(study)]
     return found or ["No run is finished yet."]
-
-
-def _listed(names: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _arrow(group: RunGroup) -> str:
@@ -62,7 +57,7 @@ def _against(study: Study, first: RunGroup, other: RunGroup) -> str:
         if gain(first.done, other.done, task).is_clear
     ]
     behind = [task for task, value in clear if (value > 0) != (change.value > 0)]
-    except_for = f", though not on {_listed(behind)}" if behind else ""
+    except_for = f", though not on {listed(behind)}" if behind else ""
     better = "the former" if change.value > 0 else "the latter"
     return f"{text}, clear of two standard errors in favour of {better}{except_for}."
 
@@ -101,7 +96,7 @@ def _prediction(study: Study) -> list[str]:
             f"Predictions for {_arrow(group)} were off by {number(fmean(map(abs, off.values())))} on average "
             f"(mean of measured minus predicted: {number(fmean(off.values()), sign=True)})"
         )
-        text += f"; more than test items explain on {_listed(outside)}." if outside else ", which test items explain."
+        text += f"; more than test items explain on {listed(outside)}." if outside else ", which test items explain."
         found.append(text)
     return found
 
@@ -116,7 +111,15 @@ def _caveats(study: Study) -> list[str]:
     found = []
     still = [task for task, group in singles(study).items() if study.base and _not_learned(study, task, group)]
     if still:
-        found.append(f"Trained alone, {_listed(still)} did not clearly improve on the base model.")
+        found.append(f"Trained alone, {listed(still)} did not clearly improve on the base model.")
+    for group in study.compared:
+        early = [run for run in group.done if run.untrained]
+        if early:
+            missed = [task for task in study.tasks if any(task in run.untrained for run in early)]
+            found.append(
+                f"What validation kept of {group.label} is from before any training on {listed(missed)}"
+                + (f", under {len(early)} of {len(group.done)} seeds." if len(group.done) > 1 else ".")
+            )
     if study.missing:
         found.append(f"Still missing: {', '.join(study.missing)}.")
     if any(group.done for group in study.groups) and all(len(group.done) <= 1 for group in study.groups):

@@ -14,10 +14,11 @@ from markupsafe import Markup
 from omnithinker.files import write_text
 from omnithinker.report import plots, tables
 from omnithinker.report.accounting import environment, runs_table, settings
-from omnithinker.report.collect import Run, RunGroup, Study, read_folder
+from omnithinker.report.collect import Run, Study, read_folder
 from omnithinker.report.findings import findings
 from omnithinker.report.judging import judges_table, lengths_table
 from omnithinker.report.tables import Table, number
+from omnithinker.report.validation import validation_table, validation_words
 
 PAGE = "report.html"
 """Name of the file, in the folder it describes."""
@@ -100,6 +101,7 @@ def _content(study: Study) -> dict[str, Any]:
         "outcomes": [] if single else _present(tables.outcome_table(study), tables.difference_table(study)),
         "figures": [] if single else _outcome_figures(study),
         "curves": _curves(study),
+        "validations": _present(validation_table(study)),
         "examples": {task: _examples(study, task) for task in study.tasks},
         "runs": _present(runs_table(study), judges_table(study), lengths_table(study)),
         "environment": environment(study),
@@ -164,27 +166,12 @@ def _curves(study: Study) -> list[Figure]:
     return [
         Figure(
             title,
-            " ".join([*words, *_validated(groups)]),
-            plots.task_keys(study.tasks),
+            " ".join([*words, *validation_words(groups)]),
+            plots.curve_keys(study, groups),
             [Markup(svg) for svg in plots.curve_plots(study, groups, title)],
         )
         for title, words, groups in rows
     ]
-
-
-def _validated(groups: Sequence[RunGroup]) -> list[str]:
-    """What validation did to some runs, in words; nothing where there was none."""
-    runs = [run for group in groups for run in group.runs]
-    if not any(run.validations for run in runs):
-        return []
-    found = ["Dashed with crosses: accuracy on validation items, taken from training."]
-    for run in (run for run in runs if run.done):
-        which = f" of {run.folder}" if len(runs) > 1 else ""
-        if run.manifest.get("stopped_early"):
-            found.append(f"Patience ended the run{which} after step {run.last_step}.")
-        if run.measured_step != run.last_step:
-            found.append(f"Measured are the weights{which} of step {run.measured_step}, the best by validation.")
-    return found
 
 
 def _examples(study: Study, task: str) -> list[Example]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omnithinker.report.collect import Run, RunGroup, Study
 from omnithinker.report.measures import Estimate, accuracy, singles
-from omnithinker.report.series import curve, phases
+from omnithinker.report.series import Band, curve, phases
 from omnithinker.report.tables import prediction_for
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _paint_curves(axes: Axes, study: Study, groups: Sequence[RunGroup], measure:
             found, colour = curve(study, group, task, measure), COLOURS[k % 7]
             axes.plot(*found.raw, ".", color=colour, markersize=2.5, alpha=0.3)
             axes.plot(*found.smooth, color=colour, linewidth=1.7)
-            axes.plot(*found.validation, "--", color=colour, linewidth=1.1, marker="x", markersize=4)
+            _paint_validation(axes, found.validation, group.runs, task, colour)
             axes.plot(*found.held_out, ":", color=colour, linewidth=0.9, alpha=0.7)
             axes.plot(
                 *found.held_out,
@@ -253,7 +253,8 @@ def _paint_curves(axes: Axes, study: Study, groups: Sequence[RunGroup], measure:
     axes.grid(axis="y", color="#e6ebef", linewidth=0.8)
     if len(groups) == 1 and groups[0].runs:
         _paint_phases(axes, groups[0].runs[0])
-        _paint_kept(axes, groups[0].runs)
+        for best in (run.kept["best"] for run in groups[0].runs if "best" in run.kept):
+            axes.axvline(best.step, color=GREY, linewidth=0.9, linestyle="--", zorder=-1)
 
 
 def _paint_phases(axes: Axes, run: Run) -> None:
@@ -264,8 +265,30 @@ def _paint_phases(axes: Axes, run: Run) -> None:
             axes.axvspan(first - 0.5, last + 0.5, color="#eef2f5", zorder=-1, linewidth=0)
 
 
-def _paint_kept(axes: Axes, runs: Sequence[Run]) -> None:
-    """Mark the step whose weights were measured, where it is not the last."""
+def _paint_validation(axes: Axes, found: Band, runs: Sequence[Run], task: str, colour: str) -> None:
+    """Accuracy on validation items with its error; where the task was best, and where patience ended the run."""
+    steps, values, errors = found
+    if not steps:
+        return
+    low, high = ([value + sign * error for value, error in zip(values, errors, strict=True)] for sign in (-1, 1))
+    axes.fill_between(steps, low, high, color=colour, alpha=0.13, linewidth=0)
+    axes.plot(steps, values, "--", color=colour, linewidth=1.1, marker="x", markersize=4)
     for run in runs:
-        if run.measured_step != run.last_step:
-            axes.axvline(run.measured_step, color=GREY, linewidth=0.9, linestyle="--", zorder=-1)
+        if best := run.kept.get(f"best-{task}"):
+            axes.plot(best.step, best.accuracy, "*", color=colour, markeredgecolor="white", markersize=10, zorder=3)
+        if run.stopped_early and run.last_step in steps:
+            end = values[steps.index(run.last_step)]
+            axes.plot(run.last_step, end, "|", color=colour, markersize=13, markeredgewidth=2.2, clip_on=False)
+
+
+def curve_keys(study: Study, groups: Sequence[RunGroup]) -> list[Key]:
+    """Legend of :func:`curve_plots`."""
+    runs = [run for group in groups for run in group.runs]
+    keys = task_keys(study.tasks)
+    if any(run.validations for run in runs):
+        keys += [
+            Key("✕", GREY, "validation ± standard error"),
+            Key("★", GREY, "weights kept as the task's best"),
+        ]
+        keys += [Key("┆", GREY, "kept as the best by the mean")] if len(groups) == 1 else []
+    return keys + [Key("❙", GREY, "ended by patience")] * any(run.stopped_early for run in runs)

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from omnithinker.report.collect import Run, RunGroup, Study
-from omnithinker.types import EvalResult
+from omnithinker.types import EvalResult, Validation
 
 Points = tuple[tuple[int, ...], tuple[float, ...]]
 """Steps and values, the steps rising."""
+
+Band = tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]
+"""Steps, values and their standard errors, the steps rising."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,9 @@ class Curve:
     """The same, averaged over neighbouring steps."""
     held_out: Points
     """Evaluations on held-out items; mean over seeds."""
-    validation: Points
-    """Accuracy on validation items; mean over seeds."""
+    validation: Band
+    """Accuracy on validation items; mean over seeds. They share their items, so errors are averaged too: the error of
+    the mean is at most that."""
 
 
 def curve(study: Study, group: RunGroup, task: str, measure: str) -> Curve:
@@ -40,9 +44,13 @@ def curve(study: Study, group: RunGroup, task: str, measure: str) -> Curve:
     held_out: Points = ((), ())
     if measure in evaluations:
         held_out = _mean_points([_held_out(study, run, task, evaluations[measure]) for run in group.runs])
-    validation: Points = ((), ())
+    validation: Band = ((), (), ())
     if measure == "accuracy":
-        validation = _mean_points([_validation(run, task) for run in group.runs])
+        accuracies, errors = (
+            _mean_points([_validation(run, task, value) for run in group.runs])
+            for value in (lambda found: found.accuracy, lambda found: found.standard_error)
+        )
+        validation = *accuracies, errors[1]
     return Curve(task, raw, smoothed(raw), held_out, validation)
 
 
@@ -87,8 +95,8 @@ def _held_out(study: Study, run: Run, task: str, value: Callable[[EvalResult], f
     return found
 
 
-def _validation(run: Run, task: str) -> dict[int, float]:
-    return {step: found[task] for step, found in run.validations.items() if task in found}
+def _validation(run: Run, task: str, value: Callable[[Validation], float]) -> dict[int, float]:
+    return {check.step: value(check.results[task]) for check in run.validations if task in check.results}
 
 
 def _mean_points(seeds: Sequence[dict[int, float]]) -> Points:

@@ -95,6 +95,11 @@ def error_text(each: Estimate, digits: int = 3) -> str:
     return text if each.spread is None else f"{text} ({number(each.spread, digits)})"
 
 
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def percent(share: float) -> str:
     """A share in words that never claim certainty."""
     if share >= 0.995:
@@ -118,6 +123,12 @@ def _seeds_note(study: Study) -> str:
     return " In parentheses: standard deviation over seeds; differences count it too." if several else ""
 
 
+def _weights_note(study: Study) -> str:
+    """Which weights were measured, where it is not those of the last step."""
+    chosen = study.recipe is not None and study.recipe.evaluation.result == "best"
+    return " Every run is measured with the weights that did best on validation items." if chosen else ""
+
+
 MISSING = Cell("–", tone="dim")
 """Not measured yet."""
 
@@ -138,6 +149,7 @@ def base_table(study: Study) -> Table | None:
     return Table(
         "Base model, and each task trained alone",
         "Greedy accuracy on held-out items ± standard error. The gain compares the same items before and after."
+        + _weights_note(study)
         + _seeds_note(study),
         ("task", "items", "base", "after own training", "gain"),
         tuple(rows),
@@ -269,7 +281,7 @@ def outcome_table(study: Study) -> Table | None:
         rows.append(_measured_row(study, group, is_first=not predicted))
     return Table(
         "What came out: accuracy after training on all tasks",
-        "Greedy accuracy on the same held-out items ± standard error." + _seeds_note(study),
+        "Greedy accuracy on the same held-out items ± standard error." + _weights_note(study) + _seeds_note(study),
         ("run", "", *study.tasks, "mean", "delta_rel"),
         tuple(rows),
         labels=2,
@@ -333,7 +345,8 @@ def final_table(study: Study) -> Table | None:
     )
     return Table(
         "Accuracy after the run",
-        "On held-out items ± standard error; entropy (nats per token) and length (tokens) are of sampled completions.",
+        "On held-out items ± standard error; entropy (nats per token) and length (tokens) are of sampled completions."
+        + _weights_note(study),
         ("task", "items", "greedy", "sampled", "entropy", "length"),
         rows,
     )
