@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from omnithinker.memory import Load, ModelSize, estimate, microbatch, model_size, readable
+from omnithinker.memory import Load, ModelSize, estimate, fixed_length, microbatch, model_size, readable
 
 SIZE = ModelSize(
     parameters=1000,
@@ -75,6 +75,17 @@ def test_no_reference_and_checkpointing():
     parts = estimate(SIZE, replace(LOAD, reference=False, checkpointing=True))
     assert parts["reference"] == 0
     assert parts["activations"] == (52 * 2 * 8 + 52 * 172 + 30 * 24) * 4
+
+
+def test_compiled_decoding_keeps_its_cache_while_weights_are_updated():
+    plain, compiled = estimate(SIZE, LOAD), estimate(SIZE, replace(LOAD, compiled=True))
+    assert compiled["kv_cache"] == 3 * 64 * (2 * 6) * 3 * 4  # room for 64 tokens, of which 12 are used
+    assert compiled["peak"] == plain["peak"] + compiled["kv_cache"]
+
+
+@pytest.mark.parametrize(("tokens", "length"), [(1, 64), (64, 64), (65, 96), (97, 128), (129, 192), (1537, 2048)])
+def test_lengths_of_buffers_of_fixed_shape(tokens, length):
+    assert fixed_length(tokens) == length
 
 
 def test_sizes_are_read_from_a_configuration():

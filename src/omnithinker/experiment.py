@@ -156,6 +156,13 @@ class Experiment:
         """Measure a policy on every task."""
         return evaluate(policy, self.test_prompts, self.scorer, self.recipe, seed=seed)
 
+    def evaluate_base(self) -> dict[str, EvalResult]:
+        """Measure the base model on every task."""
+        results = self.evaluate(self.base, self.recipe.seed)
+        if self.base.compiled:
+            self.base.compiled.release()  # it stays at hand, and draws no more
+        return results
+
     def validate(self, policy: Policy, plan: RunPlan) -> dict[str, Validation]:
         """Accuracy of a policy on the validation items of a run's tasks."""
         prompts = {task: self.validation_prompts[task] for task in plan.order}

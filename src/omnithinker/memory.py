@@ -72,6 +72,8 @@ class Load:
     """Whether a frozen copy of the model is kept."""
     checkpointing: bool = False
     """Whether activations inside a layer are computed again in the backward pass."""
+    compiled: bool = False
+    """Whether the step that decodes a token is compiled."""
 
 
 def model_size(
@@ -100,7 +102,8 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
 
     Parts that last: ``base`` (the model that training started from, kept for measuring), ``weights`` (of the policy),
     ``gradients``, ``optimizer`` (two moments), ``reference``. While generating: ``kv_cache`` and ``drawing``, if every
-    completion is as long as it may be. While updating: ``activations`` and ``logits``.
+    completion is as long as it may be. While updating: ``activations`` and ``logits``. Where decoding is compiled,
+    ``kv_cache`` lasts.
     """
     width = size.bytes_per_weight
     parts = {
@@ -116,13 +119,24 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
     }
     lasting = sum(parts[name] for name in ("base", "weights", "gradients", "optimizer", "reference"))
     generating, updating = parts["kv_cache"] + parts["drawing"], parts["activations"] + parts["logits"]
+    if load.compiled:
+        updating += parts["kv_cache"]
     return parts | {"peak": lasting + max(generating, updating)}
 
 
 def kv_cache(size: ModelSize, load: Load) -> int:
-    """Keys and values of the rows drawn at once, at full length; one layer exists twice while it grows by a token."""
-    tokens = load.rows_at_once * (load.prompt_tokens + load.new_tokens)
+    """Keys and values of the rows drawn at once, at full length; one layer exists twice while it is copied."""
+    longest = load.prompt_tokens + load.new_tokens
+    tokens = load.rows_at_once * (fixed_length(longest) if load.compiled else longest)
     return tokens * 2 * size.keys * (size.layers + 1) * size.bytes_per_weight
+
+
+def fixed_length(tokens: int) -> int:
+    """Length of a buffer of fixed shape for some tokens: the next of 64, 96, 128, 192, 256 and so on."""
+    length = 64
+    while length < tokens:
+        length = length * 3 // 2 if length & (length - 1) == 0 else length * 4 // 3
+    return length
 
 
 def microbatch(load: Load) -> int:

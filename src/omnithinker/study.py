@@ -143,7 +143,7 @@ def _run(stage: Stage, experiment: Experiment, folder: Path) -> None:
             started = time.monotonic()
             experiment.view.note("measuring the base model on held-out items")
             with experiment.resources.ledger.of_run(make_folder(stage.folder(folder)) / runs.LEDGER):
-                results = experiment.evaluate(experiment.base, recipe.seed)
+                results = experiment.evaluate_base()
                 manifest = experiment.manifest("base", results, time.monotonic() - started)
             write_json(stage.result(folder), manifest)
         case "single":

@@ -70,6 +70,7 @@ def sizes(recipe: Recipe, outline: Outline, longest_prompt: int) -> tuple[ModelS
         logits_at_once=LOGITS_AT_ONCE,
         reference=needs_reference(recipe) and recipe.model.lora is None,
         checkpointing=recipe.model.recomputes(uses_gpu(recipe)),
+        compiled=recipe.model.compile,
     )
     return size, load
 

@@ -15,7 +15,7 @@ from omnithinker.errors import BadInput
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy.adapter import base_of, new_adapter
 from omnithinker.policy.base import Policy
-from omnithinker.policy.loading import check_trainable, freeze_embeddings
+from omnithinker.policy.loading import check_compilable, check_trainable, freeze_embeddings
 from omnithinker.settings.model import ModelSettings
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -69,6 +69,7 @@ def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
         return Section("model", data, (f"model {settings.path!r} cannot be loaded: {reason}",)), None
     try:
         check_trainable(settings)
+        check_compilable(settings, model)
         outline = _outline(Policy(model, tokenizer), settings)
     except BadInput as error:
         return Section("model", data, (str(error),)), None

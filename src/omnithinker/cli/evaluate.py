@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     with View(Console(stderr=True)) as view:
         experiment = Experiment(recipe, view)
         with judges_told(experiment.resources.ledger), experiment:
-            results = experiment.evaluate(experiment.base, recipe.seed)
+            results = experiment.evaluate_base()
     if args.json:
         print(json.dumps({task: dataclasses.asdict(result) for task, result in results.items()}, ensure_ascii=False))
     else:

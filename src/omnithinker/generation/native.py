@@ -15,14 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnithinker.generation.cache import expand
+from omnithinker.generation.decoding import start
 from omnithinker.policy.base import Policy
-from omnithinker.policy.logprobs import pad_left
 from omnithinker.settings.sampling import SamplingSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup
-
-COMPACT_BELOW = 0.8
-"""Finished rows are dropped once the live share falls below this; copying the cache more often does not pay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,24 +148,13 @@ class _Rows:
         uniforms_BT = self._uniforms().to(device)
         candidates = Candidates.of(self.sampling, device)
         limit_B = torch.tensor(self.limit_B, device=device)
-        ids_PT, mask_PT = pad_left([prompt.token_ids for prompt in self.prompts], device)
-        prefix = policy.model(
-            input_ids=ids_PT,
-            attention_mask=mask_PT.long(),
-            position_ids=(mask_PT.cumsum(dim=1) - 1).clamp(min=0),
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = prefix.past_key_values
-        live = torch.tensor(self.prompt, device=device)
-        expand(cache, live)
-        logits_BV, mask_BT, position_B = prefix.logits[live, -1], mask_PT[live], mask_PT.sum(dim=1)[live]
+        decoding = start(policy, self.prompts, torch.tensor(self.prompt, device=device), self.shape[1])
         rows = torch.arange(len(self.seeds), device=device)
         alive = torch.ones(len(rows), dtype=torch.bool, device=device)
         remaining = len(rows)
         ends = torch.tensor(policy.end_ids, device=device)
         for t in range(self.shape[1]):
-            token_B, logprob_B, entropy_B = draw(logits_BV, uniforms_BT[rows, t], candidates)
+            token_B, logprob_B, entropy_B = draw(decoding.logits_BV, uniforms_BT[rows, t], candidates)
             # Finished rows that are still in the batch write behind their ends, where nobody reads.
             self.ids_BT[rows, t], self.logprob_BT[rows, t], self.entropy_BT[rows, t] = token_B, logprob_B, entropy_B
             ended = torch.isin(token_B, ends)
@@ -184,25 +169,13 @@ class _Rows:
                 alive = alive & ~leaving
             if remaining == 0:
                 return
-            if remaining < COMPACT_BELOW * len(rows):
-                keep = alive.nonzero().squeeze(1)
-                cache.reorder_cache(keep)
-                rows, token_B, mask_BT, position_B = (
-                    rows[keep],
-                    token_B[keep],
-                    mask_BT[keep],
-                    position_B[keep],
-                )
-                alive, limit_B, candidates = alive[keep], limit_B[keep], candidates.of_rows(keep)
-            mask_BT = torch.cat([mask_BT, torch.ones_like(mask_BT[:, :1])], dim=1)
-            output = policy.model(
-                input_ids=token_B[:, None],
-                attention_mask=mask_BT.long(),
-                position_ids=position_B[:, None],
-                past_key_values=cache,
-                use_cache=True,
-            )
-            logits_BV, position_B = output.logits[:, -1], position_B + 1
+            going_on = decoding.rows_for(remaining)
+            if going_on < len(rows):
+                keep = alive.argsort(descending=True, stable=True)[:going_on]
+                decoding.keep(keep)
+                rows, token_B, alive, limit_B = rows[keep], token_B[keep], alive[keep], limit_B[keep]
+                candidates = candidates.of_rows(keep)
+            decoding.step(token_B)
 
     def _uniforms(self) -> Tensor:
         limit = max(self.limit_B)

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import torch
 
+from omnithinker.policy.compiled import CompiledStep
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -23,6 +25,8 @@ class Policy:
     """``PeftModel`` around ``model`` where a LoRA adapter is trained in its layers."""
     half: bool = False
     """Whether matrix products are made in bfloat16."""
+    compiled: CompiledStep | None = None
+    """A step of decoding, where it is compiled."""
 
     @property
     def device(self) -> torch.device:

@@ -14,8 +14,10 @@ from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy import adapter
 from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
+from omnithinker.policy.compiled import CompiledStep
 from omnithinker.policy.logprobs import hidden_states, logits_of
 from omnithinker.policy.recompute import recompute_layers
+from omnithinker.policy.shared_prompt import can_share
 from omnithinker.settings.model import LoraSettings, ModelSettings
 
 # Hub look-ups of telemetry and updates have no place in a training run.
@@ -56,7 +58,19 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     if settings.attention == "auto":
         speed_up_decoding(model)
     _check_logits(model, source)
-    return Policy(model, tokenizer, half=settings.halves(gpu))
+    check_compilable(settings, model)
+    compiled = CompiledStep(model) if settings.compile else None
+    return Policy(model, tokenizer, half=settings.halves(gpu), compiled=compiled)
+
+
+def check_compilable(settings: ModelSettings, model: Any) -> None:
+    """Make sure that decoding can be compiled if the settings ask for it.
+
+    Raises:
+        BadInput: layers keep more than keys and values.
+    """
+    if settings.compile and not can_share(model):
+        raise BadInput(f"model.compile: {type(model).__name__} has layers with a running state; leave it off")
 
 
 def _takes_gpu(settings: ModelSettings) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from omnithinker.settings.base import Settings
 
@@ -43,11 +43,20 @@ class ModelSettings(Settings):
     attention: Literal["auto", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3"] = "auto"
     """How attention is computed, by the names of transformers; ``auto`` is its own choice, ``sdpa`` where a model has
     it, with a faster way to decode on a CPU. The flex and flash kinds need a GPU, the latter a package too."""
+    compile: bool = False
+    """Compile the step that decodes a token (``torch.compile``; on a GPU CUDA graphs), once per cache length. Keys and
+    values then keep their memory while training goes on. Changes the result only by rounding."""
     threads: int | None = Field(None, ge=1)
     """CPU threads of an operation; by default PyTorch's choice, one per core. Tiny models want 1: more gain little and
     lose much on a busy machine. Runs are bit-identical only with the same number."""
     trust_remote_code: bool = False
     """Run model code that comes with the weights. Leave off unless you wrote it."""
+
+    @model_validator(mode="after")
+    def _compilable(self) -> ModelSettings:
+        if self.compile and self.attention not in ("auto", "sdpa", "eager"):
+            raise ValueError(f"'compile' goes with attention 'auto', 'sdpa' or 'eager', not with {self.attention!r}")
+        return self
 
     def halves(self, gpu: bool) -> bool:
         """Whether matrix products are made in bfloat16, on a GPU or a CPU."""
