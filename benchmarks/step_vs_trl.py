@@ -14,6 +14,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of each")
     parser.add_argument("--trl-rows", type=int, help="completions TRL trains on at once; default: all of a step")
     parser.add_argument("--model", default="lab", help="of case c: the base model, or the folder of a checkpoint")
+    parser.add_argument("--compile", action="store_true", help="compile our decoding (model.compile); TRL has no such")
     parser.add_argument("--profile", action="store_true", help="our time over the floor, and where it goes; no TRL")
     arguments = parser.parse_args()
     packages = " ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
@@ -42,6 +44,9 @@ def main() -> None:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         # One step warms up, and the last of ours, which writes a checkpoint, is left out too.
         case = make_case(arguments.case, arguments.steps + 2, arguments.threads, work, stack, arguments.model)
+        if arguments.compile:
+            model = case.recipe.model.model_copy(update={"compile": True})
+            case = replace(case, recipe=case.recipe.model_copy(update={"model": model}))
         describe(arguments.case, case)
         if arguments.profile:
             step_floor.report(case, load_policy(case.recipe.model))
