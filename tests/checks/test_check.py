@@ -339,6 +339,13 @@ def test_an_adapter_frozen_embeddings_and_small_batches_are_counted(capsys):
     assert sizes["all"]["drawing"] == 8 * sizes["small batches"]["drawing"]
 
 
+@pytest.mark.parametrize(("compiled", "moment"), [("false", "generating"), ("true", "always")])
+def test_memory_says_when_the_cache_is_held(compiled, moment, capsys):
+    assert main(["check", LAB, "--rows", "1", "--set", f"model.compile={compiled}"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "kv cache" in line]
+    assert line.split()[-1] == moment
+
+
 def lab_linear_widths() -> int:
     """Sum of inputs and outputs of the linear layers in one layer of the lab's model."""
     config = json.loads((ROOT / "src/omnithinker/lab/model/config.json").read_text())

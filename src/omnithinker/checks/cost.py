@@ -25,7 +25,7 @@ def check_memory(recipe: Recipe, outline: Outline, tasks: dict[str, TaskRows]) -
     size, load = sizes(recipe, outline, max(map(_longest, tasks.values()), default=0))
     parts = estimate(size, load)
     available = available_memory(recipe)
-    data = {"bytes": parts, "available": available}
+    data = {"bytes": parts, "available": available, "keeps_cache": load.compiled}
     if available is None or parts["peak"] <= available:
         return Section("memory", data)
     return Section(

@@ -166,7 +166,9 @@ def _judges(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]
 
 def _memory(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
     table = _table("part", "at most", "when")
-    moments = {"kv_cache": "generating", "drawing": "generating", "activations": "updating", "logits": "updating"}
+    moments = {"drawing": "generating", "activations": "updating", "logits": "updating"}
+    if not data["keeps_cache"]:
+        moments["kv_cache"] = "generating"
     for name, value in data["bytes"].items():
         if name != "peak":
             table.add_row(name.replace("_", " "), readable(value), moments.get(name, "always"))
