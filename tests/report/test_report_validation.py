@@ -132,6 +132,16 @@ def test_weights_from_before_a_task_was_trained_are_pointed_out(tmp_path):
     assert page.count(words) == 1
 
 
+def test_a_run_that_never_came_to_a_task_kept_nothing_from_before_it(tmp_path):
+    folder = make_study(tmp_path / "study")
+    run = folder / "curriculum-best"
+    last = json.loads((run / "result.json").read_text())["order"][-1]
+    steps = [line for line in (run / "metrics.jsonl").read_text().splitlines() if f"task/{last}/" not in line]
+    (run / "metrics.jsonl").write_text("\n".join(steps) + "\n")
+    add_validation(run, PHASES, measured_step=len(steps))
+    assert "before any training" not in Page(write_report(folder).read_text()).text
+
+
 def test_kept_weights_of_a_run_under_way_come_from_their_folders(joint):
     (joint / "result.json").unlink()
     add_validation(joint, PHASES)

@@ -88,10 +88,14 @@ class Run:
         return int(self.manifest.get("measured_step", self.last_step))
 
     @property
-    def untrained(self) -> tuple[str, ...]:
-        """Tasks of its order that the measured weights have had no step of: the best may be of an earlier phase."""
-        keys = {key for step in self.steps if step["step"] <= self.measured_step for key in step}
-        return tuple(task for task in self.order if not any(key.startswith(f"task/{task}/") for key in keys))
+    def trained_later(self) -> tuple[str, ...]:
+        """Tasks of its order that it began to train after the measured weights: the best may be of an earlier phase."""
+
+        def is_in(task: str, steps: Sequence[Mapping[str, Any]]) -> bool:
+            return any(key.startswith(f"task/{task}/") for step in steps for key in step)
+
+        before = [step for step in self.steps if step["step"] <= self.measured_step]
+        return tuple(task for task in self.order if is_in(task, self.steps) and not is_in(task, before))
 
 
 @dataclass(frozen=True, slots=True)

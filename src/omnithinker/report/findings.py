@@ -113,9 +113,9 @@ def _caveats(study: Study) -> list[str]:
     if still:
         found.append(f"Trained alone, {listed(still)} did not clearly improve on the base model.")
     for group in study.compared:
-        early = [run for run in group.done if run.untrained]
+        early = [run for run in group.done if run.trained_later]
         if early:
-            missed = [task for task in study.tasks if any(task in run.untrained for run in early)]
+            missed = [task for task in study.tasks if any(task in run.trained_later for run in early)]
             found.append(
                 f"What validation kept of {group.label} is from before any training on {listed(missed)}"
                 + (f", under {len(early)} of {len(group.done)} seeds." if len(group.done) > 1 else ".")

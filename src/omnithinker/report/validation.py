@@ -73,7 +73,7 @@ def validation_words(groups: Sequence[RunGroup]) -> list[str]:
         if run.stopped_early:
             found.append(f"Patience ended the run{which} after step {run.last_step}.")
         if run.measured_step != run.last_step:
-            before = f", before any training on {listed(run.untrained)}" if run.untrained else ""
+            before = f", before any training on {listed(run.trained_later)}" if run.trained_later else ""
             found.append(
                 f"Measured are the weights{which} of step {run.measured_step}, the best by validation{before}."
             )
