@@ -19,7 +19,7 @@ from omnithinker.types import Prompt
 COMPACT_BELOW = 0.8
 """Finished rows are dropped once the live share falls below this; copying the cache more often does not pay."""
 FEWEST_ROWS = 8
-"""Compiled code goes on with so many; fewer take as long."""
+"""Compiled code goes on with at least so many: each number of rows is one more graph to record on a GPU."""
 
 
 class Decoding(Protocol):
