@@ -76,14 +76,14 @@ def measure(name: str, model: str, folder: Path) -> dict[str, int]:
     """Train in this process and compare. The estimate is that of ``omnithinker check``."""
     from rich.console import Console
 
-    from omnithinker import experiment as runs
+    from omnithinker.study import experiment as runs
     from omnithinker.checks.cost import sizes
     from omnithinker.checks.data import check_data
     from omnithinker.checks.model import check_model
-    from omnithinker.memory import estimate
+    from omnithinker.checks.memory import estimate
     from omnithinker.policy.loading import load_policy
-    from omnithinker.recipe_file import load_recipe
-    from omnithinker.view import View
+    from omnithinker.config.file import load_recipe
+    from omnithinker.ui.view import View
 
     path = folder / "recipe.toml"
     path.write_text(recipe_text(model, CASES[name]))

@@ -13,11 +13,11 @@ import time
 
 import torch
 
-from omnithinker.generation.native import Sampling, generate, sample_seed
+from omnithinker.rollout.native import Sampling, generate, sample_seed
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
-from omnithinker.settings.model import ModelSettings
+from omnithinker.config.model import ModelSettings
 from omnithinker.types import Prompt
 
 ROUNDS = 5

@@ -23,7 +23,7 @@ from omnithinker.judge.chat import ChatJudge
 from omnithinker.rewards.math_answer import MathAnswer, quick_verdict
 from omnithinker.rewards.math_pool import Equality, MathPool
 from omnithinker.rewards.math_text import normalise
-from omnithinker.settings.judges import ChatJudgeSettings
+from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.types import Completion, Prompt, Undefined
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -24,17 +24,17 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from omnithinker.experiment import Experiment, RunPlan
+from omnithinker.study.experiment import Experiment, RunPlan
 from omnithinker.lab import MODEL_PATH
 from omnithinker.policy.loading import load_policy
-from omnithinker.recipe import Recipe
-from omnithinker.recipe_file import load_recipe
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.file import load_recipe
 from omnithinker.rewards.base import Component
-from omnithinker.schedule import Batch, Item
-from omnithinker.scoring import Scorer
-from omnithinker.settings.model import ModelSettings
+from omnithinker.schedules.fixed import Batch, Item
+from omnithinker.rewards.runner import Scorer
+from omnithinker.config.model import ModelSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup
-from omnithinker.view import View
+from omnithinker.ui.view import View
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPLETIONS = 8

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from omnithinker.minibatch import Part, Row, advantages, part_of
+from omnithinker.train.batching import Part, Row, advantages, part_of
 from omnithinker.policy.base import Policy
-from omnithinker.start import make_optimizer, set_learning_rate
-from omnithinker.train import gradient, rollout, sample_seeds
+from omnithinker.train.setup import make_optimizer, set_learning_rate
+from omnithinker.train.trainer import gradient, rollout, sample_seeds
 from omnithinker.types import RolloutGroup
 from step_cases import COMPLETIONS, Case
 

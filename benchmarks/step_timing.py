@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omnithinker.metrics import StepMetrics
-from omnithinker.schedule import FixedSchedule
-from omnithinker.train import train
+from omnithinker.train.metrics import StepMetrics
+from omnithinker.schedules.fixed import FixedSchedule
+from omnithinker.train.trainer import train
 from step_cases import Case
 
 

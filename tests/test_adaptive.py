@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from omnithinker.adaptive import AdaptiveSchedule
-from omnithinker.schedule import mixture_schedule, tasks_of
-from omnithinker.settings.adaptive import AdaptiveSettings
+from omnithinker.schedules.adaptive import AdaptiveSchedule
+from omnithinker.schedules.fixed import mixture_schedule, tasks_of
+from omnithinker.config.adaptive import AdaptiveSettings
 
 
 def schedule_of(sizes=None, shares=None, max_steps=None, epochs=5, **settings) -> AdaptiveSchedule:

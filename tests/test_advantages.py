@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnithinker.advantages import group_advantages
+from omnithinker.train.advantages import group_advantages
 
 NAN = math.nan
 

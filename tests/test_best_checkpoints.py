@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from omnithinker import checkpoint
-from omnithinker.checkpoint import list_checkpoints
+from omnithinker.train import checkpoint
+from omnithinker.train.checkpoint import list_checkpoints
 from omnithinker.policy.loading import load_policy
-from omnithinker.schedule import joint_schedule
+from omnithinker.schedules.fixed import joint_schedule
 from tests.test_train import Quiet, recipe_of, run, same, weights
 
 VALIDATION = {"every": 1, "validation_items": 2}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from omnithinker.cli import COMMANDS, main
-from omnithinker.recipe_file import load_recipe
-from omnithinker.schedule import take, tasks_of
+from omnithinker.config.file import load_recipe
+from omnithinker.schedules.fixed import take, tasks_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from omnithinker.errors import OmniThinkerError
-from omnithinker.evaluate import evaluate, mean_and_error
-from omnithinker.recipe import Recipe
+from omnithinker.evals.evaluate import evaluate, mean_and_error
+from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.base import Component
-from omnithinker.scoring import Scorer
+from omnithinker.rewards.runner import Scorer
 from omnithinker.types import Undefined
 from tests.conftest import prompt_of
 
@@ -62,7 +62,7 @@ def test_greedy_accuracy_entropy_and_length_against_a_loop(policy):
     assert result.accuracy == pytest.approx(sum(expected) / len(expected))
     assert result.n == len(prompts)
     # Eq. 11 from the samples themselves: seeds are fixed, so they can be drawn again.
-    from omnithinker.generation.native import Sampling, generate, sample_seed
+    from omnithinker.rollout.native import Sampling, generate, sample_seed
 
     sampling = Sampling(temperature=1.0, top_k=50, max_new_tokens=4)
     entropies, lengths = [], []

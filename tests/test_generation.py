@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from omnithinker.generation.native import Candidates, Sampling, batches, draw, generate, sample_seed
+from omnithinker.rollout.native import Candidates, Sampling, batches, draw, generate, sample_seed
 from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import completion_logprobs, compute_prompts, token_batch
 from tests.conftest import make_policy, prompt_of

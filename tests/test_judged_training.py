@@ -15,11 +15,11 @@ import pytest
 from safetensors.torch import load_file
 
 from omnithinker.cli import main
-from omnithinker.files import read_json, read_json_lines
-from omnithinker.recipe import Recipe
+from omnithinker.io.files import read_json, read_json_lines
+from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.base import Component
-from omnithinker.scoring import Scorer
-from omnithinker.train import rollout
+from omnithinker.rewards.runner import Scorer
+from omnithinker.train.trainer import rollout
 from omnithinker.types import Completion, Prompt, RolloutGroup
 from tests.judge.fake_endpoint import FakeEndpoint, Reply
 
@@ -241,7 +241,7 @@ def test_a_group_is_scored_while_others_are_generated(monkeypatch):
         assert scored.wait(60), "scoring waits for generation to end"
         yield 0, RolloutGroup(prompt=prompts[0], completions=said)
 
-    monkeypatch.setattr("omnithinker.train.generate", first_the_second)
+    monkeypatch.setattr("omnithinker.train.trainer.generate", first_the_second)
     recipe = Recipe.model_validate({"tasks": {"w": {"data": "lab:writing", "rewards": {"pairwise_judge": 1.0}}}})
     prompts = [Prompt(task="w", index=index, text="") for index in range(2)]
     with Scorer({"w": [Component("mine", Tells(), 1.0, True)]}) as scorer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from omnithinker.metrics import step_metrics
+from omnithinker.train.metrics import step_metrics
 from omnithinker.rewards.base import Component, combine
 from omnithinker.rewards.format_tags import Tags
 from omnithinker.types import Completion, Explained, Prompt, RolloutGroup, Undefined

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from omnithinker.losses import group_weights, grpo_loss, importance_weights, kl_to_reference
+from omnithinker.train.losses import group_weights, grpo_loss, importance_weights, kl_to_reference
 
 LENGTHS = [3, 5, 1, 4, 2]
 PROMPTS = [0, 0, 0, 1, 1]

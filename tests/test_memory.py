@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from omnithinker.memory import Load, ModelSize, estimate, fixed_length, microbatch, model_size, readable
+from omnithinker.checks.memory import Load, ModelSize, estimate, fixed_length, microbatch, model_size, readable
 
 SIZE = ModelSize(
     parameters=1000,

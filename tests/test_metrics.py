@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from omnithinker.metrics import Seconds, Update, step_metrics
+from omnithinker.train.metrics import Seconds, Update, step_metrics
 from omnithinker.types import Completion, Prompt, RolloutGroup, Score
 
 NAN = float("nan")

@@ -7,11 +7,11 @@ import json
 import pytest
 import torch
 
-import omnithinker.train as loop
-from omnithinker import checkpoint
+import omnithinker.train.trainer as loop
+from omnithinker.train import checkpoint
 from omnithinker.errors import TrainingError
-from omnithinker.files import read_json, read_json_lines
-from omnithinker.minibatch import microbatches
+from omnithinker.io.files import read_json, read_json_lines
+from omnithinker.train.batching import microbatches
 from tests.test_train import Quiet, recipe_of, run
 
 

@@ -7,12 +7,12 @@ import threading
 import pytest
 import torch
 
-from omnithinker import train as loop
-from omnithinker.files import read_json_lines
+from omnithinker.train import trainer as loop
+from omnithinker.io.files import read_json_lines
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.rewards.base import Component
-from omnithinker.scoring import Scorer
-from omnithinker.settings.sampling import SamplingSettings
+from omnithinker.rewards.runner import Scorer
+from omnithinker.config.sampling import SamplingSettings
 from tests.conftest import make_policy, prompt_of
 from tests.test_train import Letters, recipe_of, run, same, weights
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from omnithinker.errors import RecipeError
-from omnithinker.recipe import Recipe, parse_order
-from omnithinker.recipe_file import changed_settings, load_recipe
+from omnithinker.config.recipe import Recipe, parse_order
+from omnithinker.config.file import changed_settings, load_recipe
 
 GOOD = """
 seed = 3

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnithinker.errors import BadInput
-from omnithinker.schedule import curriculum_schedule, joint_schedule, mixture_schedule, tasks_of
+from omnithinker.schedules.fixed import curriculum_schedule, joint_schedule, mixture_schedule, tasks_of
 
 sizes_of = st.dictionaries(st.sampled_from("abcde"), st.integers(1, 20), min_size=1)
 

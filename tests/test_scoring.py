@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnithinker.errors import BadInput, DataError, RewardError
-from omnithinker.recipe import Recipe
+from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.base import Component, combine
 from omnithinker.rewards.registry import Resources, build_components, check_row
-from omnithinker.scoring import Scorer
-from omnithinker.settings.tasks import RewardSettings
+from omnithinker.rewards.runner import Scorer
+from omnithinker.config.tasks import RewardSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup, Undefined
 
 PROMPT = Prompt(task="t", index=4, text="q", row={"solution": "x", "reward_model": {"ground_truth": "gold"}})
@@ -328,7 +328,7 @@ def test_the_process_ends_although_a_reward_hangs():
     code = """
 import threading
 from omnithinker.rewards.base import Component
-from omnithinker.scoring import Scorer
+from omnithinker.rewards.runner import Scorer
 from omnithinker.types import Completion, Prompt, RolloutGroup
 
 class Hanging:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from omnithinker.selection import Best, Selection
+from omnithinker.train.best import Best, Selection
 
 
 def follow(accuracies, trained=("a", "b"), every=10):

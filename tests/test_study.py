@@ -16,9 +16,9 @@ import pytest
 import transformers
 
 from omnithinker.cli import main
-from omnithinker.experiment import Experiment
-from omnithinker.recipe_file import load_recipe
-from omnithinker.view import View
+from omnithinker.study.experiment import Experiment
+from omnithinker.config.file import load_recipe
+from omnithinker.ui.view import View
 
 REWARD = '''
 import os, pathlib, signal, threading
@@ -206,7 +206,7 @@ def test_a_stage_gives_signs_of_life_and_is_taken_over_without(recipe, tmp_path,
 
     os_utime = os.utime
     monkeypatch.setattr(os, "utime", utime)
-    monkeypatch.setattr("omnithinker.study.BEAT_S", 0.01)
+    monkeypatch.setattr("omnithinker.study.runner.BEAT_S", 0.01)
     monkeypatch.setattr(Experiment, "evaluate", patient)
     assert study(recipe, "--stage", "base") == 0
     assert not lock.exists()

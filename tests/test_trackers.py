@@ -16,8 +16,8 @@ import pytest
 
 from omnithinker.cli import main
 from omnithinker.errors import BadInput
-from omnithinker.recipe import Recipe
-from omnithinker.trackers import TRACKERS, Trackers, configuration, numbers, require
+from omnithinker.config.recipe import Recipe
+from omnithinker.io.trackers import TRACKERS, Trackers, configuration, numbers, require
 from tests.test_study import recipe
 
 __all__ = ["recipe"]  # a fixture
@@ -55,7 +55,7 @@ def memory(monkeypatch) -> Memory:
     """Stands in for TensorBoard."""
     found = Memory()
     monkeypatch.setitem(TRACKERS, "tensorboard", lambda folder, configuration: found)
-    monkeypatch.setattr("omnithinker.trackers.find_spec", lambda name: name)
+    monkeypatch.setattr("omnithinker.io.trackers.find_spec", lambda name: name)
     return found
 
 
@@ -135,11 +135,11 @@ def test_a_tracker_that_cannot_be_opened_is_bad_input(tmp_path, memory, monkeypa
 
 
 def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setattr("omnithinker.trackers.find_spec", lambda name: None if name == "trackio" else name)
+    monkeypatch.setattr("omnithinker.io.trackers.find_spec", lambda name: None if name == "trackio" else name)
     require(("tensorboard",))
     with pytest.raises(BadInput, match=r"trackio is not installed; run: pip install 'omnithinker\[trackio\]'"):
         require(("tensorboard", "trackio"))
-    monkeypatch.setattr("omnithinker.trackers.find_spec", lambda name: None)
+    monkeypatch.setattr("omnithinker.io.trackers.find_spec", lambda name: None)
     with pytest.raises(
         BadInput, match=r"wandb, trackio are not installed; run: pip install 'omnithinker\[wandb,trackio\]'"
     ):
@@ -258,7 +258,7 @@ def test_trackio_has_every_step_once_over_two_starts(tmp_path):
     # In processes of their own: trackio keeps its folder and the run at hand in globals.
     start = """
 import json, pathlib, sys
-from omnithinker.trackers import Trackers
+from omnithinker.io.trackers import Trackers
 from tests.test_trackers import record, settings, write_log
 folder, steps = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
 trackers = Trackers(settings("trackio"), folder, sys.exit)

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from omnithinker import checkpoint
-from omnithinker.adaptive import AdaptiveSchedule
-from omnithinker.checkpoint import list_checkpoints
+from omnithinker.train import checkpoint
+from omnithinker.schedules.adaptive import AdaptiveSchedule
+from omnithinker.train.checkpoint import list_checkpoints
 from omnithinker.errors import CheckpointError, Interrupted, RewardError
-from omnithinker.files import read_json_lines
+from omnithinker.io.files import read_json_lines
 from omnithinker.policy.loading import load_policy
-from omnithinker.recipe import Recipe
+from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.base import Component
-from omnithinker.runlog import RunLog
-from omnithinker.schedule import FixedSchedule, Item, curriculum_schedule, joint_schedule
-from omnithinker.scoring import Scorer
-from omnithinker.settings.adaptive import AdaptiveSettings
-from omnithinker.start import set_learning_rate
-from omnithinker.train import sample_seeds, train
+from omnithinker.io.runlog import RunLog
+from omnithinker.schedules.fixed import FixedSchedule, Item, curriculum_schedule, joint_schedule
+from omnithinker.rewards.runner import Scorer
+from omnithinker.config.adaptive import AdaptiveSettings
+from omnithinker.train.setup import set_learning_rate
+from omnithinker.train.trainer import sample_seeds, train
 from omnithinker.types import Prompt, Undefined
 from tests.conftest import make_policy, prompt_of
 
@@ -210,7 +210,7 @@ def test_a_checkpoint_that_cannot_be_loaded_now_is_kept(model_folder, tmp_path, 
     def no_memory(*_, **__):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("omnithinker.start.load_trained", no_memory)
+    monkeypatch.setattr("omnithinker.train.setup.load_trained", no_memory)
     with pytest.raises(RuntimeError, match="out of memory"):
         run(recipe, tmp_path / "run")
     assert [p.name for p in list_checkpoints(tmp_path / "run/checkpoints")] == ["step-1", "step-2"]

@@ -7,13 +7,13 @@ import dataclasses
 import pytest
 import torch
 
-from omnithinker import advantages
-from omnithinker.minibatch import advantages as advantages_of
-from omnithinker.minibatch import batch_of, part_of, split
+from omnithinker.train import advantages
+from omnithinker.train.batching import advantages as advantages_of
+from omnithinker.train.batching import batch_of, part_of, split
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.logprobs import Reference, completion_logprobs
-from omnithinker.start import make_optimizer
-from omnithinker.train import update, with_old_logprobs
+from omnithinker.train.setup import make_optimizer
+from omnithinker.train.trainer import update, with_old_logprobs
 from omnithinker.types import Completion, RolloutGroup, Score
 from tests.conftest import make_policy, prompt_of
 from tests.test_train import recipe_of

@@ -8,9 +8,9 @@ from copy import deepcopy
 import pytest
 import torch
 
-from omnithinker.minibatch import Row, advantages, microbatches, part_of, split
+from omnithinker.train.batching import Row, advantages, microbatches, part_of, split
 from omnithinker.policy.logprobs import Reference
-from omnithinker.train import update, with_old_logprobs
+from omnithinker.train.trainer import update, with_old_logprobs
 from omnithinker.types import Completion, Prompt, RolloutGroup, Score
 from tests.conftest import make_policy, prompt_of
 from tests.test_train import recipe_of

@@ -10,8 +10,8 @@ import pytest
 from omnithinker.cli import main
 from omnithinker.data.rows import hold_out
 from omnithinker.errors import DataError, RecipeError
-from omnithinker.recipe import Recipe
-from omnithinker.recipe_file import load_recipe
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.file import load_recipe
 from omnithinker.tasks.base import read_split
 from tests.test_study import recipe, study
 

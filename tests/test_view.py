@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from omnithinker.metrics import Seconds, StepMetrics
-from omnithinker.view import View
+from omnithinker.train.metrics import Seconds, StepMetrics
+from omnithinker.ui.view import View
 
 HALF = Seconds(generate=0.5, wait=0.0, train=0.5)
 

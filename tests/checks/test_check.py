@@ -365,7 +365,7 @@ SHORT = [{"prompt": "a", "answer": "x"}], [{"prompt": "b", "answer": "x"}], {"sh
 
 
 def test_a_tracker_that_is_not_installed_is_a_problem_and_the_rest_is_checked(check, monkeypatch):
-    monkeypatch.setattr("omnithinker.trackers.find_spec", lambda name: None if name == "wandb" else name)
+    monkeypatch.setattr("omnithinker.io.trackers.find_spec", lambda name: None if name == "wandb" else name)
     code, report = check(*SHORT, more='trackers = ["tensorboard", "wandb"]')
     line = "trackers: wandb is not installed; run: pip install 'omnithinker[wandb]'"
     assert code == 2
@@ -375,7 +375,7 @@ def test_a_tracker_that_is_not_installed_is_a_problem_and_the_rest_is_checked(ch
 
 
 def test_trackers_are_shown_where_a_recipe_names_some(check, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("omnithinker.trackers.find_spec", lambda name: name)
+    monkeypatch.setattr("omnithinker.io.trackers.find_spec", lambda name: name)
     code, report = check(*SHORT, more='trackers = ["tensorboard"]')
     assert (code, report["problems"]) == (0, [])
     recipe = str(tmp_path / "recipe.toml")
@@ -383,7 +383,7 @@ def test_trackers_are_shown_where_a_recipe_names_some(check, tmp_path, capsys, m
     assert "✓ trackers  tensorboard\n" in capsys.readouterr().out
     assert main(["check", recipe, "--set", "trackers=[]"]) == 0
     assert "trackers" not in capsys.readouterr().out
-    monkeypatch.setattr("omnithinker.trackers.find_spec", lambda name: None)
+    monkeypatch.setattr("omnithinker.io.trackers.find_spec", lambda name: None)
     assert main(["check", recipe]) == 2
     shown = capsys.readouterr().out
     assert "✗ trackers  tensorboard\n  ✗ trackers: tensorboard is not installed; run: pip install" in shown

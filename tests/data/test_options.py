@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from omnithinker.data.options import with_options_text
-from omnithinker.recipe import Recipe
+from omnithinker.config.recipe import Recipe
 from omnithinker.tasks.base import fill, read_split
 
 OPTIONS = ["white", "black", "green", "red", "blue"]

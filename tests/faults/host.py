@@ -18,11 +18,14 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from omnithinker import checkpoint, files, runlog, train
+from omnithinker.train import checkpoint
+from omnithinker.io import files
+from omnithinker.io import runlog
+from omnithinker.train import trainer as train
 from omnithinker.cli import main
-from omnithinker.experiment import Experiment
+from omnithinker.study.experiment import Experiment
 from omnithinker.policy.loading import load_policy
-from omnithinker.settings.model import ModelSettings
+from omnithinker.config.model import ModelSettings
 from tests.conftest import make_policy
 
 ROOMS = {

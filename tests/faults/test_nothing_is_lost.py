@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from omnithinker.checkpoint import list_checkpoints
+from omnithinker.train.checkpoint import list_checkpoints
 from tests.conftest import make_policy
 
 ROOT = Path(__file__).parent.parent.parent

@@ -16,8 +16,8 @@ from omnithinker.judge.base import BudgetSpent, JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.pairwise_judge import PairwiseJudge
-from omnithinker.scoring import Scorer
-from omnithinker.settings.judges import ChatJudgeSettings
+from omnithinker.rewards.runner import Scorer
+from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup
 
 from .fake_endpoint import FakeEndpoint, Reply

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.judge.prompts import load_template, neutralise, read_verdict
-from omnithinker.settings.judges import ChatJudgeSettings
+from omnithinker.config.judges import ChatJudgeSettings
 
 from .fake_endpoint import FakeEndpoint, Reply
 

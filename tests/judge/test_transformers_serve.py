@@ -12,7 +12,7 @@ import pytest
 
 from omnithinker.judge.base import JudgeFailed
 from omnithinker.judge.chat import ChatJudge
-from omnithinker.settings.judges import ChatJudgeSettings
+from omnithinker.config.judges import ChatJudgeSettings
 
 pytest.importorskip("fastapi", reason="needs transformers[serving]")
 pytest.importorskip("uvicorn", reason="needs transformers[serving]")

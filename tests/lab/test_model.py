@@ -10,14 +10,14 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer
 
-from omnithinker.generation.native import Sampling, generate
+from omnithinker.rollout.native import Sampling, generate
 from omnithinker.lab import DOMAINS, MODEL_PATH, generate_items, generate_rows
 from omnithinker.lab.build import BuildSettings, build
 from omnithinker.lab.habits import HABITS, completion_text, habitual_completion
 from omnithinker.lab.tokenizer import END, TAGS
 from omnithinker.policy.loading import load_policy
 from omnithinker.rewards.answers import last_answer
-from omnithinker.settings.model import ModelSettings
+from omnithinker.config.model import ModelSettings
 from omnithinker.types import Prompt
 
 

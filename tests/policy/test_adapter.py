@@ -9,13 +9,13 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from omnithinker.checkpoint import list_checkpoints
+from omnithinker.train.checkpoint import list_checkpoints
 from omnithinker.errors import BadInput
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import Reference, completion_logprobs, token_batch
-from omnithinker.schedule import FixedSchedule
-from omnithinker.settings.model import ModelSettings
-from omnithinker.start import start_training
+from omnithinker.schedules.fixed import FixedSchedule
+from omnithinker.config.model import ModelSettings
+from omnithinker.train.setup import start_training
 from tests.conftest import completion_of, prompt_of
 from tests.policy.architectures import random_policy
 from tests.test_train import Quiet, recipe_of, run, same, weights

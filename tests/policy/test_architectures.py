@@ -7,10 +7,10 @@ import torch
 from transformers import Qwen2ForCausalLM
 
 from omnithinker.errors import BadInput
-from omnithinker.generation.native import Sampling, generate, sample_seed
+from omnithinker.rollout.native import Sampling, generate, sample_seed
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
-from omnithinker.settings.model import ModelSettings
+from omnithinker.config.model import ModelSettings
 from tests.conftest import make_policy, prompt_of
 from tests.policy.architectures import FAMILIES, random_policy
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from omnithinker.errors import BadInput
-from omnithinker.generation.native import Sampling, generate
+from omnithinker.rollout.native import Sampling, generate
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
-from omnithinker.settings.model import ModelSettings
+from omnithinker.config.model import ModelSettings
 from tests.conftest import make_policy, prompt_of
 
 

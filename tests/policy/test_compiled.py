@@ -20,12 +20,12 @@ from torch._inductor.utils import run_and_get_code
 
 from omnithinker.checks.model import check_model
 from omnithinker.errors import BadInput
-from omnithinker.experiment import Experiment
-from omnithinker.generation.native import Sampling, generate, sample_seed
+from omnithinker.study.experiment import Experiment
+from omnithinker.rollout.native import Sampling, generate, sample_seed
 from omnithinker.policy.compiled import CompiledStep
 from omnithinker.policy.loading import load_policy, load_trained
-from omnithinker.settings.model import ModelSettings
-from omnithinker.view import View
+from omnithinker.config.model import ModelSettings
+from omnithinker.ui.view import View
 from tests.conftest import make_policy, prompt_of
 from tests.policy.architectures import FAMILIES, random_policy
 from tests.policy.test_adapter import LORA, settings_of

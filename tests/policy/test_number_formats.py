@@ -9,11 +9,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from omnithinker.errors import BadInput
-from omnithinker.generation.native import Candidates, Sampling, draw, generate, sample_seed
+from omnithinker.rollout.native import Candidates, Sampling, draw, generate, sample_seed
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
 from omnithinker.policy.recompute import recompute_layers
-from omnithinker.schedule import joint_schedule
+from omnithinker.schedules.fixed import joint_schedule
 from tests.conftest import completion_of, make_policy, prompt_of
 from tests.policy.architectures import random_policy
 from tests.policy.test_adapter import settings_of

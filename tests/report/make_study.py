@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from omnithinker.planning import accuracies_from_dict, make_plan, plan_to_json
-from omnithinker.recipe import Recipe
+from omnithinker.config.recipe import Recipe
 
 TASKS = ("math", "code", "qa", "writing")
 ITEMS = 200

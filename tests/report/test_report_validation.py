@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from omnithinker.errors import DataError
-from omnithinker.recipe import Recipe
+from omnithinker.config.recipe import Recipe
 from omnithinker.report import plots, write_report
 from omnithinker.report.collect import read_folder
 from omnithinker.report.series import curve
-from omnithinker.selection import Selection
+from omnithinker.train.best import Selection
 
 from .make_study import TASKS, make_study, recipe
 from .test_report import Page, summary

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from omnithinker.errors import RecipeError, RewardError
-from omnithinker.metrics import own_metrics
-from omnithinker.recipe import Recipe
-from omnithinker.recipe_file import load_recipe
+from omnithinker.train.metrics import own_metrics
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.file import load_recipe
 from omnithinker.rewards.base import Component, Progress
 from omnithinker.rewards.external import TrlReward, VerlReward, load_external
 from omnithinker.rewards.registry import Resources, build_components
-from omnithinker.scoring import Scorer
-from omnithinker.settings.tasks import RewardSettings
+from omnithinker.rewards.runner import Scorer
+from omnithinker.config.tasks import RewardSettings
 from omnithinker.types import Completion, Prompt, RolloutGroup, Score
 
 ROW = {"solution": "x", "level": 3, "reward_model": {"ground_truth": "gold"}}

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from omnithinker.files import read_json_lines
+from omnithinker.io.files import read_json_lines
 from omnithinker.rewards.base import Component, Progress
 from omnithinker.rewards.external import TrlReward
-from omnithinker.schedule import FixedSchedule, curriculum_schedule
-from omnithinker.scoring import Scorer
-from omnithinker.train import train
+from omnithinker.schedules.fixed import FixedSchedule, curriculum_schedule
+from omnithinker.rewards.runner import Scorer
+from omnithinker.train.trainer import train
 from tests.test_train import Quiet, prompts_of, recipe_of
 
 

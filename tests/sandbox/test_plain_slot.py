@@ -14,7 +14,7 @@ import pytest
 
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.sandbox import Status, base, fork_server, open_sandbox, parse_tests, plain_slot, slot
-from omnithinker.settings.sandbox import SandboxSettings
+from omnithinker.config.sandbox import SandboxSettings
 
 ADD = {"fn_name": "add", "inputs": [[1, 2], [3, 4]], "outputs": [3, 7]}
 DOUBLE = {"inputs": ["4\n", "5\n"], "outputs": ["8\n", "10\n"]}

@@ -11,17 +11,17 @@ from omnithinker.checks.data import TaskRows
 from omnithinker.checks.model import Outline
 from omnithinker.checks.report import Section
 from omnithinker.errors import OmniThinkerError
-from omnithinker.experiment import Experiment
-from omnithinker.memory import Load, ModelSize, estimate, model_size, readable
+from omnithinker.study.experiment import Experiment
+from omnithinker.checks.memory import Load, ModelSize, estimate, model_size, readable
 from omnithinker.policy.logprobs import LOGITS_AT_ONCE
-from omnithinker.recipe import Recipe
-from omnithinker.start import needs_reference
-from omnithinker.study import dry_run
-from omnithinker.view import View
+from omnithinker.config.recipe import Recipe
+from omnithinker.train.setup import needs_reference
+from omnithinker.study.runner import dry_run
+from omnithinker.ui.view import View
 
 
 def check_memory(recipe: Recipe, outline: Outline, tasks: dict[str, TaskRows]) -> Section:
-    """Estimate the memory of the largest training step; see :mod:`omnithinker.memory`."""
+    """Estimate the memory of the largest training step; see :mod:`omnithinker.checks.memory`."""
     size, load = sizes(recipe, outline, max(map(_longest, tasks.values()), default=0))
     parts = estimate(size, load)
     available = available_memory(recipe)

@@ -9,7 +9,7 @@ from typing import Any
 
 from omnithinker.checks.report import Section
 from omnithinker.errors import DataError
-from omnithinker.recipe import Recipe
+from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.registry import check_row
 from omnithinker.tasks.base import fill, read_split, splits_of
 from omnithinker.types import Prompt

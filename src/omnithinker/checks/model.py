@@ -16,7 +16,7 @@ from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy.adapter import base_of, new_adapter
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import check_compilable, check_trainable, freeze_embeddings
-from omnithinker.settings.model import ModelSettings
+from omnithinker.config.model import ModelSettings
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 """A model has one of these."""

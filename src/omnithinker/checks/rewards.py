@@ -20,13 +20,13 @@ from omnithinker.checks.probes import (
 )
 from omnithinker.errors import OmniThinkerError
 from omnithinker.judge.chat import ChatJudge
-from omnithinker.recipe import Recipe
+from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.base import Component, Explains, explaining
 from omnithinker.rewards.registry import Resources
 from omnithinker.sandbox.cheats import SLOW
-from omnithinker.scoring import Scorer
-from omnithinker.settings.judges import ChatJudgeSettings
-from omnithinker.settings.tasks import RewardSettings
+from omnithinker.rewards.runner import Scorer
+from omnithinker.config.judges import ChatJudgeSettings
+from omnithinker.config.tasks import RewardSettings
 from omnithinker.types import Completion, RolloutGroup, Score
 
 CHEAT_ROWS = 20

@@ -10,9 +10,9 @@ from omnithinker.checks.model import check_model
 from omnithinker.checks.report import Report, Section
 from omnithinker.checks.rewards import Bench, ComponentCheck, check_component, judge_usage, sample_rows
 from omnithinker.errors import OmniThinkerError
-from omnithinker.recipe import Recipe
+from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.registry import Resources, build_component, build_components
-from omnithinker.trackers import missing
+from omnithinker.io.trackers import missing
 
 
 def check_recipe(recipe: Recipe, *, rows: int) -> Report:

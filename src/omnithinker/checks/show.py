@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from omnithinker.checks.report import Report, Section
-from omnithinker.memory import readable
+from omnithinker.checks.memory import readable
 
 
 def show(report: Report, console: Console, *, listed: int | None) -> None:

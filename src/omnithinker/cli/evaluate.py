@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> None:
     if args.model:
         recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": args.model})})
 
-    from omnithinker.experiment import Experiment
-    from omnithinker.view import View
+    from omnithinker.study.experiment import Experiment
+    from omnithinker.ui.view import View
 
     console = Console()
     # With --json nothing but JSON may reach standard output.

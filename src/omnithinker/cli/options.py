@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from omnithinker.errors import BadInput
-from omnithinker.recipe import Recipe
-from omnithinker.recipe_file import load_recipe
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.file import load_recipe
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:

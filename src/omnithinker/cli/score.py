@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from omnithinker.cli.ahead import Ahead
+from omnithinker.cli.background import Ahead
 from omnithinker.cli.judged import judges_told
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
 from omnithinker.errors import BadInput, DataError

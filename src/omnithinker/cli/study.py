@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from omnithinker.cli.options import add_recipe, read_recipe
-from omnithinker.stages import status
+from omnithinker.study.stages import status
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +28,9 @@ def run(args: argparse.Namespace) -> None:
         console.print(status_table(status(recipe, Path(recipe.output))))
         return
     # torch is imported with these, after the recipe has been found to be good.
-    from omnithinker.experiment import Experiment
-    from omnithinker.study import dry_run, run_study, study_folder
-    from omnithinker.view import View
+    from omnithinker.study.experiment import Experiment
+    from omnithinker.study.runner import dry_run, run_study, study_folder
+    from omnithinker.ui.view import View
 
     if args.dry_run:
         with Experiment(recipe, View(console)) as experiment:

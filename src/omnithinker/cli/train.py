@@ -9,8 +9,8 @@ from rich.console import Console
 
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
 from omnithinker.errors import BadInput
-from omnithinker.recipe import Recipe, parse_order
-from omnithinker.recipe_file import changed_settings, load_recipe
+from omnithinker.config.recipe import Recipe, parse_order
+from omnithinker.config.file import changed_settings, load_recipe
 
 SCHEDULES = ("curriculum", "joint", "mixture", "adaptive")
 
@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> None:
     if args.task:
         known_task(recipe, args.task)
 
-    from omnithinker import experiment as runs
-    from omnithinker.view import View
+    from omnithinker.study import experiment as runs
+    from omnithinker.ui.view import View
 
     if args.task:
         plan, slug = runs.single(args.task, recipe.seed), f"single-{args.task}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.errors import DataError
-from omnithinker.files import read_text
+from omnithinker.io.files import read_text
 
 Row = dict[str, Any]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from omnithinker.errors import BadInput, DataError
 from omnithinker.judge.ledger import Ledger
-from omnithinker.recipe import Recipe, nearest
-from omnithinker.recipe_file import load_recipe
+from omnithinker.config.recipe import Recipe, nearest
+from omnithinker.config.file import load_recipe
 from omnithinker.rewards.base import Component, explaining
 from omnithinker.rewards.registry import Resources, build_components, check_row
-from omnithinker.scoring import Scorer
+from omnithinker.rewards.runner import Scorer
 from omnithinker.tasks.base import Split, fill, read_split
 from omnithinker.types import Completion, Prompt, RolloutGroup
 
@@ -82,7 +82,7 @@ class RecipeRewards:
             place: where the row comes from, for messages; by default its task and index.
 
         Returns:
-            A future of the scored group; raises as :meth:`omnithinker.scoring.Scorer.submit` says.
+            A future of the scored group; raises as :meth:`omnithinker.rewards.runner.Scorer.submit` says.
 
         Raises:
             DataError: the row lacks what the task's rewards read.

@@ -10,8 +10,8 @@ from typing import Any
 
 from omnithinker.errors import RecipeError
 from omnithinker.integrations.recipe_rewards import RecipeRewards, completion_of, portable_rows, whole_row
-from omnithinker.recipe import Recipe, nearest
-from omnithinker.recipe_file import load_recipe
+from omnithinker.config.recipe import Recipe, nearest
+from omnithinker.config.file import load_recipe
 from omnithinker.tasks.base import Split
 from omnithinker.types import Prompt, RolloutGroup, Score
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from omnithinker.errors import RewardError
 from omnithinker.integrations.recipe_rewards import GOLD_FIELDS, completion_of, opened, portable_rows, whole_row
-from omnithinker.recipe import Recipe
-from omnithinker.recipe_file import load_recipe
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.file import load_recipe
 from omnithinker.tasks.base import Split
 from omnithinker.types import Prompt
 

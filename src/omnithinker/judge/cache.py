@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.errors import BadInput
-from omnithinker.files import writing
+from omnithinker.io.files import writing
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from omnithinker.judge.cache import Reply, ReplyCache, request_key
 from omnithinker.judge.ledger import Account, Ledger, Usage
 from omnithinker.judge.limits import BusyClock, CircuitBreaker, RateLimit
 from omnithinker.judge.prompts import Message
-from omnithinker.settings.judges import ChatJudgeSettings
+from omnithinker.config.judges import ChatJudgeSettings
 
 BREAKER_PAUSE_S = 30.0
 CHARS_PER_TOKEN = 4

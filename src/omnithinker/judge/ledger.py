@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.errors import DiskError
-from omnithinker.files import read_json_lines, write_text, writing
+from omnithinker.io.files import read_json_lines, write_text, writing
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from omnithinker.errors import PlanError
-from omnithinker.files import read_text
+from omnithinker.io.files import read_text
 from omnithinker.planning.accuracies import (
     BASE,
     Accuracies,

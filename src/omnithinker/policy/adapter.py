@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from omnithinker.errors import BadInput
-from omnithinker.settings.model import LoraSettings
+from omnithinker.config.model import LoraSettings
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"

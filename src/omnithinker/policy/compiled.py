@@ -15,7 +15,7 @@ from torch._dynamo.exc import TorchDynamoException
 from transformers.cache_utils import Cache, StaticLayer
 
 from omnithinker.errors import BadInput
-from omnithinker.memory import fixed_length
+from omnithinker.checks.memory import fixed_length
 
 LENGTHS = 64
 """Cache lengths that code may be made for in one process; PyTorch's own limit is lower."""

@@ -18,7 +18,7 @@ from omnithinker.policy.compiled import CompiledStep
 from omnithinker.policy.logprobs import hidden_states, logits_of
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.policy.shared_prompt import can_share
-from omnithinker.settings.model import LoraSettings, ModelSettings
+from omnithinker.config.model import LoraSettings, ModelSettings
 
 # Hub look-ups of telemetry and updates have no place in a training run.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

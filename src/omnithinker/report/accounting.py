@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from omnithinker.recipe import Recipe
+from omnithinker.config.recipe import Recipe
 from omnithinker.report.collect import Run, Study
 from omnithinker.report.tables import MISSING, Cell, Table, number
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omnithinker.errors import DataError
-from omnithinker.files import read_json, read_json_lines
-from omnithinker.recipe import Recipe
-from omnithinker.recipe_file import load_recipe
-from omnithinker.selection import BEST_FILE, Best
-from omnithinker.stages import stages
+from omnithinker.io.files import read_json, read_json_lines
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.file import load_recipe
+from omnithinker.train.best import BEST_FILE, Best
+from omnithinker.study.stages import stages
 from omnithinker.types import EvalResult, Validation
 
 Kind = Literal["base", "single", "curriculum", "joint", "other"]

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from omnithinker.files import write_text
+from omnithinker.io.files import write_text
 from omnithinker.report import plots, tables
 from omnithinker.report.accounting import environment, runs_table, settings
 from omnithinker.report.collect import Run, Study, read_folder

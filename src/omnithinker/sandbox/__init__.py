@@ -9,7 +9,7 @@ from omnithinker.sandbox.cases import AssertTests, Call, CallTests, StdioTests, 
 from omnithinker.sandbox.fork_server import ForkServer
 from omnithinker.sandbox.parsing import parse_tests
 from omnithinker.sandbox.result import Result, Status, TestResult, Trust
-from omnithinker.settings.sandbox import SandboxSettings
+from omnithinker.config.sandbox import SandboxSettings
 
 __all__ = [
     "AssertTests",

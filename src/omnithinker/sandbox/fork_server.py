@@ -21,7 +21,7 @@ from omnithinker.sandbox.plain_slot import PlainSlot
 from omnithinker.sandbox.result import Result, Status, Trust
 from omnithinker.sandbox.slot import Limits, Slot
 from omnithinker.sandbox.verdict import judge_calls, judge_output, judge_report, judge_unittests
-from omnithinker.settings.sandbox import SandboxSettings
+from omnithinker.config.sandbox import SandboxSettings
 
 PLATFORM = sys.platform
 """Decides between fork servers (Linux) and an interpreter per program. Only tests of the latter ever set it."""

@@ -23,7 +23,7 @@ from omnithinker.sandbox.inside import template
 from omnithinker.sandbox.result import Result, Status
 from omnithinker.sandbox.slot import Ended, Limits
 from omnithinker.sandbox.verdict import judge_calls, judge_output
-from omnithinker.settings.sandbox import SandboxSettings
+from omnithinker.config.sandbox import SandboxSettings
 
 _MODULES = ("codec", "channel", "report", "solver", "preamble", "judge", "runner")
 _SCRIPT = """

@@ -17,7 +17,7 @@ from omnithinker.errors import OmniThinkerError
 from omnithinker.sandbox.base import Sandbox
 from omnithinker.sandbox.fork_server import ForkServer
 from omnithinker.sandbox.wire import result_to_json, tests_from_json
-from omnithinker.settings.sandbox import SandboxSettings
+from omnithinker.config.sandbox import SandboxSettings
 
 
 def serve(lines: TextIO, out: TextIO) -> int:

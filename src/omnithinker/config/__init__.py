@@ -1,0 +1,1 @@
+"""Recipes: typed, frozen settings read from TOML."""

@@ -1,1 +1,0 @@
-"""Generators: from prompts to groups of completions."""

@@ -1,0 +1,1 @@
+"""Rollouts: from prompts to groups of trajectories."""

@@ -1,0 +1,1 @@
+"""Schedules: which prompts form which step."""

@@ -1,1 +1,0 @@
-"""Groups of settings that a recipe is made of."""

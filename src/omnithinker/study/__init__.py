@@ -1,0 +1,1 @@
+"""The experiment: stages, and the folder they write."""

@@ -1,0 +1,1 @@
+"""Training: from scored groups to a better policy."""

@@ -1,0 +1,216 @@
+"""Checkpoints: atomic folders from which training goes on bit for bit.
+
+A checkpoint holds the weights or the adapter and the tokenizer (a folder that transformers or PEFT loads), the
+optimizer's state, and where the run is. Every random number is a function of (seed, step), and so is the data order
+unless the schedule keeps a state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from omnithinker.errors import CheckpointError, DamagedCheckpoint
+from omnithinker.io.files import write_json, writing
+from omnithinker.policy.adapter import CONFIG_FILE, base_of
+from omnithinker.policy.base import Policy
+from omnithinker.train.best import BEST_FILE, Selection
+
+STATE_FILE = "trainer.json"
+OPTIMIZER_FILE = "optimizer.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerState:
+    """Where a run is."""
+
+    step: int
+    """Rollout batches finished."""
+    updates: int
+    """Optimizer updates made."""
+    recipe: str
+    """Digest of the recipe that the run belongs to."""
+    schedule: Mapping[str, Any]
+    """State of the schedule, JSON values."""
+    nonfinite: int = 0
+    """Last updates in a row that were not applied because loss or gradient was not finite."""
+    selection: Selection = field(default_factory=Selection)
+    """What validation found so far."""
+
+    def after_update(self, applied: bool) -> TrainerState:
+        """The state after an update, or after one that was not applied because it was not finite."""
+        if applied:
+            return replace(self, updates=self.updates + 1, nonfinite=0)
+        return replace(self, nonfinite=self.nonfinite + 1)
+
+
+def save_checkpoint(
+    folder: Path, state: TrainerState, policy: Policy, optimizer: torch.optim.Optimizer, keep: int
+) -> Path:
+    """Write ``folder/step-N`` under a temporary name, rename it, and remove old checkpoints.
+
+    Args:
+        folder: the run's ``checkpoints``.
+        state: where the run is.
+        policy: weights and tokenizer to save.
+        optimizer: its state is saved too.
+        keep: how many checkpoints remain.
+
+    Raises:
+        DiskError: the disk takes no more; earlier checkpoints are as they were, and of this one nothing is left.
+    """
+    final = folder / f"step-{state.step}"
+    temporary = folder / f".step-{state.step}.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    with writing(final):
+        try:
+            temporary.mkdir(parents=True)
+            policy.save(temporary)
+            save_file(_optimizer_tensors(policy, optimizer), temporary / OPTIMIZER_FILE)
+            (temporary / STATE_FILE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
+            for file in temporary.iterdir():
+                _flush(file)
+            _remove(final)
+            temporary.rename(final)
+            _flush(folder)
+        except Exception:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    prune(folder, keep)
+    return final
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints."""
+    for old in list_checkpoints(folder)[:-keep]:
+        _remove(old)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first."""
+    found = [path for path in folder.glob("step-*") if (path / STATE_FILE).exists()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def read_state(checkpoint: Path) -> TrainerState:
+    """Read where a checkpoint's run was, and make sure that its files are whole.
+
+    Raises:
+        DamagedCheckpoint: a file is missing, cut short or not what its name says. Nothing else does: a model that
+            does not fit into memory, say, is no reason to give a checkpoint up.
+    """
+    try:
+        record = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
+        state = TrainerState(**record | {"selection": Selection.from_json(record["selection"])})
+        config = "config.json" if base_of(checkpoint) is None else CONFIG_FILE
+        json.loads((checkpoint / config).read_text(encoding="utf-8"))
+        weights = sorted(checkpoint.glob("*model*.safetensors"))
+        for file in (*weights, checkpoint / OPTIMIZER_FILE):
+            with safe_open(file, framework="pt"):  # compares the header with the file's length
+                pass
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise DamagedCheckpoint(f"{checkpoint}: damaged ({error})") from error
+    if not weights:
+        raise DamagedCheckpoint(f"{checkpoint}: has no weights")
+    return state
+
+
+def keep_best(folder: Path, selection: Selection) -> None:
+    """Keep weights and tokenizer of the best steps apart from the checkpoints that come and go.
+
+    Files are shared with the checkpoint (hard links) where the file system can do that. A step whose checkpoint is gone
+    has its folder already.
+
+    Args:
+        folder: the run's ``checkpoints``.
+        selection: which steps are best, and what their folders are called.
+
+    Raises:
+        DiskError: the disk takes no more.
+    """
+    for name, best in selection.folders().items():
+        source, final = folder / f"step-{best.step}", folder / name
+        if not source.exists():
+            continue
+        temporary = folder / f".{name}.{os.getpid()}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        with writing(final):
+            temporary.mkdir()
+            for file in source.iterdir():
+                if file.name not in (STATE_FILE, OPTIMIZER_FILE):
+                    _link(file, temporary / file.name)
+            write_json(temporary / BEST_FILE, asdict(best))
+            _remove(final)
+            temporary.rename(final)
+            _flush(folder)
+
+
+def set_aside(checkpoint: Path) -> Path:
+    """Rename a damaged checkpoint so that no run starts from it; nothing is deleted.
+
+    Returns:
+        The new name.
+    """
+    aside = checkpoint.with_name(f"damaged-{checkpoint.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    return checkpoint.rename(aside)
+
+
+def restore_optimizer(checkpoint: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> None:
+    """Load the optimizer's state from a checkpoint.
+
+    Raises:
+        CheckpointError: it belongs to another model.
+    """
+    # The fused optimizer wants its step counts beside the weights, too.
+    tensors = load_file(checkpoint / OPTIMIZER_FILE, device=str(policy.device))
+    parameters = dict(policy.model.named_parameters())
+    for key, tensor in tensors.items():
+        name, _, slot = key.rpartition("/")
+        if name not in parameters:
+            raise CheckpointError(f"{checkpoint}: optimizer state for {name!r}, which the model does not have")
+        optimizer.state[parameters[name]][slot] = tensor
+
+
+def _optimizer_tensors(policy: Policy, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state: Any = optimizer.state
+    return {
+        f"{name}/{slot}": value.contiguous()
+        for name, parameter in policy.model.named_parameters()
+        for slot, value in state.get(parameter, {}).items()
+    }
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where that cannot be done."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+        _flush(target)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint, if it is there. A process killed meanwhile leaves no half of one under its name."""
+    if checkpoint.exists():
+        doomed = checkpoint.rename(checkpoint.with_name(f".{checkpoint.name}.{os.getpid()}.old.tmp"))
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Make sure a file or folder is on the disk before the rename that makes it count."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

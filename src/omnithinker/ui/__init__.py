@@ -1,0 +1,1 @@
+"""Live view of a run, and how it stops."""
