@@ -16,10 +16,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from omnithinker.rollout.native import generate, sampling_of
 from omnithinker.policy.base import Policy
 from omnithinker.policy.compiled import CompiledStep
 from omnithinker.policy.loading import load_policy
+from omnithinker.rollout.native import generate, sampling_of
 from omnithinker.train.trainer import sample_seeds
 from step_cases import Case, make_case
 

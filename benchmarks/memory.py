@@ -76,13 +76,13 @@ def measure(name: str, model: str, folder: Path) -> dict[str, int]:
     """Train in this process and compare. The estimate is that of ``omnithinker check``."""
     from rich.console import Console
 
-    from omnithinker.study import experiment as runs
     from omnithinker.checks.cost import sizes
     from omnithinker.checks.data import check_data
-    from omnithinker.checks.model import check_model
     from omnithinker.checks.memory import estimate
-    from omnithinker.policy.loading import load_policy
+    from omnithinker.checks.model import check_model
     from omnithinker.config.file import load_recipe
+    from omnithinker.policy.loading import load_policy
+    from omnithinker.study import experiment as runs
     from omnithinker.ui.view import View
 
     path = folder / "recipe.toml"

@@ -20,7 +20,7 @@ import torch
 
 from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
-from omnithinker.types import Completion, Prompt
+from omnithinker.types import Prompt, Trajectory
 
 PROMPT = tuple(range(10, 74))
 
@@ -52,7 +52,7 @@ def measure(way: str, vocabulary: int, tokens: int, hidden: int) -> int:
     generator = torch.Generator().manual_seed(0)
     ids = tuple(torch.randint(vocabulary, (tokens,), generator=generator).tolist())
     prompt = Prompt(task="t", index=0, text="", token_ids=PROMPT)
-    batch = token_batch([prompt], [(0, Completion(text="", token_ids=ids))], policy.device)
+    batch = token_batch([prompt], [(0, Trajectory(text="", token_ids=ids))], policy.device)
     before = resident()
     if way == "chunks":
         logprob_BT = completion_logprobs(policy, batch)

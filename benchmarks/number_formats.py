@@ -13,11 +13,11 @@ import time
 
 import torch
 
-from omnithinker.rollout.native import Sampling, generate, sample_seed
+from omnithinker.config.model import ModelSettings
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
-from omnithinker.config.model import ModelSettings
+from omnithinker.rollout.native import Sampling, generate, sample_seed
 from omnithinker.types import Prompt
 
 ROUNDS = 5
@@ -53,7 +53,7 @@ def turn(policy: Policy) -> tuple[float, float, float]:
     seeds = [[sample_seed(a, g) for g in range(8)] for a in range(16)]
     started = time.process_time()
     groups = dict(generate(policy, prompts, seeds, [Sampling(temperature=1.0, max_new_tokens=48)] * 16))
-    rows = [(p, completion) for p in range(16) for completion in groups[p].completions]
+    rows = [(p, completion) for p in range(16) for completion in groups[p].trajectories]
     batch = token_batch(prompts, rows, policy.device)
     logprob_BT = completion_logprobs(policy, batch)
     logprob_BT.sum().backward()

@@ -19,16 +19,16 @@ from typing import Any
 
 import torch
 
+from omnithinker.config.recipe import Recipe
 from omnithinker.io.files import read_json_lines
 from omnithinker.judge.base import Verdict
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
-from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.pairwise_judge import PairwiseJudge
 from omnithinker.rewards.registry import Resources
-from omnithinker.schedules.fixed import FixedSchedule, curriculum_schedule
 from omnithinker.rewards.runner import Scorer
+from omnithinker.schedules.fixed import FixedSchedule, curriculum_schedule
 from omnithinker.tasks.base import encode_prompts, load_tasks
 from omnithinker.train.trainer import train
 from omnithinker.types import Prompt

@@ -19,12 +19,12 @@ import threading
 import time
 from pathlib import Path
 
+from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.rewards.math_answer import MathAnswer, quick_verdict
 from omnithinker.rewards.math_pool import Equality, MathPool
 from omnithinker.rewards.math_text import normalise
-from omnithinker.config.judges import ChatJudgeSettings
-from omnithinker.types import Completion, Prompt, Undefined
+from omnithinker.types import Prompt, Trajectory, Undefined
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -76,7 +76,7 @@ def score(load: list[tuple[str, list[str]]], pool: MathPool) -> tuple[float, lis
 
     def one(group: tuple[str, list[str]]) -> list[object]:
         prompt = Prompt(task="math", index=0, text="", row={"answer": group[0]})
-        return list(reward.score_group(prompt, [Completion(text=f"<answer>{text}</answer>") for text in group[1]]))
+        return list(reward.score_group(prompt, [Trajectory(text=f"<answer>{text}</answer>") for text in group[1]]))
 
     started = time.perf_counter()
     with ThreadPoolExecutor(16) as threads:
@@ -164,7 +164,7 @@ def judge() -> None:
 
 def serve() -> None:
     """The endpoint, in a process of its own so that it does not share the judge's interpreter."""
-    from tests.judge.fake_endpoint import FakeEndpoint, Reply
+    from tests.builders.fake_endpoint import FakeEndpoint, Reply
 
     with FakeEndpoint() as endpoint:
         endpoint.answer = lambda body: Reply(delay_s=0.2)

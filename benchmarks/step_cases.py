@@ -24,16 +24,16 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from omnithinker.study.experiment import Experiment, RunPlan
+from omnithinker.config.file import load_recipe
+from omnithinker.config.model import ModelSettings
+from omnithinker.config.recipe import Recipe
 from omnithinker.lab import MODEL_PATH
 from omnithinker.policy.loading import load_policy
-from omnithinker.config.recipe import Recipe
-from omnithinker.config.file import load_recipe
 from omnithinker.rewards.base import Component
-from omnithinker.schedules.fixed import Batch, Item
 from omnithinker.rewards.runner import Scorer
-from omnithinker.config.model import ModelSettings
-from omnithinker.types import Completion, Prompt, RolloutGroup
+from omnithinker.schedules.fixed import Batch, Item
+from omnithinker.study.experiment import Experiment, RunPlan
+from omnithinker.types import Prompt, RolloutGroup, Trajectory
 from omnithinker.ui.view import View
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,7 +81,7 @@ class Case:
 class EvenTokens:
     """Share of a completion's tokens with an even number: cheap, and different within every group."""
 
-    def score_group(self, prompt: Prompt, completions: Sequence[Completion]) -> list[float]:
+    def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[float]:
         """[G] shares."""
         return [sum(t % 2 == 0 for t in c.token_ids) / len(c.token_ids) for c in completions]
 

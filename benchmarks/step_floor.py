@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from omnithinker.train.batching import Part, Row, advantages, part_of
 from omnithinker.policy.base import Policy
+from omnithinker.train.batching import Part, Row, advantages, part_of
 from omnithinker.train.setup import make_optimizer, set_learning_rate
 from omnithinker.train.trainer import gradient, rollout, sample_seeds
 from omnithinker.types import RolloutGroup
@@ -86,7 +86,7 @@ def head_weights(policy: Policy) -> int:
 def generation_flops(policy: Policy, groups: Sequence[RolloutGroup]) -> float:
     """Prompts once, every token but the last once; the output embedding for every token drawn."""
     prompts = sum(len(group.prompt.token_ids) for group in groups)
-    drawn = sum(len(c.token_ids) for group in groups for c in group.completions)
+    drawn = sum(len(c.token_ids) for group in groups for c in group.trajectories)
     inputs = prompts + drawn - len(groups) * COMPLETIONS
     return 2.0 * (layer_weights(policy) * inputs + head_weights(policy) * drawn)
 

@@ -15,7 +15,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from omnithinker.types import Completion, Prompt, RolloutGroup
+from omnithinker.types import Prompt, RolloutGroup, Trajectory
 from step_cases import COMPLETIONS, Case
 from step_timing import Clock, Timed
 
@@ -117,7 +117,7 @@ def _reward(case: Case, prompts: Sequence[Prompt]) -> Any:
 
     def reward(completions: list[Any], completion_ids: list[list[int]], number: list[int], **_: Any) -> list[Any]:
         texts = [c if isinstance(c, str) else c[0]["content"] for c in completions]
-        rows = [Completion(text=text, token_ids=tuple(ids)) for text, ids in zip(texts, completion_ids, strict=True)]
+        rows = [Trajectory(text=text, token_ids=tuple(ids)) for text, ids in zip(texts, completion_ids, strict=True)]
         groups = [
             RolloutGroup(
                 prompt=prompts[number[start]],

@@ -73,9 +73,9 @@ def describe(name: str, case: Case) -> None:
     )
 
 
-def compare(case: Case, theirs: list[Timed], ours: list[Timed], zero_variance: float) -> None:
+def compare(case: Case, theirs: list[Timed], ours: list[Timed], frac_reward_zero_std: float) -> None:
     rows = len(case.schedule[0]) * COMPLETIONS
-    print(f"groups without variance: {zero_variance:.2f}")
+    print(f"groups without variance: {frac_reward_zero_std:.2f}")
     print("            steps  wall s  generate  train   CPU s  tokens   fill")
     for name, steps in (("TRL", theirs), ("omnithinker", ours)):
         wall, generate, cpu, tokens = (

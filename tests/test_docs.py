@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from omnithinker.cli import COMMANDS, main
 from omnithinker.config.file import load_recipe
 from omnithinker.schedules.fixed import take, tasks_of
+from tests.builders import ROOT
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

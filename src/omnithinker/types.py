@@ -28,7 +28,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+class Trajectory:
     """One sampled answer to a prompt."""
 
     text: str
@@ -60,7 +60,7 @@ Value = float | Undefined
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class RewardOutput:
     """A value with what led to it, for people who look into a reward."""
 
     value: Value | None
@@ -98,7 +98,7 @@ class RolloutGroup:
     """A prompt with its G completions and, once scored, their G scores."""
 
     prompt: Prompt
-    completions: tuple[Completion, ...]
+    trajectories: tuple[Trajectory, ...]
     """[G]"""
     scores: tuple[Score, ...] = ()
     """[G], empty until scored."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
 from omnithinker.cli import main
 from omnithinker.errors import SandboxUnavailable
 from omnithinker.rewards import registry
-from tests.judge.fake_endpoint import FakeEndpoint, Reply
+from tests.builders import ROOT
+from tests.builders.fake_endpoint import FakeEndpoint, Reply
 
-ROOT = Path(__file__).parent.parent.parent
 LAB = str(ROOT / "recipes" / "lab-quick.toml")
 TESTS = {"fn_name": "inc", "inputs": [[1], [2]], "outputs": [2, 3]}
 

@@ -6,7 +6,7 @@ import pytest
 
 from omnithinker.checks.model import check_model
 from omnithinker.policy.loading import load_trained
-from tests.policy.test_adapter import LORA, settings_of
+from tests.builders.policy import LORA, settings_of
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from omnithinker.data.options import with_options_text
 from omnithinker.config.recipe import Recipe
+from omnithinker.data.options import with_options_text
 from omnithinker.tasks.base import fill, read_split
 
 OPTIONS = ["white", "black", "green", "red", "blue"]

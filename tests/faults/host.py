@@ -18,15 +18,14 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from omnithinker.train import checkpoint
-from omnithinker.io import files
-from omnithinker.io import runlog
-from omnithinker.train import trainer as train
 from omnithinker.cli import main
-from omnithinker.study.experiment import Experiment
-from omnithinker.policy.loading import load_policy
 from omnithinker.config.model import ModelSettings
-from tests.conftest import make_policy
+from omnithinker.io import files, runlog
+from omnithinker.policy.loading import load_policy
+from omnithinker.study.experiment import Experiment
+from omnithinker.train import checkpoint
+from omnithinker.train import trainer as train
+from tests.builders.policy import make_policy
 
 ROOMS = {
     "checkpoint": [checkpoint.save_checkpoint],

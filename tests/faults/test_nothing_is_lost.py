@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from omnithinker.train.checkpoint import list_checkpoints
-from tests.conftest import make_policy
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.builders import ROOT
+from tests.builders.policy import make_policy
 
 REWARD = '''
 import pathlib, sys, time

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from omnithinker.config.recipe import Recipe
 from omnithinker.errors import BadInput, DataError, RecipeError, RewardError
 from omnithinker.integrations.trl import RecipeReward, dataset_rows
 from omnithinker.lab import MODEL_PATH
-from omnithinker.config.recipe import Recipe
 
 ANSWER = "<think>t</think><answer>%s</answer>"
 RECIPE = Recipe.model_validate(

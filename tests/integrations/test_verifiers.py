@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.builders import ROOT
+
 vf = pytest.importorskip("verifiers.v1", reason="the package verifiers is not installed")
 
 from omnithinker.errors import RecipeError  # noqa: E402
@@ -79,7 +81,7 @@ def test_a_recipe_has_to_be_named() -> None:
 def test_a_module_of_ones_own_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from verifiers.v1.utils.loaders import taskset_class
 
-    page = Path(__file__).parents[2] / "docs" / "integrations.md"
+    page = ROOT / "docs" / "integrations.md"
     example = page.read_text().split("`my_tasks.py`", 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
     (tmp_path / "my_tasks.py").write_text(example)
     monkeypatch.syspath_prepend(tmp_path)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.errors import BadInput, RecipeError
 from omnithinker.judge import endpoint
 from omnithinker.judge.base import BudgetSpent, JudgeFailed, Verdict
@@ -17,8 +18,7 @@ from omnithinker.judge.chat import ChatJudge
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.pairwise_judge import PairwiseJudge
 from omnithinker.rewards.runner import Scorer
-from omnithinker.config.judges import ChatJudgeSettings
-from omnithinker.types import Completion, Prompt, RolloutGroup
+from omnithinker.types import Prompt, RolloutGroup, Trajectory
 
 from .fake_endpoint import FakeEndpoint, Reply
 from .test_limits import Clock
@@ -337,7 +337,7 @@ def test_connections_are_closed_with_their_event_loop(server: FakeEndpoint, capl
     assert ask(judge, 3) == [Verdict.A] * 3
     reward = PairwiseJudge(judge)
     group = RolloutGroup(
-        prompt=Prompt(task="w", index=0, text="Write.", row={"reference": "r"}), completions=(Completion(text="c"),)
+        prompt=Prompt(task="w", index=0, text="Write.", row={"reference": "r"}), trajectories=(Trajectory(text="c"),)
     )
     with Scorer({"w": [Component("judge", reward, 1.0, True)]}) as scorer:
         assert scorer.submit(group).result().scores[0].reward is not None
@@ -348,7 +348,7 @@ def test_connections_are_closed_with_their_event_loop(server: FakeEndpoint, capl
 
 def test_contradictory_verdicts_for_the_two_orders_are_a_tie(server: FakeEndpoint) -> None:
     """A judge that prefers whatever comes first, asked both ways."""
-    group = [Completion(text="c")]
+    group = [Trajectory(text="c")]
     prompt = Prompt(task="w", index=0, text="Write.", row={"reference": "r"})
     reward = PairwiseJudge(ChatJudge(settings(server)), "both")
     assert [answer.value for answer in asyncio.run(reward.score_group(prompt, group))] == [0.5]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.judge.prompts import load_template, neutralise, read_verdict
-from omnithinker.config.judges import ChatJudgeSettings
 
 from .fake_endpoint import FakeEndpoint, Reply
 

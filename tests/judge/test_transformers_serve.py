@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.judge.base import JudgeFailed
 from omnithinker.judge.chat import ChatJudge
-from omnithinker.config.judges import ChatJudgeSettings
 
 pytest.importorskip("fastapi", reason="needs transformers[serving]")
 pytest.importorskip("uvicorn", reason="needs transformers[serving]")

@@ -10,14 +10,14 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer
 
-from omnithinker.rollout.native import Sampling, generate
+from omnithinker.config.model import ModelSettings
 from omnithinker.lab import DOMAINS, MODEL_PATH, generate_items, generate_rows
 from omnithinker.lab.build import BuildSettings, build
 from omnithinker.lab.habits import HABITS, completion_text, habitual_completion
 from omnithinker.lab.tokenizer import END, TAGS
 from omnithinker.policy.loading import load_policy
 from omnithinker.rewards.answers import last_answer
-from omnithinker.config.model import ModelSettings
+from omnithinker.rollout.native import Sampling, generate
 from omnithinker.types import Prompt
 
 
@@ -134,5 +134,5 @@ def test_base_model_is_partly_right(domain):
     ]
     greedy = Sampling(temperature=0.0, max_new_tokens=40)
     groups = generate(policy, prompts, [[0]] * len(prompts), [greedy] * len(prompts))
-    right = [last_answer(group.completions[0].text) == rows[p]["answer"] for p, group in groups]
+    right = [last_answer(group.trajectories[0].text) == rows[p]["answer"] for p, group in groups]
     assert 0.25 <= sum(right) / len(right) <= 0.65

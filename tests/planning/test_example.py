@@ -1,13 +1,11 @@
 """The example and the documentation hold."""
 
 import runpy
-from pathlib import Path
 
 import pytest
 
 from omnithinker.planning import make_plan, read_accuracies
-
-ROOT = Path(__file__).parents[2]
+from tests.builders import ROOT
 
 
 def test_example_prints_a_plan_and_draws_it(tmp_path, capsys, monkeypatch):

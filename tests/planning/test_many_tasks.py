@@ -7,7 +7,7 @@ from omnithinker.planning import TransferMatrix, make_plan, order_value, solve, 
 from omnithinker.planning.ordering_milp import certified_order
 from omnithinker.planning.ordering_search import insertion_search, search_order
 from omnithinker.planning.solving import neighbours
-from tests.planning.test_ordering import paley
+from tests.builders.paper import paley
 
 
 def ordered_with_noise(size, seed):

@@ -11,14 +11,9 @@ from hypothesis import given, settings
 from omnithinker.planning import exact_order, greedy_order, make_plan, order_value, subset_values
 from omnithinker.planning.accuracies import TransferMatrix
 from omnithinker.planning.ordering import all_orders
+from tests.builders.paper import paley
 
 SMALL = hnp.arrays(np.float64, (5, 5), elements=st.integers(-50, 50).map(float))
-
-
-def paley(p):
-    """c_ij = 1 where j - i is a non-zero square modulo p."""
-    squares = {x * x % p for x in range(1, p)}
-    return np.array([[float((j - i) % p in squares) for j in range(p)] for i in range(p)])
 
 
 def brute_force(matrix):

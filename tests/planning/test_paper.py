@@ -16,7 +16,7 @@ from omnithinker.planning import (
     terminal_accuracies,
 )
 from omnithinker.planning.ordering import all_orders
-from tests.planning.paper import TABLES, TASKS, indices, recovered, table_1, table_4
+from tests.builders.paper import TABLES, TASKS, indices, recovered, table_1, table_4
 
 
 def word(order):

@@ -20,7 +20,7 @@ from omnithinker.planning import (
 )
 from omnithinker.planning.cost import cost_sentence, planning_cost
 from omnithinker.planning.probing import probe_sentence
-from tests.planning.paper import table_1
+from tests.builders.paper import table_1
 
 BASE = np.array([0.5, 0.5])
 FINAL = np.array([[0.6, 0.55], [0.4, 0.6]])

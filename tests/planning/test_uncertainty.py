@@ -10,7 +10,7 @@ from omnithinker.planning.ordering_batch import best_orders
 from omnithinker.planning.output import plan_to_json
 from omnithinker.planning.resampling import draw_accuracies
 from omnithinker.planning.uncertainty import further_items
-from tests.planning.paper import table_1
+from tests.builders.paper import table_1
 
 
 def two_tasks(n):

@@ -9,23 +9,17 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from omnithinker.train.checkpoint import list_checkpoints
 from omnithinker.errors import BadInput
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import Reference, completion_logprobs, token_batch
 from omnithinker.schedules.fixed import FixedSchedule
-from omnithinker.config.model import ModelSettings
+from omnithinker.train.checkpoint import list_checkpoints
 from omnithinker.train.setup import start_training
-from tests.conftest import completion_of, prompt_of
-from tests.policy.architectures import random_policy
-from tests.test_train import Quiet, recipe_of, run, same, weights
+from tests.builders.architectures import random_policy
+from tests.builders.policy import LORA, completion_of, prompt_of, settings_of
+from tests.builders.training import Quiet, recipe_of, run, same, weights
 
-LORA = {"lora": {"rank": 4, "alpha": 8}}
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
-
-
-def settings_of(folder, **settings) -> ModelSettings:
-    return ModelSettings.model_validate({"path": str(folder), "device": "cpu"} | settings)
 
 
 @pytest.fixture

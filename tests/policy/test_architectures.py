@@ -6,34 +6,21 @@ import pytest
 import torch
 from transformers import Qwen2ForCausalLM
 
+from omnithinker.config.model import ModelSettings
 from omnithinker.errors import BadInput
-from omnithinker.rollout.native import Sampling, generate, sample_seed
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
-from omnithinker.config.model import ModelSettings
-from tests.conftest import make_policy, prompt_of
-from tests.policy.architectures import FAMILIES, random_policy
+from tests.builders.architectures import CANNOT_SHARE, FAMILIES, random_policy, sampled
+from tests.builders.policy import make_policy
 
 TOLERANCE = {"qwen3_next": 5e-4}
 """1e-5 elsewhere. Its linear attention runs over a whole text by another algorithm than token by token; in transformers
 itself the two differ by up to 2e-4 for these weights."""
-TEXTS = ["ab", "a prompt that is longer than a window", "third"]
 
 
 @pytest.fixture(params=FAMILIES)
 def policy(request):
     return random_policy(request.param)
-
-
-def sampled(policy, count=3):
-    """Groups, and their rows in an order in which prompts alternate."""
-    prompts = [prompt_of(policy, text, index=i) for i, text in enumerate(TEXTS)]
-    seeds = [[sample_seed(text, g) for g in range(count)] for text in TEXTS]
-    # Lengths differ, so rows leave the batch while others go on.
-    limits = [Sampling(temperature=1.0, max_new_tokens=limit) for limit in (12, 20, 5)]
-    found = dict(generate(policy, prompts, seeds, limits))
-    rows = [(p, found[p].completions[g]) for g in range(count) for p in range(len(prompts))]
-    return prompts, rows
 
 
 def own_logprobs(policy, prompt, completion):
@@ -56,9 +43,6 @@ def test_generator_trainer_and_model_agree(policy):
         assert torch.allclose(repeated_BT[b, :length], own_T, atol=tolerance)
         assert torch.allclose(torch.tensor(completion.logprobs), own_T, atol=tolerance)
         assert not trained_BT[b, length:].any()
-
-
-CANNOT_SHARE = {"qwen3_next", "lfm2"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

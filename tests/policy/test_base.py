@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from omnithinker.config.model import ModelSettings
 from omnithinker.errors import BadInput
-from omnithinker.rollout.native import Sampling, generate
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
-from omnithinker.config.model import ModelSettings
-from tests.conftest import make_policy, prompt_of
+from omnithinker.rollout.native import Sampling, generate
+from tests.builders.policy import make_policy, prompt_of
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def test_attention_is_computed_as_the_settings_say_with_the_same_result(model_fo
     prompts = [prompt_of(policies[0], text, index=i) for i, text in enumerate(["a prompt", "longer than the other"])]
     settings = [Sampling(temperature=1.0, max_new_tokens=9)] * 2
     found = [dict(generate(policy, prompts, [[1, 2, 3], [4, 5]], settings)) for policy in policies]
-    rows = [(p, completion) for p in (0, 1) for completion in found[0][p].completions]
+    rows = [(p, completion) for p in (0, 1) for completion in found[0][p].trajectories]
     batch = token_batch(prompts, rows, policies[0].device)
     expected_BT = completion_logprobs(policies[0], batch)
     for policy, groups in zip(policies[1:], found[1:], strict=True):
         assert torch.allclose(completion_logprobs(policy, batch), expected_BT, atol=1e-5)
         for p, group in groups.items():
-            for one, two in zip(group.completions, found[0][p].completions, strict=True):
+            for one, two in zip(group.trajectories, found[0][p].trajectories, strict=True):
                 assert one.token_ids == two.token_ids
                 assert one.logprobs == pytest.approx(two.logprobs, abs=1e-5)
 
@@ -96,7 +96,7 @@ def test_a_template_without_generation_prompt_is_taken_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("overlong", "kept"), [("drop", None), ("cut_left", "6789"), ("cut_right", "0123")], ids=lambda v: str(v)
+    ("overlong", "kept"), [("drop", None), ("truncate_left", "6789"), ("truncate_right", "0123")], ids=lambda v: str(v)
 )
 def test_a_prompt_over_the_limit_is_dropped_or_cut_and_keeps_its_template(overlong, kept):
     policy = make_policy()
@@ -108,7 +108,7 @@ def test_a_prompt_over_the_limit_is_dropped_or_cut_and_keeps_its_template(overlo
 
 def test_a_prompt_whose_template_alone_is_too_long_is_dropped():
     policy = make_policy()
-    assert policy.encode_within("hello", "a long system message", 10, "cut_left") is None
+    assert policy.encode_within("hello", "a long system message", 10, "truncate_left") is None
 
 
 def test_a_cut_that_changes_the_tokens_beside_it_still_fits():
@@ -116,5 +116,5 @@ def test_a_cut_that_changes_the_tokens_beside_it_still_fits():
     template = len(policy.encode(""))
     # Each of these signs is three byte tokens; half a sign decodes to U+FFFD, which is three tokens again.
     for limit in range(1, 12):
-        ids = policy.encode_within("\u4e2d\u6587\u5b57\u7b26", None, template + limit, "cut_left")
+        ids = policy.encode_within("\u4e2d\u6587\u5b57\u7b26", None, template + limit, "truncate_left")
         assert ids is None or len(ids) <= template + limit

@@ -9,16 +9,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from omnithinker.errors import BadInput
-from omnithinker.rollout.native import Candidates, Sampling, draw, generate, sample_seed
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
 from omnithinker.policy.recompute import recompute_layers
+from omnithinker.rollout.native import Candidates, Sampling, draw, generate, sample_seed
 from omnithinker.schedules.fixed import joint_schedule
-from tests.conftest import completion_of, make_policy, prompt_of
-from tests.policy.architectures import random_policy
-from tests.policy.test_adapter import settings_of
-from tests.policy.test_architectures import sampled
-from tests.test_train import recipe_of, run, same, weights
+from tests.builders.architectures import random_policy, sampled
+from tests.builders.policy import completion_of, make_policy, prompt_of, settings_of
+from tests.builders.training import recipe_of, run, same, weights
 
 
 def gradients(policy, prompts, rows):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from omnithinker.errors import DataError
 from omnithinker.config.recipe import Recipe
+from omnithinker.errors import DataError
 from omnithinker.report import plots, write_report
 from omnithinker.report.collect import read_folder
 from omnithinker.report.series import curve

@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from omnithinker.errors import RecipeError, RewardError
-from omnithinker.train.metrics import own_metrics
-from omnithinker.config.recipe import Recipe
 from omnithinker.config.file import load_recipe
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.tasks import RewardSettings
+from omnithinker.errors import RecipeError, RewardError
 from omnithinker.rewards.base import Component, Progress
 from omnithinker.rewards.external import TrlReward, VerlReward, load_external
 from omnithinker.rewards.registry import Resources, build_components
 from omnithinker.rewards.runner import Scorer
-from omnithinker.config.tasks import RewardSettings
-from omnithinker.types import Completion, Prompt, RolloutGroup, Score
+from omnithinker.train.metrics import own_metrics
+from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory
 
 ROW = {"solution": "x", "level": 3, "reward_model": {"ground_truth": "gold"}}
 PROMPT = Prompt(task="t", index=4, text="q", row=ROW)
-PAIR = (Completion(text="a", token_ids=(1, 2)), Completion(text="bb", token_ids=(3,)))
+PAIR = (Trajectory(text="a", token_ids=(1, 2)), Trajectory(text="bb", token_ids=(3,)))
 
 
 def score(
@@ -39,7 +39,7 @@ def score(
         del sys.modules["their_rewards"]
     component = Component("r", reward, 1.0, True, on_error=on_error)  # type: ignore[arg-type]
     with Scorer({"t": (component,)}) as scorer:
-        return scorer.submit(RolloutGroup(prompt=prompt, completions=PAIR)).result().scores
+        return scorer.submit(RolloutGroup(prompt=prompt, trajectories=PAIR)).result().scores
 
 
 def rewards(function: Callable[..., Any], **settings: Any) -> list[float | None]:
@@ -207,7 +207,7 @@ def test_sync_functions_are_called_one_at_a_time() -> None:
     sys.setswitchinterval(1e-6)
     try:
         with Resources(recipe) as resources, Scorer({"t": build_components("t", settings, resources)}) as scorer:
-            futures = [scorer.submit(RolloutGroup(prompt=PROMPT, completions=PAIR)) for _ in range(100)]
+            futures = [scorer.submit(RolloutGroup(prompt=PROMPT, trajectories=PAIR)) for _ in range(100)]
             rewards = [one.reward for future in futures for one in future.result().scores]
     finally:
         sys.setswitchinterval(interval)
@@ -316,7 +316,7 @@ def test_a_recipe_names_a_file_beside_it_and_its_settings_arrive(
     with Resources(recipe) as resources:
         mine = build_components("t", recipe.tasks["t"].rewards, resources)[1]
         with Scorer({"t": (mine,)}) as scorer:
-            group = RolloutGroup(prompt=PROMPT, completions=PAIR)
+            group = RolloutGroup(prompt=PROMPT, trajectories=PAIR)
             assert [one.components["mine"] for one in scorer.submit(group).result().scores] == [1.0, 0.5]
             resources.progress.step = 4
             assert [one.causes["mine"] for one in scorer.submit(group).result().scores] == ["raised_OSError"] * 2

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from omnithinker.rewards.answers import candidate_text, last_answer, strip_think
 from omnithinker.rewards.format_tags import MARKERS, Format, Tags, tag_share, well_formed
-from omnithinker.types import Completion, Prompt
+from omnithinker.types import Prompt, Trajectory
 
 SOUPS = st.lists(st.sampled_from([*MARKERS, " ", "\n", "a", "12", "<", ">", "think", "</"]), max_size=14).map("".join)
 
@@ -74,7 +74,7 @@ def test_values_of_a_group() -> None:
         "<think>a",
         "",
     ]
-    prompt, group = Prompt(task="t", index=0, text=""), [Completion(text=text) for text in texts]
+    prompt, group = Prompt(task="t", index=0, text=""), [Trajectory(text=text) for text in texts]
     assert Format().score_group(prompt, group) == [1, 1, 0, 0, 0, 0, 0, 0]
     assert Tags().score_group(prompt, group) == [1, 1, 1, 1, 1, 0.5, 0.25, 0]
 

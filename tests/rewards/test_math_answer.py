@@ -5,7 +5,6 @@ import random
 import re
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 import sympy
@@ -15,9 +14,10 @@ from hypothesis import strategies as st
 from omnithinker.rewards.math_answer import MathAnswer, answer_text, gold_text, quick_verdict
 from omnithinker.rewards.math_pool import Equality, MathPool
 from omnithinker.rewards.math_text import as_number, balanced, last_boxed, normalise, too_complex
-from omnithinker.types import Completion, Prompt, Undefined, Value
+from omnithinker.types import Prompt, Trajectory, Undefined, Value
+from tests.builders import ROOT
 
-TABLE = Path(__file__).parent.parent / "golden" / "math_cases.jsonl"
+TABLE = ROOT / "tests/golden" / "math_cases.jsonl"
 CASES = [json.loads(line) for line in TABLE.read_text("utf-8").splitlines()]
 
 
@@ -29,7 +29,7 @@ def pool() -> Iterator[MathPool]:
 
 def score(reward: MathAnswer, gold: object, *texts: str) -> list[Value]:
     prompt = Prompt(task="math", index=3, text="", row={"answer": gold})
-    return reward.score_group(prompt, [Completion(text=text) for text in texts])
+    return reward.score_group(prompt, [Trajectory(text=text) for text in texts])
 
 
 def outcome(value: Value) -> str:

@@ -15,7 +15,7 @@ from omnithinker.errors import RewardError
 from omnithinker.rewards import math_pool
 from omnithinker.rewards.math_answer import MathAnswer
 from omnithinker.rewards.math_pool import Equality, MathPool
-from omnithinker.types import Completion, Prompt, Undefined
+from omnithinker.types import Prompt, Trajectory, Undefined
 
 ENDLESS = r"\prod_{n=1}^{9999}(n^n+1)"
 """Passes the guards and keeps computer algebra busy for minutes."""
@@ -134,8 +134,8 @@ def test_failures_are_undefined_with_their_cause_and_not_remembered(fake_worker:
         pool._wall_seconds = 0.2
         reward = MathAnswer(pool)
         prompt = Prompt(task="math", index=0, text="", row={"answer": "x+y"})
-        group = [Completion(text=f"<answer>{text}</answer>") for text in ("hang", "die", "z+y")]
-        group[0] = Completion(text="<answer>hang</answer>")
+        group = [Trajectory(text=f"<answer>{text}</answer>") for text in ("hang", "die", "z+y")]
+        group[0] = Trajectory(text="<answer>hang</answer>")
         values = [value.cause if isinstance(value, Undefined) else value for value in reward.score_group(prompt, group)]
         assert values == ["verifier_timeout", "verifier_crashed", 0]
         restarts = pool.restarts

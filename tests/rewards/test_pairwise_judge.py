@@ -10,7 +10,7 @@ from omnithinker.errors import JudgeError, OmniThinkerError
 from omnithinker.judge.base import BudgetSpent, JudgeFailed, Verdict
 from omnithinker.rewards.base import Component, combine
 from omnithinker.rewards.pairwise_judge import PairwiseJudge, candidate_first
-from omnithinker.types import Completion, Explained, Prompt, Undefined, Value
+from omnithinker.types import Prompt, RewardOutput, Trajectory, Undefined, Value
 
 
 class LongerWins:
@@ -43,8 +43,8 @@ class Always:
 ROW = {"prompt": "Tell a story.", "reference": "12345"}
 
 
-def explained(reward: PairwiseJudge, *texts: str, row: Mapping[str, Any] = ROW) -> list[Explained]:
-    group = [Completion(text=text, seed=seed) for seed, text in enumerate(texts)]
+def explained(reward: PairwiseJudge, *texts: str, row: Mapping[str, Any] = ROW) -> list[RewardOutput]:
+    group = [Trajectory(text=text, seed=seed) for seed, text in enumerate(texts)]
     return asyncio.run(reward.score_group(Prompt(task="w", index=0, text="rendered", row=row), group))
 
 

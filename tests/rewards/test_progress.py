@@ -7,10 +7,10 @@ import pytest
 from omnithinker.io.files import read_json_lines
 from omnithinker.rewards.base import Component, Progress
 from omnithinker.rewards.external import TrlReward
-from omnithinker.schedules.fixed import FixedSchedule, curriculum_schedule
 from omnithinker.rewards.runner import Scorer
+from omnithinker.schedules.fixed import FixedSchedule, curriculum_schedule
 from omnithinker.train.trainer import train
-from tests.test_train import Quiet, prompts_of, recipe_of
+from tests.builders.training import Quiet, prompts_of, recipe_of
 
 
 def test_the_loop_tells_its_step_and_logged_numbers_become_metrics(model_folder: Path, tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnithinker.rewards.short_answer import ShortAnswer, normalise_answer
-from omnithinker.types import Completion, Prompt, Undefined, Value
+from omnithinker.types import Prompt, Trajectory, Undefined, Value
 
 
 def score(row: dict[str, object], *bodies: str) -> list[Value]:
-    group = [Completion(text=f"<think>Paris</think><answer>{body}</answer>") for body in bodies]
+    group = [Trajectory(text=f"<think>Paris</think><answer>{body}</answer>") for body in bodies]
     return ShortAnswer().score_group(Prompt(task="qa", index=0, text="", row=row), group)
 
 
@@ -80,7 +80,7 @@ def test_rows_that_nobody_can_answer_are_undefined(row: dict[str, object], cause
 def test_only_the_answer_counts() -> None:
     prompt = Prompt(task="qa", index=0, text="", row={"answer": "Paris"})
     texts = ["Paris", "<think>Paris</think>", "<answer>Rome</answer><answer>Paris</answer>", "<answer>Paris"]
-    assert ShortAnswer().score_group(prompt, [Completion(text=text) for text in texts]) == [0, 0, 1, 0]
+    assert ShortAnswer().score_group(prompt, [Trajectory(text=text) for text in texts]) == [0, 0, 1, 0]
 
 
 @given(st.text(max_size=40))

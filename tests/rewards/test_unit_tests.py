@@ -7,7 +7,7 @@ import pytest
 from omnithinker.errors import SandboxError
 from omnithinker.rewards.unit_tests import UnitTests, extract_code
 from omnithinker.sandbox import Result, SandboxSettings, Status, open_sandbox
-from omnithinker.types import Completion, Prompt, Undefined
+from omnithinker.types import Prompt, Trajectory, Undefined
 
 TESTS = {"fn_name": "add", "inputs": [[1, 2], [3, 4]], "outputs": [3, 7]}
 RIGHT = "<think>x</think><answer>def add(a, b):\n    return a + b</answer>"
@@ -50,7 +50,7 @@ class FakeSandbox:
 
 
 def _group(*texts, tests=TESTS):
-    return Prompt(task="code", index=0, text="", row={"tests": tests}), [Completion(text=text) for text in texts]
+    return Prompt(task="code", index=0, text="", row={"tests": tests}), [Trajectory(text=text) for text in texts]
 
 
 def test_group_with_a_real_sandbox():

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from omnithinker.errors import SandboxUnavailable
 from omnithinker.sandbox import SandboxSettings, Status, Trust, open_sandbox, parse_tests, wire
-from tests.sandbox import hostile
+from tests.builders import hostile
 
 SERVE = shlex.join([sys.executable, "-m", "omnithinker.sandbox.serve"])
 RIGHT = "def add(a, b):\n    return a + b"

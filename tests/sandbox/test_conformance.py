@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from omnithinker.sandbox import Status, open_sandbox, parse_tests
-from tests.sandbox import hostile
+from tests.builders import ROOT, hostile
 
-ROOT = Path(__file__).parents[2]
 TESTS = {"call": hostile.CALLS, "judge": hostile.ASSERTS, "stdio": hostile.STDIO}
 
 
@@ -61,7 +60,7 @@ def _interpreter_for_everyone() -> str | None:
 def test_the_suite_as_an_unprivileged_user(secret_file):
     packages = [path for path in sys.path if path.endswith("-packages")]
     done = subprocess.run(
-        [str(_interpreter_for_everyone()), "-m", "tests.sandbox.hostile", secret_file],
+        [str(_interpreter_for_everyone()), "-m", "tests.builders.hostile", secret_file],
         env={"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src"), *packages]), "PYTHONDONTWRITEBYTECODE": "1"},
         cwd=ROOT,
         user=65534,

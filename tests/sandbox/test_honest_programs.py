@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from omnithinker.sandbox import SandboxSettings, Status, open_sandbox, parse_tests, slot
-from tests.sandbox import hostile
+from tests.builders import hostile
 
 CALLS, STDIO = parse_tests(hostile.CALLS), parse_tests(hostile.STDIO)
 

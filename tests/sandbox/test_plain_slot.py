@@ -12,9 +12,9 @@ import threading
 
 import pytest
 
+from omnithinker.config.sandbox import SandboxSettings
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.sandbox import Status, base, fork_server, open_sandbox, parse_tests, plain_slot, slot
-from omnithinker.config.sandbox import SandboxSettings
 
 ADD = {"fn_name": "add", "inputs": [[1, 2], [3, 4]], "outputs": [3, 7]}
 DOUBLE = {"inputs": ["4\n", "5\n"], "outputs": ["8\n", "10\n"]}

@@ -8,15 +8,15 @@ import torch
 from rich.console import Console
 
 from omnithinker.checks.data import TaskRows
+from omnithinker.checks.memory import Load, ModelSize, estimate, model_size, readable
 from omnithinker.checks.model import Outline
 from omnithinker.checks.report import Section
-from omnithinker.errors import OmniThinkerError
-from omnithinker.study.experiment import Experiment
-from omnithinker.checks.memory import Load, ModelSize, estimate, model_size, readable
-from omnithinker.policy.logprobs import LOGITS_AT_ONCE
 from omnithinker.config.recipe import Recipe
-from omnithinker.train.setup import needs_reference
+from omnithinker.errors import OmniThinkerError
+from omnithinker.policy.logprobs import LOGITS_AT_ONCE
+from omnithinker.study.experiment import Experiment
 from omnithinker.study.runner import dry_run
+from omnithinker.train.setup import needs_reference
 from omnithinker.ui.view import View
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from omnithinker.checks.report import Section
-from omnithinker.errors import DataError
 from omnithinker.config.recipe import Recipe
+from omnithinker.errors import DataError
 from omnithinker.rewards.registry import check_row
 from omnithinker.tasks.base import fill, read_split, splits_of
 from omnithinker.types import Prompt
@@ -107,7 +107,7 @@ def _describe(name: str, found: TaskRows, recipe: Recipe, problems: list[str], n
     if repeated:
         notes.append(f"tasks.{name}: {_many(repeated, 'row repeats', 'rows repeat')} another's prompt in its split")
     data: dict[str, Any] = {"bad_rows": found.bad, "in_both_splits": both, "repeated": repeated}
-    limit, cut = recipe.sampling.max_prompt_tokens, recipe.sampling.overlong != "drop"
+    limit, cut = recipe.sampling.max_prompt_tokens, recipe.sampling.overlong_prompts != "drop"
     for split in splits_of(recipe):
         rows, lengths = sum(row.split == split for row in found.rows), found.lengths.get(split)
         too_long = None if lengths is None else sum(length > limit for length in lengths)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from omnithinker.policy.compiled import fixed_length
+
 FLOAT32 = 4
 """Bytes of a float32 number. Trained weights are always that, and logits are turned into probabilities in it."""
 DRAWING_COPIES = 6
@@ -129,14 +131,6 @@ def kv_cache(size: ModelSize, load: Load) -> int:
     longest = load.prompt_tokens + load.new_tokens
     tokens = load.rows_at_once * (fixed_length(longest) if load.compiled else longest)
     return tokens * 2 * size.keys * (size.layers + 1) * size.bytes_per_weight
-
-
-def fixed_length(tokens: int) -> int:
-    """Length of a buffer of fixed shape for some tokens: the next of 64, 96, 128, 192, 256 and so on."""
-    length = 64
-    while length < tokens:
-        length = length * 3 // 2 if length & (length - 1) == 0 else length * 4 // 3
-    return length
 
 
 def microbatch(load: Load) -> int:

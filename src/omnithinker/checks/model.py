@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from omnithinker.checks.report import Section
+from omnithinker.config.model import ModelSettings
 from omnithinker.errors import BadInput
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy.adapter import base_of, new_adapter
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import check_compilable, check_trainable, freeze_embeddings
-from omnithinker.config.model import ModelSettings
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 """A model has one of these."""

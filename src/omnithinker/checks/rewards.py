@@ -18,16 +18,16 @@ from omnithinker.checks.probes import (
     program_probes,
     short_answer_probes,
 )
+from omnithinker.config.judges import ChatJudgeSettings
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.tasks import RewardSettings
 from omnithinker.errors import OmniThinkerError
 from omnithinker.judge.chat import ChatJudge
-from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.base import Component, Explains, explaining
 from omnithinker.rewards.registry import Resources
-from omnithinker.sandbox.cheats import SLOW
 from omnithinker.rewards.runner import Scorer
-from omnithinker.config.judges import ChatJudgeSettings
-from omnithinker.config.tasks import RewardSettings
-from omnithinker.types import Completion, RolloutGroup, Score
+from omnithinker.sandbox.cheats import SLOW
+from omnithinker.types import RolloutGroup, Score, Trajectory
 
 CHEAT_ROWS = 20
 """Rows per task on which cheats are tried."""
@@ -193,7 +193,7 @@ def _probes(kind: str, row: Mapping[str, Any], others: Sequence[Mapping[str, Any
 def _group(row: PlacedRow, probes: Sequence[Probe]) -> RolloutGroup:
     return RolloutGroup(
         prompt=row.prompt,
-        completions=tuple(Completion(text=probe.text, seed=seed) for seed, probe in enumerate(probes)),
+        trajectories=tuple(Trajectory(text=probe.text, seed=seed) for seed, probe in enumerate(probes)),
     )
 
 

@@ -9,10 +9,10 @@ from omnithinker.checks.data import TaskRows, check_data
 from omnithinker.checks.model import check_model
 from omnithinker.checks.report import Report, Section
 from omnithinker.checks.rewards import Bench, ComponentCheck, check_component, judge_usage, sample_rows
-from omnithinker.errors import OmniThinkerError
 from omnithinker.config.recipe import Recipe
-from omnithinker.rewards.registry import Resources, build_component, build_components
+from omnithinker.errors import OmniThinkerError
 from omnithinker.io.trackers import missing
+from omnithinker.rewards.registry import Resources, build_component, build_components
 
 
 def check_recipe(recipe: Recipe, *, rows: int) -> Report:

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from omnithinker.checks.report import Report, Section
 from omnithinker.checks.memory import readable
+from omnithinker.checks.report import Report, Section
 
 
 def show(report: Report, console: Console, *, listed: int | None) -> None:

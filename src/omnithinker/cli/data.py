@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
+from omnithinker.config.judges import ChatJudgeSettings
+from omnithinker.config.recipe import Recipe
 from omnithinker.data.distractors import Question, add_to_all
 from omnithinker.data.rows import read_rows
 from omnithinker.errors import BadInput, DataError
 from omnithinker.io.files import write_text
 from omnithinker.judge.endpoint import Endpoint
 from omnithinker.judge.ledger import Ledger
-from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.math_text import as_number, normalise
 from omnithinker.rewards.short_answer import normalise_answer, reference_answers
-from omnithinker.config.judges import ChatJudgeSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from omnithinker.errors import BadInput
-from omnithinker.config.recipe import Recipe
 from omnithinker.config.file import load_recipe
+from omnithinker.config.recipe import Recipe
+from omnithinker.errors import BadInput
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:

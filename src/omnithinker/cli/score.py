@@ -16,7 +16,7 @@ from omnithinker.cli.judged import judges_told
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
 from omnithinker.errors import BadInput, DataError
 from omnithinker.integrations.recipe_rewards import RecipeRewards
-from omnithinker.types import Completion, Prompt, RolloutGroup, Score
+from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory
 
 IN_FLIGHT = 64
 """Lines held at once: just read, being scored, or waiting for one before them."""
@@ -151,7 +151,7 @@ def submit_line(line: bytes, number: int, rewards: RecipeRewards, task: str | No
     except BadInput as error:
         raise DataError(f"{place}: {error}") from error
     prompt = Prompt(task=named, index=number - 1, text=str(row.get("prompt", "")), row=fields)
-    return rewards.submit(prompt, [Completion(text=row["completion"], seed=number)], place=place)
+    return rewards.submit(prompt, [Trajectory(text=row["completion"], seed=number)], place=place)
 
 
 def _is_ready(item: Item) -> bool:

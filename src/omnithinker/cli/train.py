@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
-from omnithinker.errors import BadInput
-from omnithinker.config.recipe import Recipe, parse_order
 from omnithinker.config.file import changed_settings, load_recipe
+from omnithinker.config.recipe import Recipe, parse_order
+from omnithinker.errors import BadInput
 
 SCHEDULES = ("curriculum", "joint", "mixture", "adaptive")
 

@@ -15,11 +15,11 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
+from omnithinker.config.base import Settings
+from omnithinker.config.recipe import Recipe, nearest
+from omnithinker.config.tasks import TaskSettings
 from omnithinker.errors import RecipeError
 from omnithinker.io.files import read_text
-from omnithinker.config.recipe import Recipe, nearest
-from omnithinker.config.base import Settings
-from omnithinker.config.tasks import TaskSettings
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 

@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 import tomli_w
 from pydantic import Field, field_validator, model_validator
 
-from omnithinker.errors import RecipeError
 from omnithinker.config.adaptive import AdaptiveSettings
 from omnithinker.config.base import OPERATIONAL, Settings
 from omnithinker.config.evaluation import EvaluationSettings
@@ -23,6 +22,7 @@ from omnithinker.config.sandbox import SandboxSettings
 from omnithinker.config.study import StudySettings
 from omnithinker.config.tasks import TaskSettings
 from omnithinker.config.training import TrainingSettings
+from omnithinker.errors import RecipeError
 
 
 class Recipe(Settings):

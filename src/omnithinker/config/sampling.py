@@ -24,7 +24,7 @@ class SamplingSettings(Settings):
     """Longest completion, in tokens; one that reaches it is truncated and scored as what it says."""
     max_prompt_tokens: int = Field(1024, ge=1)
     """Longest prompt, in tokens, chat template included."""
-    overlong: Literal["drop", "cut_left", "cut_right"] = "drop"
+    overlong_prompts: Literal["drop", "truncate_left", "truncate_right"] = "drop"
     """What becomes of a longer prompt: it is left out, counted and reported, or its user message loses tokens at the
     beginning or at the end. The chat template and the system message stay whole."""
     batch_size: Annotated[int, OPERATIONAL] = Field(512, ge=1)

@@ -37,17 +37,17 @@ class TrainingSettings(Settings):
     """Upper clip of the policy ratio."""
     scale_advantages: bool = True
     """Divide advantages by the group's standard deviation (Eq. 3)."""
-    aggregation: Literal["sequence", "token", "constant"] = "sequence"
+    loss_norm: Literal["sequence", "token", "max_tokens"] = "sequence"
     """How token losses are averaged: per completion then over completions (Eq. 4), over all tokens, or over
     ``max_new_tokens`` per completion."""
     kl: Literal["k1", "k2", "k3"] = "k3"
     """Estimator of the KL term (k3: Eq. 5)."""
-    importance: Literal["off", "token", "sequence"] = "off"
+    importance_sampling_correction: Literal["off", "token", "sequence"] = "off"
     """Correct for a generator whose log-probabilities differ from the trainer's: weigh each token, or each completion
     as a whole, by the ratio of the two. For generators in other number formats or other programs."""
-    importance_cap: float = Field(3.0, gt=0)
+    importance_sampling_cap: float = Field(3.0, gt=0)
     """Largest such ratio that is believed."""
-    importance_excess: Literal["truncate", "mask"] = "truncate"
+    importance_sampling_mode: Literal["truncate", "mask"] = "truncate"
     """What becomes of a larger one: it counts as the cap, or its tokens leave the policy term."""
     truncated: Literal["keep", "mask"] = "keep"
     """Whether completions that reached the token limit are trained on."""
@@ -70,7 +70,7 @@ class TrainingSettings(Settings):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "dapo": {"aggregation": "token", "clip_high": 0.28},
-    "dr_grpo": {"aggregation": "constant", "scale_advantages": False},
+    "dapo": {"loss_norm": "token", "clip_high": 0.28},
+    "dr_grpo": {"loss_norm": "max_tokens", "scale_advantages": False},
 }
 """What each loss preset sets; a recipe may still override single settings."""

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from omnithinker.config.recipe import Recipe
 from omnithinker.errors import OmniThinkerError
+from omnithinker.policy.base import Policy
+from omnithinker.rewards.runner import Rollout, Scorer
 from omnithinker.rollout.native import generate, sample_seed, sampling_of
 from omnithinker.train.metrics import completion_entropy, component_means
-from omnithinker.policy.base import Policy
-from omnithinker.config.recipe import Recipe
-from omnithinker.rewards.runner import Rollout, Scorer
 from omnithinker.types import EvalResult, Prompt, RolloutGroup, Validation
 
 EXAMPLES = 4
@@ -66,7 +66,7 @@ def _evaluate_task(
     accuracy, error, n = _accuracy(task, greedy, "held-out item")
     sampled_outcomes = [group.scores[0].correct for group in sampled]
     sampled_accuracy, sampled_error, _ = mean_and_error(sampled_outcomes)
-    said = [group.completions[0] for group in sampled if group.scores[0].correct is not None]
+    said = [group.trajectories[0] for group in sampled if group.scores[0].correct is not None]
     return EvalResult(
         task=task,
         n=n,
@@ -110,6 +110,6 @@ def mean_and_error(outcomes: Sequence[float | None]) -> tuple[float, float, int]
 def _example(group: RolloutGroup) -> dict[str, Any]:
     return {
         "prompt": group.prompt.text,
-        "completion": group.completions[0].text,
+        "completion": group.trajectories[0].text,
         "components": dict(group.scores[0].components),
     }

@@ -11,15 +11,15 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from omnithinker.config.file import load_recipe
+from omnithinker.config.recipe import Recipe, nearest
 from omnithinker.errors import BadInput, DataError
 from omnithinker.judge.ledger import Ledger
-from omnithinker.config.recipe import Recipe, nearest
-from omnithinker.config.file import load_recipe
 from omnithinker.rewards.base import Component, explaining
 from omnithinker.rewards.registry import Resources, build_components, check_row
 from omnithinker.rewards.runner import Scorer
 from omnithinker.tasks.base import Split, fill, read_split
-from omnithinker.types import Completion, Prompt, RolloutGroup
+from omnithinker.types import Prompt, RolloutGroup, Trajectory
 
 GOLD_FIELDS = {"math_answer": "answer", "short_answer": "answer", "pairwise_judge": "reference", "unit_tests": "tests"}
 """The row's field that a kind of reward compares with."""
@@ -72,7 +72,7 @@ class RecipeRewards:
         progress.step, progress.steps = step, steps
 
     def submit(
-        self, prompt: Prompt, completions: Sequence[Completion], *, place: str | None = None
+        self, prompt: Prompt, completions: Sequence[Trajectory], *, place: str | None = None
     ) -> Future[RolloutGroup]:
         """Start scoring completions of a prompt.
 
@@ -94,7 +94,7 @@ class RecipeRewards:
             if task not in self._components:
                 components = build_components(task, rewards, self._resources)
                 self._components[task] = explaining(components) if self._explain else components
-        return self._scorer.submit(RolloutGroup(prompt=prompt, completions=tuple(completions)))
+        return self._scorer.submit(RolloutGroup(prompt=prompt, trajectories=tuple(completions)))
 
     def close(self) -> None:
         """End the processes and connections."""
@@ -129,7 +129,7 @@ def close_all() -> None:
         _opened.clear()
 
 
-def completion_of(prompt: str, text: str, *, place: int = 0, token_ids: Sequence[int] = ()) -> Completion:
+def completion_of(prompt: str, text: str, *, place: int = 0, token_ids: Sequence[int] = ()) -> Trajectory:
     """A completion with a seed that a repeated run finds again: it decides the order of a judged pair.
 
     Args:
@@ -139,7 +139,7 @@ def completion_of(prompt: str, text: str, *, place: int = 0, token_ids: Sequence
         token_ids: its tokens.
     """
     digest = hashlib.sha256(f"{place}\0{prompt}\0{text}".encode("utf-8", "surrogatepass")).digest()
-    return Completion(text=text, token_ids=tuple(token_ids), seed=int.from_bytes(digest[:6], "big"))
+    return Trajectory(text=text, token_ids=tuple(token_ids), seed=int.from_bytes(digest[:6], "big"))
 
 
 def messages_of(recipe: Recipe, task: str, row: Mapping[str, Any], place: str) -> list[dict[str, str]]:

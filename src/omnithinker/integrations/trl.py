@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from omnithinker.config.file import load_recipe
+from omnithinker.config.recipe import Recipe, nearest
 from omnithinker.errors import RecipeError
 from omnithinker.integrations.recipe_rewards import RecipeRewards, completion_of, portable_rows, whole_row
-from omnithinker.config.recipe import Recipe, nearest
-from omnithinker.config.file import load_recipe
 from omnithinker.tasks.base import Split
 from omnithinker.types import Prompt, RolloutGroup, Score
 

@@ -11,10 +11,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from omnithinker.config.file import load_recipe
+from omnithinker.config.recipe import Recipe
 from omnithinker.errors import RewardError
 from omnithinker.integrations.recipe_rewards import GOLD_FIELDS, completion_of, opened, portable_rows, whole_row
-from omnithinker.config.recipe import Recipe
-from omnithinker.config.file import load_recipe
 from omnithinker.tasks.base import Split
 from omnithinker.types import Prompt
 

@@ -48,7 +48,7 @@ class RunLog:
                     "causes": dict(score.causes),
                 }
                 | ({"details": dict(score.details)} if score.details else {})
-                for completion, score in zip(group.completions, group.scores, strict=True)
+                for completion, score in zip(group.trajectories, group.scores, strict=True)
             ]
             record = {"step": step, "task": task, "prompt": group.prompt.text, "completions": completions}
             _append(self.rollouts_file, record)

@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from omnithinker.config.recipe import Recipe
 from omnithinker.errors import BadInput
 from omnithinker.io.files import make_folder, read_json, read_json_lines, write_json
-from omnithinker.config.recipe import Recipe
 
 PROJECT = "omnithinker"
 """Project at W&B and trackio, unless ``WANDB_PROJECT`` or ``TRACKIO_PROJECT`` names another."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.endpoint import Endpoint
 from omnithinker.judge.ledger import Account, Usage
 from omnithinker.judge.prompts import load_template, read_verdict
-from omnithinker.config.judges import ChatJudgeSettings
 
 CUT = " [...]"
 """Shown where a text was cut to ``max_answer_chars``."""

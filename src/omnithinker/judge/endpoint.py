@@ -12,13 +12,13 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.errors import BadInput
 from omnithinker.judge.base import BudgetSpent, JudgeFailed
 from omnithinker.judge.cache import Reply, ReplyCache, request_key
 from omnithinker.judge.ledger import Account, Ledger, Usage
 from omnithinker.judge.limits import BusyClock, CircuitBreaker, RateLimit
 from omnithinker.judge.prompts import Message
-from omnithinker.config.judges import ChatJudgeSettings
 
 BREAKER_PAUSE_S = 30.0
 CHARS_PER_TOKEN = 4

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from omnithinker.errors import BadInput
 from omnithinker.config.model import LoraSettings
+from omnithinker.errors import BadInput
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"

@@ -50,7 +50,7 @@ class Policy:
         return tuple(ids["input_ids"])
 
     def encode_within(
-        self, text: str, system: str | None, limit: int, overlong: Literal["drop", "cut_left", "cut_right"]
+        self, text: str, system: str | None, limit: int, overlong: Literal["drop", "truncate_left", "truncate_right"]
     ) -> tuple[int, ...] | None:
         """Like :meth:`encode`, with at most ``limit`` tokens: a longer message is dropped (None) or cut on one side.
 
@@ -64,7 +64,7 @@ class Policy:
             keep -= len(ids) - limit
             if keep <= 0:
                 return None
-            part = content[-keep:] if overlong == "cut_left" else content[:keep]
+            part = content[-keep:] if overlong == "truncate_left" else content[:keep]
             ids = self.encode(str(self.tokenizer.decode(part)), system)
         return ids
 

@@ -15,7 +15,6 @@ from torch._dynamo.exc import TorchDynamoException
 from transformers.cache_utils import Cache, StaticLayer
 
 from omnithinker.errors import BadInput
-from omnithinker.checks.memory import fixed_length
 
 LENGTHS = 64
 """Cache lengths that code may be made for in one process; PyTorch's own limit is lower."""
@@ -95,6 +94,14 @@ class CompiledStep:
     def release(self) -> None:
         """Give the memory of the buffers back. The next use takes new memory, which a GPU's graphs are recorded for."""
         self._storage, self._used = [], []
+
+
+def fixed_length(tokens: int) -> int:
+    """Length of a buffer of fixed shape for some tokens: the next of 64, 96, 128, 192, 256 and so on."""
+    length = 64
+    while length < tokens:
+        length = length * 3 // 2 if length & (length - 1) == 0 else length * 4 // 3
+    return length
 
 
 def _logits(model: Any, ids_B1: Tensor, mask_BL: Tensor, position_B1: Tensor, cache: Cache) -> Tensor:

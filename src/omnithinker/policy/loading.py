@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from omnithinker.config.model import LoraSettings, ModelSettings
 from omnithinker.errors import BadInput
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy import adapter
@@ -18,7 +19,6 @@ from omnithinker.policy.compiled import CompiledStep
 from omnithinker.policy.logprobs import hidden_states, logits_of
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.policy.shared_prompt import can_share
-from omnithinker.config.model import LoraSettings, ModelSettings
 
 # Hub look-ups of telemetry and updates have no place in a training run.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

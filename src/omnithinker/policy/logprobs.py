@@ -16,7 +16,7 @@ from transformers.cache_utils import Cache
 
 from omnithinker.policy.base import Policy
 from omnithinker.policy.shared_prompt import Prompts, can_share
-from omnithinker.types import Completion, Prompt
+from omnithinker.types import Prompt, Trajectory
 
 LOGITS_AT_ONCE = 2**24
 """Most elements of a [tokens, V] array of logits held at once while training (64 MiB in float32)."""
@@ -42,7 +42,7 @@ class TokenBatch:
 
 def token_batch(
     prompts: Sequence[Prompt],
-    rows: Sequence[tuple[int, Completion]],
+    rows: Sequence[tuple[int, Trajectory]],
     device: torch.device,
     temperatures: Sequence[float] | None = None,
 ) -> TokenBatch:

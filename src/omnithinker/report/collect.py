@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from omnithinker.config.file import load_recipe
+from omnithinker.config.recipe import Recipe
 from omnithinker.errors import DataError
 from omnithinker.io.files import read_json, read_json_lines
-from omnithinker.config.recipe import Recipe
-from omnithinker.config.file import load_recipe
-from omnithinker.train.best import BEST_FILE, Best
 from omnithinker.study.stages import stages
+from omnithinker.train.best import BEST_FILE, Best
 from omnithinker.types import EvalResult, Validation
 
 Kind = Literal["base", "single", "curriculum", "joint", "other"]

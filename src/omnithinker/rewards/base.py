@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from omnithinker.types import Completion, Explained, Prompt, Score, Undefined, Value
+from omnithinker.types import Prompt, RewardOutput, Score, Trajectory, Undefined, Value
 
 Result = TypeVar("Result")
 
-Answer = Value | Explained | None
+Answer = Value | RewardOutput | None
 """What a component says of a completion: a value, alone or explained; None stands for undefined."""
 Given = Answer | Exception
 """What a reward may return for a completion: an answer, or in its place the error of a mechanism that failed on this
@@ -33,13 +33,13 @@ class Reward(Protocol):
     """One mechanism of reward. Sees the whole group at once, so that judges can batch and compare."""
 
     def score_group(
-        self, prompt: Prompt, completions: Sequence[Completion]
+        self, prompt: Prompt, completions: Sequence[Trajectory]
     ) -> Sequence[Given] | Awaitable[Sequence[Given]]:
         """Score G completions of one prompt.
 
         Returns:
             [G] values, each a number in [0, 1] or :class:`Undefined` (``None`` is allowed for functions written
-            for other trainers), or one of these in an :class:`Explained`; an exception where the mechanism failed on
+            for other trainers), or one of these in an :class:`RewardOutput`; an exception where the mechanism failed on
             one completion. May be a coroutine. Must be safe to call from several threads.
 
         Raises:
@@ -53,7 +53,7 @@ class Explains(Protocol):
     """A reward that can tell more than training needs, at a cost that training should not pay."""
 
     def explain_group(
-        self, prompt: Prompt, completions: Sequence[Completion]
+        self, prompt: Prompt, completions: Sequence[Trajectory]
     ) -> Sequence[Given] | Awaitable[Sequence[Given]]:
         """As :meth:`Reward.score_group`, with the same values, explained."""
         ...
@@ -106,7 +106,7 @@ class _Explaining:
     reward: Explains
 
     def score_group(
-        self, prompt: Prompt, completions: Sequence[Completion]
+        self, prompt: Prompt, completions: Sequence[Trajectory]
     ) -> Sequence[Given] | Awaitable[Sequence[Given]]:
         return self.reward.explain_group(prompt, completions)
 
@@ -127,10 +127,10 @@ def combine(components: Sequence[Component], values: Sequence[Answer]) -> Score:
     total = 0.0
     primary: list[float] = []
     for component, answer in zip(components, values, strict=True):
-        value = answer.value if isinstance(answer, Explained) else answer
+        value = answer.value if isinstance(answer, RewardOutput) else answer
         if told := _details(answer):
             details[component.name] = told
-        if isinstance(answer, Explained) and answer.metrics:
+        if isinstance(answer, RewardOutput) and answer.metrics:
             metrics[component.name] = answer.metrics
         if value is None or isinstance(value, Undefined):
             defined[component.name] = None
@@ -151,6 +151,6 @@ def combine(components: Sequence[Component], values: Sequence[Answer]) -> Score:
 
 
 def _details(answer: Answer) -> Mapping[str, Any]:
-    value = answer.value if isinstance(answer, Explained) else answer
+    value = answer.value if isinstance(answer, RewardOutput) else answer
     why = {"undefined": value.detail} if isinstance(value, Undefined) and value.detail else {}
-    return {**why, **answer.details} if isinstance(answer, Explained) else why
+    return {**why, **answer.details} if isinstance(answer, RewardOutput) else why

@@ -19,7 +19,7 @@ from typing import Any
 
 from omnithinker.errors import RecipeError
 from omnithinker.rewards.base import Given, Progress, Reward
-from omnithinker.types import Completion, Explained, Prompt
+from omnithinker.types import Prompt, RewardOutput, Trajectory
 
 _OWN_ARGUMENTS = frozenset(("prompt", "prompts", "completion", "completions", "completion_ids"))
 """Row fields that TRL does not pass as columns."""
@@ -113,7 +113,7 @@ class TrlReward:
         self._progress = progress or Progress()
 
     def score_group(
-        self, prompt: Prompt, completions: Sequence[Completion]
+        self, prompt: Prompt, completions: Sequence[Trajectory]
     ) -> Sequence[Given] | Awaitable[Sequence[Given]]:
         """[G] values of the function; undefined where it says None."""
         count, logged = len(completions), _Logged(len(completions))
@@ -174,7 +174,7 @@ class _Logged:
         explained = []
         for g, value in enumerate(answers):
             details: dict[str, Any] = {column: extras[g] for column, extras in self._extra.items()}
-            explained.append(Explained(value, details, self._metrics))
+            explained.append(RewardOutput(value, details, self._metrics))
         return explained
 
 
@@ -194,7 +194,7 @@ class VerlReward:
         self._call = _Call(function)
 
     def score_group(
-        self, prompt: Prompt, completions: Sequence[Completion]
+        self, prompt: Prompt, completions: Sequence[Trajectory]
     ) -> Sequence[Given] | Awaitable[Sequence[Given]]:
         """[G] values; a completion for which the function raised has the exception in its place."""
         results = [self._one(prompt, completion) for completion in completions]
@@ -202,7 +202,7 @@ class VerlReward:
             return self._gather(results)
         return [_verl_answer(result) for result in results]
 
-    def _one(self, prompt: Prompt, completion: Completion) -> Any:
+    def _one(self, prompt: Prompt, completion: Trajectory) -> Any:
         row = prompt.row
         model = row.get("reward_model")
         truth = model.get("ground_truth") if isinstance(model, Mapping) else row.get("answer")
@@ -231,4 +231,4 @@ def _verl_answer(result: Any) -> Given:
         return result  # type: ignore[no-any-return]
     if "score" not in result:
         return ValueError(f"a dict result needs a key 'score'; it has: {', '.join(map(str, result)) or 'none'}")
-    return Explained(result["score"], {str(key): _plain(value) for key, value in result.items() if key != "score"})
+    return RewardOutput(result["score"], {str(key): _plain(value) for key, value in result.items() if key != "score"})

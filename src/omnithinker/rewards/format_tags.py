@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from omnithinker.types import Completion, Prompt, Value
+from omnithinker.types import Prompt, Trajectory, Value
 
 MARKERS = ("<think>", "</think>", "<answer>", "</answer>")
 """The four markers of the format, in the order they must have."""
@@ -25,7 +25,7 @@ def tag_share(text: str) -> float:
 class Format:
     """1 for a well-formed completion, else 0."""
 
-    def score_group(self, prompt: Prompt, completions: Sequence[Completion]) -> list[Value]:
+    def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[Value]:
         """[G] values, 0 or 1; always defined."""
         return [float(well_formed(completion.text)) for completion in completions]
 
@@ -33,6 +33,6 @@ class Format:
 class Tags:
     """Share of the markers that occur exactly once: partial credit on the way to the format."""
 
-    def score_group(self, prompt: Prompt, completions: Sequence[Completion]) -> list[Value]:
+    def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[Value]:
         """[G] values in {0, 0.25, 0.5, 0.75, 1}; always defined."""
         return [tag_share(completion.text) for completion in completions]

@@ -22,7 +22,7 @@ from omnithinker.rewards.math_forms import (
 )
 from omnithinker.rewards.math_pool import Equality, MathPool
 from omnithinker.rewards.math_text import MAX_LENGTH, as_number, balanced, normalise, too_complex
-from omnithinker.types import Completion, Prompt, Undefined, Value
+from omnithinker.types import Prompt, Trajectory, Undefined, Value
 
 MAX_WORDS = 3
 """A gold answer in words without ``\\text`` is taken as text up to this many words; longer, it is no answer."""
@@ -131,7 +131,7 @@ class MathAnswer:
         self._size = cache
         self._lock = threading.Lock()
 
-    def score_group(self, prompt: Prompt, completions: Sequence[Completion]) -> list[Value]:
+    def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[Value]:
         """[G] values; fails of the gold answer or of the verifier are undefined.
 
         Raises:

@@ -9,7 +9,7 @@ from omnithinker.errors import JudgeError
 from omnithinker.judge.base import Judge, Verdict
 from omnithinker.rewards.answers import candidate_text
 from omnithinker.rewards.base import all_of
-from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS, Completion, Explained, Prompt, Undefined, Value
+from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS, Prompt, RewardOutput, Trajectory, Undefined, Value
 
 Order = Literal["random", "both", "fixed"]
 
@@ -37,20 +37,20 @@ class PairwiseJudge:
         self._judge = judge
         self._order = order
 
-    async def score_group(self, prompt: Prompt, completions: Sequence[Completion]) -> list[Explained]:
+    async def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[RewardOutput]:
         """[G] values, judged side by side; undefined where the judge gave no usable verdict.
 
         Each comes with the lengths of what was compared, characters, because judges like long texts.
         """
         return await all_of(self._explained(prompt, completion) for completion in completions)
 
-    async def _explained(self, prompt: Prompt, completion: Completion) -> Explained:
+    async def _explained(self, prompt: Prompt, completion: Trajectory) -> RewardOutput:
         candidate = candidate_text(completion.text)
         value = await self._score(prompt, completion, candidate)
         lengths = {CANDIDATE_CHARS: len(candidate), REFERENCE_CHARS: len(str(prompt.row["reference"]))}
-        return Explained(value, lengths)
+        return RewardOutput(value, lengths)
 
-    async def _score(self, prompt: Prompt, completion: Completion, candidate: str) -> Value:
+    async def _score(self, prompt: Prompt, completion: Trajectory, candidate: str) -> Value:
         if not candidate:
             return 0.0
         try:

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from omnithinker.config.judges import RubricJudgeSettings
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.tasks import RewardSettings
 from omnithinker.errors import DataError, RecipeError
 from omnithinker.judge.base import Judge
 from omnithinker.judge.ledger import Ledger
 from omnithinker.judge.rubric import RubricJudge
-from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.base import Component, Progress, Reward
 from omnithinker.rewards.external import load_external
 from omnithinker.rewards.format_tags import Format, Tags
@@ -21,8 +23,6 @@ from omnithinker.rewards.pairwise_judge import PairwiseJudge
 from omnithinker.rewards.short_answer import ShortAnswer
 from omnithinker.rewards.unit_tests import UnitTests
 from omnithinker.sandbox import Sandbox, open_sandbox, parse_tests
-from omnithinker.config.judges import RubricJudgeSettings
-from omnithinker.config.tasks import RewardSettings
 
 AUXILIARY = ("format", "tags")
 """Components that do not decide correctness unless the recipe says so."""

@@ -18,7 +18,7 @@ from omnithinker.errors import BadInput, DiskError, RewardError
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.judge.ledger import Ledger
 from omnithinker.rewards.base import Answer, Component, Given, Progress, all_of, combine
-from omnithinker.types import Explained, Prompt, RolloutGroup, Undefined
+from omnithinker.types import Prompt, RewardOutput, RolloutGroup, Undefined
 
 STOPS = (BadInput, BudgetSpent, DiskError)
 """Errors that say themselves what the user can do: they end the run as they are, whatever ``on_error`` says."""
@@ -98,16 +98,16 @@ class Scorer:
             if deadline.expired():
                 owner = f"reward {component.name!r} of task {group.prompt.task!r}"
                 late = Undefined("deadline", f"{owner} gave no answer within {component.deadline_s:g} s")
-                return [late] * len(group.completions)
-            return [_failed(component, group.prompt, error)] * len(group.completions)
-        if len(values) != len(group.completions):
-            message = f"returned {len(values)} values for {len(group.completions)} completions"
-            return [_failed(component, group.prompt, BadReward("wrong_length", message))] * len(group.completions)
+                return [late] * len(group.trajectories)
+            return [_failed(component, group.prompt, error)] * len(group.trajectories)
+        if len(values) != len(group.trajectories):
+            message = f"returned {len(values)} values for {len(group.trajectories)} completions"
+            return [_failed(component, group.prompt, BadReward("wrong_length", message))] * len(group.trajectories)
         return [_checked(component, group.prompt, one) for one in values]
 
     async def _call(self, component: Component, group: RolloutGroup, deadline: asyncio.Timeout) -> Any:
         """What a component says of a group; its deadline runs from when it starts to work."""
-        work = partial(component.reward.score_group, group.prompt, group.completions)
+        work = partial(component.reward.score_group, group.prompt, group.trajectories)
 
         def start() -> None:
             if component.deadline_s is not None:
@@ -227,7 +227,7 @@ def _checked(component: Component, prompt: Prompt, given: Given) -> Answer:
         raise given
     if isinstance(given, Exception):
         return _failed(component, prompt, given)
-    value = given.value if isinstance(given, Explained) else given
+    value = given.value if isinstance(given, RewardOutput) else given
     if value is None or isinstance(value, Undefined) or (isinstance(value, SupportsFloat) and math.isfinite(value)):
         return given
     message = f"returned {value!r}; expected a finite number, or None for undefined"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omnithinker.rewards.answers import last_answer
-from omnithinker.types import Completion, Prompt, Undefined, Value
+from omnithinker.types import Prompt, Trajectory, Undefined, Value
 
 _QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("$", "$"), ("`", "`"), ("*", "*"))
 
@@ -39,7 +39,7 @@ class ShortAnswer:
     exactly one of them. A letter or number of an option is never an answer, unless it is an option's text.
     """
 
-    def score_group(self, prompt: Prompt, completions: Sequence[Completion]) -> list[Value]:
+    def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[Value]:
         """[G] values; a row that no answer could satisfy is undefined.
 
         Causes: ``gold_missing`` without a reference answer; ``gold_not_among_options`` when no reference matches

@@ -13,7 +13,7 @@ from typing import Any
 from omnithinker.errors import DataError, SandboxError
 from omnithinker.rewards.answers import answer_body
 from omnithinker.sandbox import Result, Sandbox, Status, Tests, parse_tests
-from omnithinker.types import Completion, Explained, Prompt, Undefined, Value
+from omnithinker.types import Prompt, RewardOutput, Trajectory, Undefined, Value
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _PYTHON = ("", "python", "python3", "py")
@@ -59,7 +59,7 @@ class UnitTests:
         self._runs = 0
         self._failures = 0
 
-    def score_group(self, prompt: Prompt, completions: Sequence[Completion]) -> Sequence[Value]:
+    def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> Sequence[Value]:
         """[G] values.
 
         Raises:
@@ -67,7 +67,7 @@ class UnitTests:
         """
         return [_value(outcome) for outcome in self.outcomes(prompt, completions, stop_early=True)]
 
-    def explain_group(self, prompt: Prompt, completions: Sequence[Completion]) -> Sequence[Explained]:
+    def explain_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> Sequence[RewardOutput]:
         """[G] values, each with its program and all fields of :class:`Result`; every test is run.
 
         Raises:
@@ -76,12 +76,12 @@ class UnitTests:
         outcomes = self.outcomes(prompt, completions)
         programs = [extract_code(completion.text) for completion in completions]
         return [
-            Explained(_value(outcome), _details(program, outcome))
+            RewardOutput(_value(outcome), _details(program, outcome))
             for program, outcome in zip(programs, outcomes, strict=True)
         ]
 
     def outcomes(
-        self, prompt: Prompt, completions: Sequence[Completion], *, stop_early: bool = False
+        self, prompt: Prompt, completions: Sequence[Trajectory], *, stop_early: bool = False
     ) -> list[Result | Undefined | None]:
         """[G] what each completion's program did; None without a program, for people who debug a reward.
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers.cache_utils import Cache, DynamicLayer
 
-from omnithinker.rollout.cache import expand
 from omnithinker.policy.base import Policy
 from omnithinker.policy.compiled import CompiledStep
 from omnithinker.policy.logprobs import pad_left
+from omnithinker.rollout.cache import expand
 from omnithinker.types import Prompt
 
 COMPACT_BELOW = 0.8

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnithinker.rollout.decoding import start
-from omnithinker.policy.base import Policy
 from omnithinker.config.sampling import SamplingSettings
-from omnithinker.types import Completion, Prompt, RolloutGroup
+from omnithinker.policy.base import Policy
+from omnithinker.rollout.decoding import start
+from omnithinker.types import Prompt, RolloutGroup, Trajectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ def generate(
             for p in sorted({rows.prompt[b] for b in finished}):
                 if open_groups[p] == 0:
                     completions = tuple(rows.completion(b) for b, owner in enumerate(rows.prompt) if owner == p)
-                    yield members[p], RolloutGroup(prompt=rows.prompts[p], completions=completions)
+                    yield members[p], RolloutGroup(prompt=rows.prompts[p], trajectories=completions)
 
 
 def batches(sizes: Sequence[int], limit: int) -> list[range]:
@@ -128,11 +128,11 @@ class _Rows:
         self.length_B = list(self.limit_B)
         self.ended_B = [False] * len(self.seeds)
 
-    def completion(self, b: int) -> Completion:
+    def completion(self, b: int) -> Trajectory:
         """Row ``b`` as a record."""
         length = self.length_B[b]
         ids = tuple(self.ids_BT[b, :length].tolist())
-        return Completion(
+        return Trajectory(
             text=self.policy.decode(ids),
             token_ids=ids,
             logprobs=tuple(self.logprob_BT[b, :length].tolist()),

@@ -4,12 +4,12 @@
 in the process that runs the program, and expected values never enter it.
 """
 
+from omnithinker.config.sandbox import SandboxSettings
 from omnithinker.sandbox.base import Sandbox
 from omnithinker.sandbox.cases import AssertTests, Call, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.fork_server import ForkServer
 from omnithinker.sandbox.parsing import parse_tests
 from omnithinker.sandbox.result import Result, Status, TestResult, Trust
-from omnithinker.config.sandbox import SandboxSettings
 
 __all__ = [
     "AssertTests",

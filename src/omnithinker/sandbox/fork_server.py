@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Self
 
+from omnithinker.config.sandbox import SandboxSettings
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.sandbox.assemble import assemble, call_request, invalid, judge_request, not_sent, run_twice
 from omnithinker.sandbox.base import usable_cores
@@ -21,7 +22,6 @@ from omnithinker.sandbox.plain_slot import PlainSlot
 from omnithinker.sandbox.result import Result, Status, Trust
 from omnithinker.sandbox.slot import Limits, Slot
 from omnithinker.sandbox.verdict import judge_calls, judge_output, judge_report, judge_unittests
-from omnithinker.config.sandbox import SandboxSettings
 
 PLATFORM = sys.platform
 """Decides between fork servers (Linux) and an interpreter per program. Only tests of the latter ever set it."""

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import httpx
 
+from omnithinker.config.sandbox import SandboxSettings
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.sandbox.assemble import assemble, call_request, invalid, not_sent, run_twice
 from omnithinker.sandbox.base import usable_cores
@@ -23,7 +24,6 @@ from omnithinker.sandbox.inside import template
 from omnithinker.sandbox.result import Result, Status
 from omnithinker.sandbox.slot import Ended, Limits
 from omnithinker.sandbox.verdict import judge_calls, judge_output
-from omnithinker.config.sandbox import SandboxSettings
 
 _MODULES = ("codec", "channel", "report", "solver", "preamble", "judge", "runner")
 _SCRIPT = """

@@ -17,12 +17,12 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
+from omnithinker.config.sandbox import SandboxSettings
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.sandbox.assemble import invalid, not_sent, run_twice
 from omnithinker.sandbox.cases import Tests
 from omnithinker.sandbox.result import Result
 from omnithinker.sandbox.wire import result_from_json, tests_to_json
-from omnithinker.config.sandbox import SandboxSettings
 
 _SERVE = ("python", "-m", "omnithinker.sandbox.serve")
 _GRACE_SECONDS = 300.0

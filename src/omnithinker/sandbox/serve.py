@@ -13,11 +13,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
+from omnithinker.config.sandbox import SandboxSettings
 from omnithinker.errors import OmniThinkerError
 from omnithinker.sandbox.base import Sandbox
 from omnithinker.sandbox.fork_server import ForkServer
 from omnithinker.sandbox.wire import result_to_json, tests_from_json
-from omnithinker.config.sandbox import SandboxSettings
 
 
 def serve(lines: TextIO, out: TextIO) -> int:

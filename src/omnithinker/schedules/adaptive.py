@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from omnithinker.schedules.fixed import Batch, State, apportion, step_sizes, take
 from omnithinker.config.adaptive import AdaptiveSettings
+from omnithinker.schedules.fixed import Batch, State, apportion, step_sizes, take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdaptiveSchedule:
     """Mixture whose shares follow the training accuracy.
 
-    A task's share is ``share x (least + (1 - least) x score)``. The score lies in [0, 1]: by ``prefer``, 4 a (1 - a)
-    for a recent accuracy a, or the change of a relative to the task that changes most. A task that has not been met
-    yet scores 1.
+    A task's share is ``share x (min_share + (1 - min_share) x score)``. The score lies in [0, 1]: by ``criterion``,
+    4 a (1 - a) for a recent accuracy a, or the change of a relative to the task that changes most. A task that has not
+    been met yet scores 1.
 
     The state holds, per task: ``drawn`` (prompts so far), ``credit`` (prompts owed), ``recent`` (exponential average
     of the accuracy), ``earlier`` (exponential average of ``recent``, so that their difference tells the change).
@@ -54,7 +54,7 @@ class AdaptiveSchedule:
         """Count what was drawn and learn from the accuracies of the step."""
         counts, credit = self._counts(step, state)
         recent, earlier = dict(state["recent"]), dict(state["earlier"])
-        rate = 1 / self.settings.memory
+        rate = 1 / self.settings.ema_steps
         for task in self.sizes:
             accuracy = values.get(f"task/{task}/accuracy")
             if accuracy is not None:
@@ -65,14 +65,14 @@ class AdaptiveSchedule:
 
     def shares_now(self, state: State) -> dict[str, float]:
         """Per task, the share of the next step's prompts; they add up to 1."""
-        least, scores = self.settings.least, self._scores(state)
-        shares = {task: self.shares[task] * (least + (1 - least) * scores[task]) for task in self.sizes}
+        min_share, scores = self.settings.min_share, self._scores(state)
+        shares = {task: self.shares[task] * (min_share + (1 - min_share) * scores[task]) for task in self.sizes}
         total = sum(shares.values())
         return {task: share / total for task, share in shares.items()}
 
     def _scores(self, state: State) -> dict[str, float]:
         recent, earlier = state["recent"], state["earlier"]
-        if self.settings.prefer == "uncertain":
+        if self.settings.criterion == "variance":
             return {task: 4 * recent[task] * (1 - recent[task]) if task in recent else 1.0 for task in self.sizes}
         changes = {task: abs(recent[task] - earlier[task]) for task in recent}
         largest = max(changes.values(), default=0.0)

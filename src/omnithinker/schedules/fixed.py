@@ -2,8 +2,8 @@
 
 Joint training, curricula and mixtures are lists of batches, known before the run starts and a pure function of
 (data sizes, settings, seed); :class:`FixedSchedule` makes a schedule of a list. A schedule may also decide as the run
-goes, see :mod:`omnithinker.schedules.adaptive`. In all but joint training the prompts of a task come in the same order, so that
-runs differ in nothing but what their schedules decide.
+goes, see :mod:`omnithinker.schedules.adaptive`. In all but joint training the prompts of a task come in
+the same order, so that runs differ in nothing but what their schedules decide.
 """
 
 from __future__ import annotations

@@ -14,16 +14,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from omnithinker.schedules.adaptive import AdaptiveSchedule
-from omnithinker.train.checkpoint import TrainerState
+from omnithinker.config.recipe import Recipe
 from omnithinker.evals.evaluate import evaluate, validate
 from omnithinker.io.files import make_folder, read_json, read_json_lines, remove_leftovers, write_json, write_text
-from omnithinker.train.metrics import StepMetrics
+from omnithinker.io.runlog import versions
+from omnithinker.io.trackers import Trackers, require
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
-from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.registry import Resources
-from omnithinker.io.runlog import versions
+from omnithinker.rewards.runner import Scorer
+from omnithinker.schedules.adaptive import AdaptiveSchedule
 from omnithinker.schedules.fixed import (
     Batch,
     FixedSchedule,
@@ -32,11 +32,11 @@ from omnithinker.schedules.fixed import (
     joint_schedule,
     mixture_schedule,
 )
-from omnithinker.rewards.runner import Scorer
-from omnithinker.train.best import BEST_FILE, Selection
 from omnithinker.study.stages import RESULT, read_results
 from omnithinker.tasks.base import Split, encode_prompts, load_tasks
-from omnithinker.io.trackers import Trackers, require
+from omnithinker.train.best import BEST_FILE, Selection
+from omnithinker.train.checkpoint import TrainerState
+from omnithinker.train.metrics import StepMetrics
 from omnithinker.train.trainer import train
 from omnithinker.types import EvalResult, Prompt, Validation
 from omnithinker.ui.view import View
@@ -241,7 +241,7 @@ class Experiment:
         limit = sampling.max_prompt_tokens
 
         def encode(text: str, system: str | None) -> tuple[int, ...] | None:
-            return self.base.encode_within(text, system, limit, sampling.overlong)
+            return self.base.encode_within(text, system, limit, sampling.overlong_prompts)
 
         found = {}
         for name, task in self.tasks.items():

@@ -18,13 +18,13 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from omnithinker.study import experiment as runs
+from omnithinker.config.file import changed_settings, load_recipe
+from omnithinker.config.recipe import Recipe, parse_order
 from omnithinker.errors import BadInput, Interrupted
-from omnithinker.study.experiment import Experiment, RunPlan
 from omnithinker.io.files import make_folder, read_json, write_json, write_text
 from omnithinker.planning import make_plan, plan_to_json, read_accuracies
-from omnithinker.config.recipe import Recipe, parse_order
-from omnithinker.config.file import changed_settings, load_recipe
+from omnithinker.study import experiment as runs
+from omnithinker.study.experiment import Experiment, RunPlan
 from omnithinker.study.stages import LOCK, RESULT, Stage, holder_of, read_results, stages
 
 BEAT_S = 60.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from omnithinker.io.files import read_json
 from omnithinker.config.recipe import Recipe
+from omnithinker.io.files import read_json
 from omnithinker.types import EvalResult
 
 RESULT = "result.json"

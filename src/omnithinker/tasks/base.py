@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.tasks import TaskSettings
 from omnithinker.data.options import with_options_text
 from omnithinker.data.rows import Row, hold_out, read_rows
 from omnithinker.errors import DataError
 from omnithinker.lab import generate_rows
-from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.registry import Resources, build_components, check_row
-from omnithinker.config.tasks import TaskSettings
 from omnithinker.types import Prompt
 
 Split = Literal["train", "test", "validation"]

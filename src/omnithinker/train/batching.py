@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from omnithinker.config.recipe import Recipe
+from omnithinker.policy.logprobs import TokenBatch, token_batch
+from omnithinker.rewards.runner import Rollout
 from omnithinker.train.advantages import group_advantages
 from omnithinker.train.losses import group_weights
-from omnithinker.policy.logprobs import TokenBatch, token_batch
-from omnithinker.config.recipe import Recipe
-from omnithinker.rewards.runner import Rollout
-from omnithinker.types import Completion, Prompt, RolloutGroup
+from omnithinker.types import Prompt, RolloutGroup, Trajectory
 
 WORTH_A_PASS = 1024
 """Tokens of a micro-batch above which its fixed cost is small."""
@@ -30,7 +30,7 @@ class Row:
     """One completion that has an advantage, with what the loss needs to know of it."""
 
     prompt: Prompt
-    completion: Completion
+    completion: Trajectory
     advantage: float
     """A of Eq. 3."""
     weight: float
@@ -88,12 +88,12 @@ def part_of(group: RolloutGroup, advantages_G: Tensor, recipe: Recipe) -> Part:
     prompt, task = group.prompt, recipe.tasks[group.prompt.task]
     members = [
         (completion, advantage)
-        for completion, advantage in zip(group.completions, advantages_G.tolist(), strict=True)
+        for completion, advantage in zip(group.trajectories, advantages_G.tolist(), strict=True)
         if not math.isnan(advantage) and (recipe.training.truncated == "keep" or not completion.truncated)
     ]
     weight_B, total = group_weights(
         torch.tensor([len(completion.token_ids) for completion, _ in members]),
-        aggregation=recipe.training.aggregation,
+        loss_norm=recipe.training.loss_norm,
         max_tokens=recipe.sampling_of(prompt.task).max_new_tokens,
     )
     rows = [

@@ -10,9 +10,9 @@ import torch
 
 from omnithinker.errors import TrainingError
 from omnithinker.io.files import make_folder, write_json
-from omnithinker.train.metrics import Update
-from omnithinker.train.batching import Row
 from omnithinker.policy.base import Policy
+from omnithinker.train.batching import Row
+from omnithinker.train.metrics import Update
 
 Result = TypeVar("Result")
 

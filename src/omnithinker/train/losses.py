@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 KlEstimator = Literal["k1", "k2", "k3"]
-Aggregation = Literal["sequence", "token", "constant"]
+LossNorm = Literal["sequence", "token", "max_tokens"]
 
 
 class LossParts(NamedTuple):
@@ -21,7 +21,7 @@ class LossParts(NamedTuple):
     """Scalar to differentiate: policy + kl, weighted."""
     kl_B: Tensor
     """[B] mean over tokens of the KL estimate of each row (nats); 0 without a reference."""
-    clipped_B: Tensor
+    clip_frac_B: Tensor
     """[B] fraction of tokens at which the clip of Eq. 4 is active."""
 
 
@@ -45,33 +45,33 @@ def kl_to_reference(logprob_BT: Tensor, ref_logprob_BT: Tensor, estimator: KlEst
 
 
 def group_weights(
-    length_B: Tensor, *, aggregation: Aggregation = "sequence", max_tokens: int | None = None
+    length_B: Tensor, *, loss_norm: LossNorm = "sequence", max_tokens: int | None = None
 ) -> tuple[Tensor, float]:
     """Weights of the completions of one prompt in the loss of their minibatch, before they are divided by its total.
 
     The loss of a minibatch is the sum over its rows of weight x *mean over tokens*, divided by the sum of the totals
     of its groups. ``sequence`` (the paper): mean over prompts of mean over their completions. ``token`` (DAPO): every
-    token of the minibatch counts the same. ``constant`` (Dr. GRPO): sum of tokens over the rows' token limits.
+    token of the minibatch counts the same. ``max_tokens`` (Dr. GRPO): sum of tokens over the rows' token limits.
 
     Args:
         length_B: [B] tokens of the prompt's completions that have an advantage, those that need no gradient
             included, so that the total does not depend on which are skipped.
-        aggregation: see above.
-        max_tokens: completion limit of the prompt, for ``constant``.
+        loss_norm: see above.
+        max_tokens: completion limit of the prompt, for ``max_tokens``.
 
     Returns:
         [B] float64 weights, and the group's total; 0 without rows.
 
     Raises:
-        ValueError: ``constant`` without ``max_tokens``.
+        ValueError: ``max_tokens`` without ``max_tokens``.
     """
     count = len(length_B)
-    if aggregation == "sequence":
+    if loss_norm == "sequence":
         return torch.full((count,), 1.0 / max(count, 1), dtype=torch.float64), float(count > 0)
-    if aggregation == "token":
+    if loss_norm == "token":
         return length_B.double(), float(length_B.sum())
     if max_tokens is None:
-        raise ValueError("constant aggregation needs max_tokens")
+        raise ValueError("loss_norm = 'max_tokens' needs max_tokens")
     return length_B.double() / max_tokens, float(count)
 
 
@@ -151,6 +151,6 @@ def grpo_loss(
     row_loss_B = torch.where(mask_BT, token_loss_BT, 0.0).sum(dim=1) / length_B
     with torch.no_grad():
         outside_BT = mask_BT & (surrogate_BT < ratio_BT * advantage_B1)
-        clipped_B = outside_BT.sum(dim=1) / length_B
+        clip_frac_B = outside_BT.sum(dim=1) / length_B
         kl_B = kl_BT.sum(dim=1) / length_B
-    return LossParts(loss=(weight_B * row_loss_B).sum(), kl_B=kl_B, clipped_B=clipped_B)
+    return LossParts(loss=(weight_B * row_loss_B).sum(), kl_B=kl_B, clip_frac_B=clip_frac_B)

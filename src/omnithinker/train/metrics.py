@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS, Completion, RolloutGroup, Score
+from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS, RolloutGroup, Score, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class StepMetrics:
     step: int
     """Steps finished, this one included."""
     tokens: int
-    """Completion tokens drawn."""
+    """Trajectory tokens drawn."""
     seconds: Seconds
     """Of the step."""
     values: dict[str, float | None]
@@ -46,7 +46,7 @@ class StepMetrics:
 
     @property
     def tokens_per_second(self) -> float:
-        """Completion tokens over the seconds of the whole step."""
+        """Trajectory tokens over the seconds of the whole step."""
         return self.tokens / max(self.seconds.step, 1e-9)
 
     def record(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Update:
     """Global norm before clipping."""
     kl: Mapping[str, Sequence[float]]
     """Per task with a KL term, the KL estimate of each row (nats)."""
-    clipped: Mapping[str, Sequence[float]]
+    clip_frac: Mapping[str, Sequence[float]]
     """Per task, the share of each row's tokens at which the clip was active."""
 
     @property
@@ -124,16 +124,16 @@ def step_metrics(
             for name, value in _task_metrics([groups[p] for p in members], advantages_PG[members]).items()
         }
         values[f"task/{task}/kl"] = _mean([x for update in applied for x in update.kl.get(task, [])])
-        values[f"task/{task}/clipped"] = _mean([x for update in applied for x in update.clipped.get(task, [])])
-    tokens = sum(len(completion.token_ids) for group in groups for completion in group.completions)
+        values[f"task/{task}/clip_frac"] = _mean([x for update in applied for x in update.clip_frac.get(task, [])])
+    tokens = sum(len(completion.token_ids) for group in groups for completion in group.trajectories)
     return StepMetrics(step, tokens, seconds, {**values, **judges})
 
 
 def _task_metrics(groups: Sequence[RolloutGroup], advantages_PG: Tensor) -> dict[str, float | None]:
     """Metrics of one task's groups; undefined completions count in ``undefined`` and nowhere else."""
-    pairs = [pair for group in groups for pair in zip(group.completions, group.scores, strict=True)]
+    pairs = [pair for group in groups for pair in zip(group.trajectories, group.scores, strict=True)]
     defined = [(completion, score) for completion, score in pairs if score.reward is not None]
-    zero_variance = [bool((row_G.nan_to_num() == 0).all()) for row_G in advantages_PG]
+    frac_reward_zero_std = [bool((row_G.nan_to_num() == 0).all()) for row_G in advantages_PG]
     metrics: dict[str, float | None] = {
         "reward": _mean([score.reward for _, score in defined]),
         "accuracy": _mean([score.correct for _, score in defined]),
@@ -143,8 +143,8 @@ def _task_metrics(groups: Sequence[RolloutGroup], advantages_PG: Tensor) -> dict
         "completions": len(pairs),
         "tokens": sum(len(completion.token_ids) for completion, _ in pairs),
         "undefined": len(pairs) - len(defined),
-        "zero_variance": _mean(zero_variance),
-        "groups_left_out": sum(bool(row_G.isnan().all()) for row_G in advantages_PG),
+        "frac_reward_zero_std": _mean(frac_reward_zero_std),
+        "dropped_groups": sum(bool(row_G.isnan().all()) for row_G in advantages_PG),
     }
     metrics |= {f"component/{name}": value for name, value in component_means([s for _, s in pairs]).items()}
     metrics |= {f"component/{name}": value for name, value in own_metrics([s for _, s in pairs]).items()}
@@ -185,7 +185,7 @@ def _correlation(first: Sequence[float], second: Sequence[float]) -> float | Non
         return None
 
 
-def completion_entropy(completion: Completion) -> float:
+def completion_entropy(completion: Trajectory) -> float:
     """Eq. 11's inner mean: entropy per token of one completion (nats); 0 for an empty one."""
     return sum(completion.entropies) / max(len(completion.entropies), 1)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from omnithinker.train import checkpoint
-from omnithinker.train.checkpoint import TrainerState
+from omnithinker.config.recipe import Recipe
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import Reference
-from omnithinker.config.recipe import Recipe
 from omnithinker.schedules.fixed import Schedule
+from omnithinker.train import checkpoint
+from omnithinker.train.checkpoint import TrainerState
 
 
 def start_training(

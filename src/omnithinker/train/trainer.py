@@ -15,25 +15,25 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from omnithinker.train import checkpoint
-from omnithinker.train import faults as mishaps
-from omnithinker.train.checkpoint import TrainerState
+from omnithinker.config.recipe import Recipe
 from omnithinker.errors import Interrupted, OmniThinkerError, TrainingError
-from omnithinker.rollout.native import generate, sample_seed, sampling_of
-from omnithinker.ui.interrupt import StopFlag
+from omnithinker.io.runlog import RunLog
 from omnithinker.judge.base import BudgetSpent
-from omnithinker.train.losses import LossParts, grpo_loss, importance_weights
-from omnithinker.train.metrics import Seconds, StepMetrics, Update, step_metrics
-from omnithinker.train.batching import Part, Parts, Row, advantages, batch_of, microbatches, split
 from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import Reference, TokenBatch, completion_logprobs, compute_prompts
-from omnithinker.config.recipe import Recipe
-from omnithinker.io.runlog import RunLog
-from omnithinker.schedules.fixed import Batch, Schedule
 from omnithinker.rewards.runner import Rollout, Scorer
+from omnithinker.rollout.native import generate, sample_seed, sampling_of
+from omnithinker.schedules.fixed import Batch, Schedule
+from omnithinker.train import checkpoint
+from omnithinker.train import faults as mishaps
+from omnithinker.train.batching import Part, Parts, Row, advantages, batch_of, microbatches, split
+from omnithinker.train.checkpoint import TrainerState
+from omnithinker.train.losses import LossParts, grpo_loss, importance_weights
+from omnithinker.train.metrics import Seconds, StepMetrics, Update, step_metrics
 from omnithinker.train.setup import set_learning_rate, start_training
+from omnithinker.train.undefined import UndefinedLimit
 from omnithinker.types import Prompt
-from omnithinker.train.undefined import UndefinedWatch
+from omnithinker.ui.interrupt import StopFlag
 
 
 class Observer(Protocol):
@@ -88,7 +88,7 @@ def train(
     """
     policy, reference, optimizer, state = start_training(recipe, schedule, folder, observer.note, seed=seed)
     log = RunLog(folder, state.step)
-    watch = UndefinedWatch(recipe.training.max_undefined)
+    watch = UndefinedLimit(recipe.training.max_undefined)
     for record in log.records:
         watch.add(record)
     scorer.progress.step, scorer.progress.steps = state.step, len(schedule)
@@ -250,7 +250,7 @@ def with_old_logprobs(policy: Policy, parts: Sequence[Part], recipe: Recipe) -> 
     They are those that the generator recorded. Where these are corrected for, the trainer computes its own; to be
     called before the first update.
     """
-    if recipe.training.importance == "off":
+    if recipe.training.importance_sampling_correction == "off":
         return [part.map(lambda row: replace(row, old_logprobs=row.completion.logprobs)) for part in parts]
     known: dict[int, list[float]] = {}
     with torch.no_grad():
@@ -288,7 +288,7 @@ def update(
     if found is None:
         return None
     norm = torch.nn.utils.clip_grad_norm_(policy.trained, recipe.training.max_grad_norm)
-    result = Update(found.loss, float(norm), found.kl, found.clipped)
+    result = Update(found.loss, float(norm), found.kl, found.clip_frac)
     if result.finite:
         optimizer.step()
     return result
@@ -301,7 +301,7 @@ class Gradient(NamedTuple):
     """Of the minibatch."""
     kl: dict[str, list[float]]
     """Per task with a KL term, the KL estimate of each row (nats)."""
-    clipped: dict[str, list[float]]
+    clip_frac: dict[str, list[float]]
     """Per task, the share of each row's tokens at which the clip was active."""
 
 
@@ -346,10 +346,10 @@ def gradient(
             piece = _loss(rows, batch, completion_logprobs(policy, batch, computed), ref_logprob_BT, recipe)
             piece.loss.backward()
             loss += float(piece.loss.detach())
-            for row, kl, clipped in zip(rows, piece.kl_B.tolist(), piece.clipped_B.tolist(), strict=True):
+            for row, kl, clipped in zip(rows, piece.kl_B.tolist(), piece.clip_frac_B.tolist(), strict=True):
                 if row.beta > 0:
                     found.kl.setdefault(row.prompt.task, []).append(kl)
-                found.clipped.setdefault(row.prompt.task, []).append(clipped)
+                found.clip_frac.setdefault(row.prompt.task, []).append(clipped)
         if computed is not None:
             computed.backward()
     if not total:
@@ -376,14 +376,14 @@ def _loss(
     known = [row.old_logprobs for row in rows if row.old_logprobs is not None]
     old_logprob_BT = per_token(known) if known else None
     importance_BT = None
-    if training.importance != "off":
+    if training.importance_sampling_correction != "off":
         importance_BT = importance_weights(
             logprob_BT if old_logprob_BT is None else old_logprob_BT,
             per_token(row.completion.logprobs for row in rows),
             batch.mask_BT,
-            level=training.importance,
-            cap=training.importance_cap,
-            excess=training.importance_excess,
+            level=training.importance_sampling_correction,
+            cap=training.importance_sampling_cap,
+            excess=training.importance_sampling_mode,
         )
     return grpo_loss(
         logprob_BT,

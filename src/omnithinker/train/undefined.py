@@ -12,7 +12,7 @@ WINDOW = 50
 """Steps of a task over which failures are counted."""
 
 
-class UndefinedWatch:
+class UndefinedLimit:
     """Counts undefined reward components per task.
 
     Args:

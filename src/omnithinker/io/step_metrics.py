@@ -1,0 +1,173 @@
+"""The metrics of one training step as a typed record, and its line in ``metrics.jsonl``.
+
+Metric names such as ``task/math/reward`` are composed and parsed here and nowhere else. Needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+Number = float | None
+"""A metric; None where it is undefined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Wall-clock time of a step by phase."""
+
+    generate: float
+    """Generation of all completions; rewards are computed meanwhile."""
+    wait: float
+    """Blocked on rewards that generation did not cover."""
+    train: float
+    """Forward, backward and optimizer."""
+
+    @property
+    def step(self) -> float:
+        """The whole step."""
+        return self.generate + self.wait + self.train
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskMetrics:
+    """Metrics of one task in one step: means over its completions with a defined reward, unless stated otherwise."""
+
+    reward: Number = None
+    """Mean total reward."""
+    accuracy: Number = None
+    """Mean of the primary components, in [0, 1]."""
+    entropy: Number = None
+    """Mean token entropy, Eq. 11 (nats); undefined where the generator reports none."""
+    length: Number = None
+    """Mean completion length (tokens that the policy chose)."""
+    truncated: Number = None
+    """Share of completions that reached the token limit."""
+    completions: int = 0
+    """Completions sampled."""
+    tokens: int = 0
+    """Completion tokens sampled."""
+    undefined: int = 0
+    """Completions without a defined reward; they leave the update."""
+    frac_reward_zero_std: Number = None
+    """Share of groups without any non-zero advantage."""
+    dropped_groups: int = 0
+    """Groups with fewer than two defined completions; they leave the step."""
+    kl: Number = None
+    """KL estimate against the reference policy (nats per token), over completions with a KL term."""
+    clip_frac: Number = None
+    """Share of tokens at which the clip of Eq. 4 is active, over completions in the gradient."""
+    components: Mapping[str, Number] = field(default_factory=dict)
+    """Per reward component, its unweighted mean where defined: ``component/<name>``."""
+    component_metrics: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
+    """Per component, the means of the numbers that it reports beside its value: ``component/<name>/<metric>``."""
+    judged: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
+    """Per component that compares two texts, preference beside length: ``judged/<name>/<metric>``."""
+    causes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Per component, completions for which it is undefined, by cause: ``undefined/<name>/<cause>``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMetrics:
+    """Metrics of one step."""
+
+    step: int
+    """Steps finished, this one included."""
+    tokens: int
+    """Completion tokens sampled."""
+    seconds: Seconds
+    """Wall-clock time by phase."""
+    loss: Number = None
+    """Mean loss of the step's applied updates."""
+    grad_norm: Number = None
+    """Mean gradient norm before clipping."""
+    updates: int = 0
+    """Optimizer updates applied."""
+    nonfinite: int = 0
+    """Updates skipped because loss or gradient was not finite."""
+    tasks: Mapping[str, TaskMetrics] = field(default_factory=dict)
+    """Per task of the step."""
+    judges: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
+    """Per judge, calls and cost since the run began: ``judge/<name>/<metric>``."""
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Completion tokens over the seconds of the whole step."""
+        return self.tokens / max(self.seconds.step, 1e-9)
+
+    def per_task(self, metric: str) -> dict[str, float]:
+        """A metric of every task where it is defined, by task name."""
+        values = {task: getattr(metrics, metric) for task, metrics in self.tasks.items()}
+        return {task: value for task, value in values.items() if value is not None}
+
+    def to_record(self) -> dict[str, Any]:
+        """One line of ``metrics.jsonl``."""
+        record: dict[str, Any] = {
+            "step": self.step,
+            "tokens": self.tokens,
+            "seconds/generate": round(self.seconds.generate, 4),
+            "seconds/wait": round(self.seconds.wait, 4),
+            "seconds/train": round(self.seconds.train, 4),
+            "tokens_per_second": round(self.tokens_per_second, 2),
+            "loss": self.loss,
+            "grad_norm": self.grad_norm,
+            "updates": self.updates,
+            "nonfinite": self.nonfinite,
+        }
+        for task, metrics in sorted(self.tasks.items()):
+            record |= {f"task/{task}/{name}": value for name, value in _flat(metrics).items()}
+        for judge, metrics_of_judge in self.judges.items():
+            record |= {f"judge/{judge}/{name}": value for name, value in metrics_of_judge.items()}
+        return record
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> StepMetrics:
+        """Parse one line of ``metrics.jsonl``; names that are not known are ignored."""
+        per_task: dict[str, dict[str, Any]] = {}
+        judges: dict[str, dict[str, Number]] = {}
+        for key, value in record.items():
+            group, _, rest = key.partition("/")
+            name, _, metric = rest.partition("/")
+            if group == "task" and metric:
+                per_task.setdefault(name, {})[metric] = value
+            elif group == "judge" and metric:
+                judges.setdefault(name, {})[metric] = value
+        return cls(
+            step=record["step"],
+            tokens=record.get("tokens", 0),
+            seconds=Seconds(*(record.get(f"seconds/{phase}", 0.0) for phase in ("generate", "wait", "train"))),
+            **{name: record[name] for name in ("loss", "grad_norm", "updates", "nonfinite") if name in record},
+            tasks={task: _parsed(metrics) for task, metrics in per_task.items()},
+            judges=judges,
+        )
+
+
+NESTED = {"component_metrics": "component", "judged": "judged", "causes": "undefined"}
+"""Fields of :class:`TaskMetrics` that hold metrics by component, and the prefix of their names."""
+PLAIN = tuple(f.name for f in fields(TaskMetrics) if f.name not in (*NESTED, "components"))
+"""Fields of :class:`TaskMetrics` that are one number."""
+
+
+def _flat(metrics: TaskMetrics) -> dict[str, Number]:
+    """Metrics of a task by name, without the task's prefix."""
+    flat: dict[str, Number] = {name: getattr(metrics, name) for name in PLAIN}
+    flat |= {f"component/{name}": value for name, value in metrics.components.items()}
+    for attribute, prefix in NESTED.items():
+        for component, values in getattr(metrics, attribute).items():
+            flat |= {f"{prefix}/{component}/{name}": value for name, value in values.items()}
+    return flat
+
+
+def _parsed(flat: Mapping[str, Any]) -> TaskMetrics:
+    """Inverse of :func:`_flat`."""
+    found: dict[str, Any] = {name: flat[name] for name in PLAIN if name in flat}
+    attribute_of = {prefix: attribute for attribute, prefix in NESTED.items()}
+    for key, value in flat.items():
+        prefix, _, rest = key.partition("/")
+        component, _, name = rest.partition("/")
+        if prefix == "component" and component and not name:
+            found.setdefault("components", {})[component] = value
+        elif prefix in attribute_of and name:
+            found.setdefault(attribute_of[prefix], {}).setdefault(component, {})[name] = value
+    return TaskMetrics(**found)
