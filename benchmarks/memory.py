@@ -90,7 +90,7 @@ def measure(name: str, model: str, folder: Path) -> dict[str, int]:
     recipe = load_recipe(path)
     _, outline = check_model(recipe.model)
     assert outline is not None
-    _, tasks = check_data(recipe, outline.policy.encode)
+    _, tasks = check_data(recipe, outline.policy.tokenizer.encode)
     longest = max(max(lengths) for lengths in tasks["math"].lengths.values())
     parts = estimate(*sizes(recipe, outline, longest))
     load_policy(recipe.model.model_copy(update={"path": "lab"}))  # whatever is imported and allocated once

@@ -49,7 +49,9 @@ def main() -> None:
 def turn(policy: Policy) -> tuple[float, float, float]:
     """Processor seconds, and the largest and mean difference of log-probabilities."""
     texts = [f"What is {a} + {a + 3}?" for a in range(16)]
-    prompts = [Prompt(task="t", index=a, text=text, token_ids=policy.encode(text)) for a, text in enumerate(texts)]
+    prompts = [
+        Prompt(task="t", index=a, text=text, token_ids=policy.tokenizer.encode(text)) for a, text in enumerate(texts)
+    ]
     seeds = [[sample_seed(a, g) for g in range(8)] for a in range(16)]
     started = time.process_time()
     groups = dict(generate(policy, prompts, seeds, [Sampling(temperature=1.0, max_new_tokens=48)] * 16))

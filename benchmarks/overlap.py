@@ -113,7 +113,7 @@ def main() -> None:
     policy = load_policy(recipe.model)
     with Resources(recipe) as resources:
         task = load_tasks(recipe, resources)["writing"]
-    prompts = {"writing": encode_prompts(task, task.train, policy.encode)[0]}
+    prompts = {"writing": encode_prompts(task, task.train, policy.tokenizer.encode)[0]}
     found: dict[float, list[dict[str, float]]] = {0.0: [], args.latency: []}
     step_seconds(recipe, prompts, 0.0)  # the first step is slower
     for _ in range(args.repeats):

@@ -100,7 +100,7 @@ def random_case(shape: Shape, steps: int, threads: int, work: Path, stack: ExitS
     draw = random.Random(0)
     texts = ["".join(draw.choices(string.ascii_lowercase, k=shape.prompt)) for _ in range(shape.prompts * steps)]
     prompts = [
-        Prompt(task="x", index=i, text=text, token_ids=tuple(policy.tokenizer(text)["input_ids"]))
+        Prompt(task="x", index=i, text=text, token_ids=tuple(policy.tokenizer.hf(text)["input_ids"]))
         for i, text in enumerate(texts)
     ]
     settings = {

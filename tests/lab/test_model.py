@@ -130,7 +130,8 @@ def test_base_model_is_partly_right(domain):
     policy = load_policy(ModelSettings(device="cpu"))
     rows = generate_rows(domain, "test", 160)
     prompts = [
-        Prompt(task=domain, index=i, text=r["prompt"], token_ids=policy.encode(r["prompt"])) for i, r in enumerate(rows)
+        Prompt(task=domain, index=i, text=r["prompt"], token_ids=policy.tokenizer.encode(r["prompt"]))
+        for i, r in enumerate(rows)
     ]
     greedy = Sampling(temperature=0.0, max_new_tokens=40)
     groups = generate(policy, prompts, [[0]] * len(prompts), [greedy] * len(prompts))

@@ -61,7 +61,7 @@ def test_a_checkpoint_is_a_model_of_its_own_for_other_commands(trained, monkeypa
     monkeypatch.chdir(tmp_path)
     merged = load_policy(settings_of(folder))
     assert merged.adapter is None
-    assert merged.encode("hello") == policy.encode("hello")
+    assert merged.tokenizer.encode("hello") == policy.tokenizer.encode("hello")
     with torch.no_grad():
         assert torch.allclose(merged.model(IDS).logits, policy.model(IDS).logits, atol=1e-4)
     merged.save(tmp_path / "whole")

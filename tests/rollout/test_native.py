@@ -88,7 +88,7 @@ def test_a_sample_does_not_depend_on_its_batch(policy):
 
 def test_greedy_equals_transformers(policy):
     group = sample(policy, ["hello"], 1, Sampling(temperature=0, max_new_tokens=8))[0]
-    ids = torch.tensor([policy.encode("hello")])
+    ids = torch.tensor([policy.tokenizer.encode("hello")])
     expected = policy.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)[
         0, ids.shape[1] :
     ]
@@ -97,7 +97,7 @@ def test_greedy_equals_transformers(policy):
 
 def test_end_token_finishes_a_row_and_is_kept():
     policy = make_policy()
-    end = policy.end_ids[0]
+    end = policy.tokenizer.end_ids[0]
     groups = sample(policy, ["q"], 64, dataclasses.replace(SAMPLING, top_k=0, max_new_tokens=200))
     finished = [c for c in groups[0].trajectories if not c.truncated]
     assert finished, "some of 64 x 200 tokens should be the end token"
@@ -166,7 +166,7 @@ def test_rows_with_other_settings_side_by_side_equal_themselves_alone(policy):
             assert one.token_ids == two.token_ids
             assert one.logprobs == pytest.approx(two.logprobs, abs=1e-5)
             assert len(one.token_ids) <= sampling.max_new_tokens
-            assert one.truncated == (one.token_ids[-1] not in policy.end_ids)
+            assert one.truncated == (one.token_ids[-1] not in policy.tokenizer.end_ids)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 100])
@@ -204,18 +204,12 @@ def test_a_greedy_row_beside_sampled_ones_takes_the_most_likely_token():
     assert logprob.tolist() == pytest.approx(torch.log_softmax(logits[0], 0)[[2, 0]].tolist())
 
 
-@pytest.mark.parametrize("generation_config", [True, False])
-def test_any_of_several_end_tokens_ends_a_completion(generation_config):
+def test_any_of_several_end_tokens_ends_a_completion():
     policy = make_policy()
-    own = policy.end_ids[0]
     common = sample(policy, ["q"], 1)[0].trajectories[0].token_ids[2]
-    if generation_config:
-        policy.model.generation_config.eos_token_id = [own, common]
-    else:
-        policy.model.generation_config.eos_token_id = None
-    expected = (own, common) if generation_config else (own,)
-    assert policy.end_ids == expected
+    ends_of_two = (policy.tokenizer.end_ids[0], common)
+    policy = dataclasses.replace(policy, tokenizer=dataclasses.replace(policy.tokenizer, end_ids=ends_of_two))
     for completion in sample(policy, ["q"], 32, dataclasses.replace(SAMPLING, max_new_tokens=40))[0].trajectories:
-        ends = [t for t, token in enumerate(completion.token_ids) if token in expected]
+        ends = [t for t, token in enumerate(completion.token_ids) if token in ends_of_two]
         assert ends == ([] if completion.truncated else [len(completion.token_ids) - 1])
         assert len(completion.token_ids) == 40 or not completion.truncated

@@ -17,6 +17,7 @@ from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy.adapter import base_of, new_adapter
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import check_compilable, check_trainable, freeze_embeddings
+from omnithinker.policy.tokenizer import ChatTokenizer
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 """A model has one of these."""
@@ -70,7 +71,7 @@ def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
     try:
         check_trainable(settings)
         check_compilable(settings, model)
-        outline = _outline(Policy(model, tokenizer), settings)
+        outline = _outline(Policy(model, ChatTokenizer(tokenizer, ())), settings)
     except BadInput as error:
         return Section("model", data, (str(error),)), None
     data |= {

@@ -23,8 +23,8 @@ def check_recipe(recipe: Recipe, *, rows: int) -> Report:
         rows: rows per task on which rewards are tried, drawn by the recipe's seed; 0 for all.
     """
     model, outline = check_model(recipe.model)
-    chats = outline is not None and outline.policy.tokenizer.chat_template is not None
-    data, tasks = check_data(recipe, outline.policy.encode if outline and chats else None)
+    chats = outline is not None and outline.policy.tokenizer.hf.chat_template is not None
+    data, tasks = check_data(recipe, outline.policy.tokenizer.encode if outline and chats else None)
     settings = Section("recipe", {"seed": recipe.seed, "output": recipe.output, "tasks": list(recipe.tasks)})
     # Connections of a judge belong to the scorer's event loop, so what rewards share is closed first.
     with Bench() as bench, Resources(recipe) as resources:

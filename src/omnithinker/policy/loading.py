@@ -11,7 +11,6 @@ import torch
 
 from omnithinker.config.model import LoraSettings, ModelSettings
 from omnithinker.errors import BadInput
-from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy import adapter
 from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
@@ -19,6 +18,7 @@ from omnithinker.policy.compiled import CompiledStep
 from omnithinker.policy.logprobs import hidden_states, logits_of
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.policy.shared_prompt import can_share
+from omnithinker.policy.tokenizer import cannot_load, load_tokenizer, model_source
 
 # Hub look-ups of telemetry and updates have no place in a training run.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -40,20 +40,12 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     gpu = _takes_gpu(settings)
-    source = str(path or settings.path)
-    if source == "lab":
-        source = str(LAB_MODEL)
-    elif Path(source).is_dir():
-        # Adapters record where their base is, and are used from other working directories.
-        source = str(Path(source).resolve())
+    source = model_source(settings, path)
+    tokenizer = load_tokenizer(settings, path)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=settings.trust_remote_code)
         model = _load_model(source, settings)
     except (OSError, ValueError, ImportError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BadInput(f"model {source!r} cannot be loaded: {reason}") from error
-    if tokenizer.chat_template is None:
-        raise BadInput(f"model {source!r} has no chat template; choose an instruction-tuned model or add one")
+        raise cannot_load(source, error) from error
     model = model.to(torch.device("cuda" if gpu else "cpu")).eval()
     if settings.attention == "auto":
         speed_up_decoding(model)

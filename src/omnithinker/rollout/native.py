@@ -133,7 +133,7 @@ class _Rows:
         length = self.length_B[b]
         ids = tuple(self.ids_BT[b, :length].tolist())
         return Trajectory(
-            text=self.policy.decode(ids),
+            text=self.policy.tokenizer.decode(ids),
             token_ids=ids,
             logprobs=tuple(self.logprob_BT[b, :length].tolist()),
             entropies=tuple(self.entropy_BT[b, :length].tolist()),
@@ -152,7 +152,7 @@ class _Rows:
         rows = torch.arange(len(self.seeds), device=device)
         alive = torch.ones(len(rows), dtype=torch.bool, device=device)
         remaining = len(rows)
-        ends = torch.tensor(policy.end_ids, device=device)
+        ends = torch.tensor(policy.tokenizer.end_ids, device=device)
         for t in range(self.shape[1]):
             token_B, logprob_B, entropy_B = draw(decoding.logits_BV, uniforms_BT[rows, t], candidates)
             # Finished rows that are still in the batch write behind their ends, where nobody reads.

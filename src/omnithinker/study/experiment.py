@@ -241,7 +241,7 @@ class Experiment:
         limit = sampling.max_prompt_tokens
 
         def encode(text: str, system: str | None) -> tuple[int, ...] | None:
-            return self.base.encode_within(text, system, limit, sampling.overlong_prompts)
+            return self.base.tokenizer.encode_within(text, system, limit, sampling.overlong_prompts)
 
         found = {}
         for name, task in self.tasks.items():
