@@ -78,7 +78,7 @@ def test_a_saved_model_of_any_family_loads(family, tmp_path):
     policy = random_policy(family)
     policy.save(tmp_path)
     loaded = load_policy(ModelSettings(path=str(tmp_path), device="cpu"))
-    ids = torch.tensor([loaded.encode("hello")])
+    ids = torch.tensor([loaded.tokenizer.encode("hello")])
     assert torch.equal(loaded.model(ids).logits, policy.model(ids).logits)
 
 
