@@ -140,7 +140,7 @@ def test_an_adapter_of_another_model_is_refused(trained, tmp_path):
         load_policy(settings_of(folder))
     random_policy("gpt2").save(tmp_path / "gpt2")
     file.write_text(json.dumps(config | {"base_model_name_or_path": str(tmp_path / "gpt2")}))
-    with pytest.raises(BadInput, match=r"cannot be put on .*gpt2"):
+    with pytest.raises(BadInput, match=r"does not fit .*gpt2"):
         load_policy(settings_of(folder))
     file.write_text(json.dumps(config | {"base_model_name_or_path": None}))
     with pytest.raises(BadInput, match="names no base model"):

@@ -166,7 +166,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(backend, model_folder, tm
 def test_what_cannot_be_compiled_is_said_so(monkeypatch, tmp_path):
     random_policy("lfm2").save(tmp_path)
     settings = ModelSettings(path=str(tmp_path), device="cpu", compile=True)
-    message = "model.compile: Lfm2ForCausalLM has layers with a running state; leave it off"
+    message = "model.compile: Lfm2ForCausalLM has layers with a running state; set it to false"
     with pytest.raises(BadInput, match=message):
         load_policy(settings)
     section, outline = check_model(settings)
@@ -178,7 +178,7 @@ def test_what_cannot_be_compiled_is_said_so(monkeypatch, tmp_path):
 
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=broken))
-    with pytest.raises(BadInput, match=r"Qwen2ForCausalLM cannot be compiled here: .*no compiler here; leave it off"):
+    with pytest.raises(BadInput, match=r"Qwen2ForCausalLM cannot be compiled here: .*no compiler here; set it to false"):
         draw(compiled(make_policy()))
 
 

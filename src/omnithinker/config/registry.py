@@ -62,6 +62,7 @@ REWARDS = Registry(
         "tags": "omnithinker.rewards.format_tags:Tags",
     },
 )
+GENERATORS = Registry("generator", {"native": "omnithinker.rollout.native:NativeGenerator"})
 SCHEDULES = Registry(
     "schedule",
     {

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from omnithinker.config.base import OPERATIONAL, Settings
+from omnithinker.config.registry import GENERATORS, nearest
 
 
 class SamplingSettings(Settings):
     """How completions are drawn during training (paper: 1.0, 1.0, 50)."""
 
+    generator: str = "native"
+    """Engine that samples: ``native`` decodes with the policy itself."""
     completions: int = Field(8, ge=2)
     """G, completions per prompt."""
     temperature: float = Field(1.0, gt=0)
@@ -30,3 +33,10 @@ class SamplingSettings(Settings):
     batch_size: Annotated[int, OPERATIONAL] = Field(512, ge=1)
     """Completions drawn at once, by the native generator; more are drawn batch after batch. Less takes less memory, and
     lets slow rewards begin earlier. Changes the result only by rounding."""
+
+    @field_validator("generator")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in GENERATORS:
+            raise ValueError(f"no generator {name!r}{nearest(name, GENERATORS)}")
+        return name

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from omnithinker.policy.compiled import CompiledStep
 from omnithinker.policy.tokenizer import ChatTokenizer
 
 
@@ -22,38 +21,36 @@ class Policy:
     tokenizer: ChatTokenizer
     """Its tokenizer, with a chat template."""
     adapter: Any = None
-    """``PeftModel`` around ``model`` where a LoRA adapter is trained in its layers."""
-    half: bool = False
-    """Whether matrix products are made in bfloat16."""
-    compiled: CompiledStep | None = None
-    """A step of decoding, where it is compiled."""
+    """``PeftModel`` around ``model`` if a LoRA adapter is trained in its layers."""
+    bfloat16: bool = False
+    """True if matrix products are computed in bfloat16 (autocast)."""
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         device: torch.device = next(self.model.parameters()).device
         return device
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:
-        """The weights that training changes."""
+        """Trainable weights."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
-    def computing(self) -> torch.autocast:
-        """While it is open the model computes in the policy's number format."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+    def autocast(self) -> torch.autocast:
+        """Return a context manager in which the model computes in the policy's number format."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def without_adapter(self) -> AbstractContextManager[None]:
-        """While it is open the model answers as if it had no adapter."""
+        """Return a context manager in which the model computes without its adapter."""
         if self.adapter is None:
             return nullcontext()
         disabled: AbstractContextManager[None] = self.adapter.disable_adapter()
         return disabled
 
     def save(self, folder: Path) -> None:
-        """Write a folder that transformers, vLLM and merging tools can load (safetensors and tokenizer).
+        """Write a folder that transformers, vLLM and merging tools load: safetensors and tokenizer.
 
-        With an adapter it is that of the adapter alone, which PEFT loads too.
+        With an adapter, only the adapter is written, in PEFT's format.
         """
         if self.adapter is None:
             self.model.save_pretrained(folder)
