@@ -8,6 +8,7 @@ from typing import Any
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import OmniThinkerError
+from omnithinker.io.step_metrics import mean_defined
 from omnithinker.policy.base import Policy
 from omnithinker.rewards.runner import Rollout, Scorer
 from omnithinker.rollout.native import generate, sample_seed, sampling_of
@@ -75,7 +76,7 @@ def _evaluate_task(
         outcomes=outcomes,
         sampled_accuracy=sampled_accuracy,
         sampled_standard_error=sampled_error,
-        entropy=sum(map(completion_entropy, said)) / max(len(said), 1),
+        entropy=mean_defined(map(completion_entropy, said)) or 0.0,
         components=component_means([group.scores[0] for group in sampled]),
         length=sum(len(completion.token_ids) for completion in said) / max(len(said), 1),
         truncated=sum(completion.truncated for completion in said) / max(len(said), 1),
