@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.schedules.fixed import FixedSchedule
-from omnithinker.train.metrics import StepMetrics
 from omnithinker.train.trainer import train
 from step_cases import Case
 
@@ -62,7 +62,7 @@ class _Observer:
     def on_step(self, metrics: StepMetrics, total: int) -> None:
         self.clock.generate = metrics.seconds.generate + metrics.seconds.wait
         self.clock.step(metrics.tokens)
-        self.zero.append(statistics.mean(metrics.task("frac_reward_zero_std").values()))
+        self.zero.append(statistics.mean(metrics.per_task("frac_reward_zero_std").values()))
 
     def note(self, text: str) -> None:
         raise RuntimeError(text)

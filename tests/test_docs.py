@@ -12,6 +12,7 @@ from omnithinker.cli import COMMANDS, main
 from omnithinker.config.file import load_recipe
 from omnithinker.schedules.fixed import take, tasks_of
 from tests.builders import ROOT
+from tests.builders.metrics import accuracies
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -55,7 +56,7 @@ def test_the_schedule_in_docs_does_what_it_says():
     for step, accuracy in enumerate((0.5, 0.9, 0.7)):
         tasks = tasks_of(schedule.batch(step, state))
         trained.append(dict(tasks))
-        state = schedule.after(step, state, {f"task/{task}/accuracy": accuracy for task in tasks})
+        state = schedule.after(step, state, accuracies(step, dict.fromkeys(tasks, accuracy)))
     assert trained == [{"a": 2}, {"b": 2}, {"a": 2}]
     assert state == {"drawn": {"a": 4, "b": 2}, "last": {"a": 0.7, "b": 0.9}}
 

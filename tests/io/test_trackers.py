@@ -17,6 +17,7 @@ import pytest
 from omnithinker.cli import main
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import BadInput
+from omnithinker.io.step_metrics import Seconds, StepMetrics, TaskMetrics
 from omnithinker.io.trackers import TRACKERS, Trackers, configuration, numbers, require
 
 SECRET = "hunter2"
@@ -57,12 +58,20 @@ def memory(monkeypatch) -> Memory:
 
 
 def write_log(folder: Path, *steps: int) -> None:
-    lines = [json.dumps({"step": step, "loss": step / 2, "task/a/reward": None}) + "\n" for step in steps]
+    lines = [json.dumps(metrics(step).to_record()) + "\n" for step in steps]
     (folder / "metrics.jsonl").write_text("".join(lines))
 
 
-def record(step: int) -> dict[str, float]:
-    return {"step": step, "loss": step / 2}
+def metrics(step: int) -> StepMetrics:
+    tasks = {"a": TaskMetrics(completions=4)}
+    return StepMetrics(step=step, tokens=10, seconds=Seconds(0.5, 0.0, 0.5), loss=step / 2, tasks=tasks)
+
+
+def shown(step: int) -> dict[str, float]:
+    """Numbers of a step by name; those that are undefined are left out."""
+    times = {"seconds/generate": 0.5, "seconds/wait": 0.0, "seconds/train": 0.5, "tokens_per_second": 10.0}
+    counts = dict.fromkeys(("updates", "nonfinite", "task/a/tokens", "task/a/undefined", "task/a/dropped_groups"), 0)
+    return times | counts | {"tokens": 10, "loss": step / 2, "task/a/completions": 4}
 
 
 def test_steps_go_out_once_with_what_was_measured_after_them(tmp_path, memory):
@@ -73,7 +82,7 @@ def test_steps_go_out_once_with_what_was_measured_after_them(tmp_path, memory):
     trackers = Trackers(settings("tensorboard"), tmp_path, print)
     for step in (1, 2):
         write_log(tmp_path, *range(1, step + 1))
-        trackers.step(record(step))
+        trackers.step(metrics(step))
     trackers.result(2, {"a": {"accuracy": 0.75}})
     trackers.close()
     after = {
@@ -81,14 +90,14 @@ def test_steps_go_out_once_with_what_was_measured_after_them(tmp_path, memory):
         for kind in ("eval", "validation")
         for name, v in (("accuracy", 0.25), ("components/tags", 0.5))
     }
-    assert memory.told == [(1, {"loss": 0.5}), (2, {"loss": 1.0} | after), (2, {"result/a/accuracy": 0.75})]
+    assert memory.told == [(1, shown(1)), (2, shown(2) | after), (2, {"result/a/accuracy": 0.75})]
     assert memory.closed == 1
 
 
 def test_a_run_that_goes_on_tells_what_a_tracker_has_missed_and_nothing_twice(tmp_path, memory):
     memory.last = 2  # step 3 was logged, then the process was killed; the run goes on with step 4
     write_log(tmp_path, 1, 2, 3, 4)
-    Trackers(settings("tensorboard"), tmp_path, print).step(record(4))
+    Trackers(settings("tensorboard"), tmp_path, print).step(metrics(4))
     assert [step for step, _ in memory.told] == [3, 4]
 
 
@@ -97,7 +106,7 @@ def test_steps_that_are_computed_again_are_not_told_again(tmp_path, memory):
     trackers = Trackers(settings("tensorboard"), tmp_path, print)
     for step in (2, 3, 4):
         write_log(tmp_path, *range(1, step + 1))
-        trackers.step(record(step))
+        trackers.step(metrics(step))
     assert [step for step, _ in memory.told] == [4]
 
 
@@ -112,7 +121,7 @@ def test_a_tracker_that_fails_is_left_out_and_the_user_is_told(tmp_path, memory)
     trackers = Trackers(settings("tensorboard"), tmp_path, notes.append)
     for step in (1, 2, 3):
         write_log(tmp_path, *range(1, step + 1))
-        trackers.step(record(step))
+        trackers.step(metrics(step))
     assert [step for step, _ in memory.told] == [1]
     assert notes == [
         "tracker tensorboard failed and is left out from here on (metrics.jsonl has all numbers): no network"
@@ -235,7 +244,7 @@ def test_wandb_offline_has_every_step_once_over_two_starts_and_no_secret(tmp_pat
         trackers = Trackers(chosen, tmp_path, pytest.fail)
         for step in steps:
             write_log(tmp_path, *range(1, step + 1))
-            trackers.step(record(step))
+            trackers.step(metrics(step))
         if steps[-1] == 3:
             trackers.result(3, {"a": {"accuracy": 0.5}})
         trackers.close()
@@ -256,12 +265,12 @@ def test_trackio_has_every_step_once_over_two_starts(tmp_path):
     start = """
 import json, pathlib, sys
 from omnithinker.io.trackers import Trackers
-from tests.io.test_trackers import record, settings, write_log
+from tests.io.test_trackers import metrics, settings, write_log
 folder, steps = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
 trackers = Trackers(settings("trackio"), folder, sys.exit)
 for step in steps:
     write_log(folder, *range(1, step + 1))
-    trackers.step(record(step))
+    trackers.step(metrics(step))
 if steps[-1] == 3:
     trackers.result(3, {"a": {"accuracy": 0.5}})
 trackers.close()
@@ -281,5 +290,5 @@ trackers.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "trackio" / "p.db")) as database:
         rows = database.execute("select run_name, step, metrics from metrics order by id").fetchall()
     found = [(step, json.loads(metrics)) for _, step, metrics in rows]
-    assert found == [(1, {"loss": 0.5}), (2, {"loss": 1.0}), (3, {"loss": 1.5}), (3, {"result/a/accuracy": 0.5})]
+    assert found == [*((step, shown(step)) for step in (1, 2, 3)), (3, {"result/a/accuracy": 0.5})]
     assert len({name for name, _, _ in rows}) == 1

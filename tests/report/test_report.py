@@ -20,8 +20,7 @@ from omnithinker.cli import main
 from omnithinker.errors import DataError
 from omnithinker.report import dry_run_table, print_summary, status_table, write_report
 from omnithinker.report.collect import read_folder
-
-from .make_study import HOSTILE, TASKS, make_study
+from tests.builders.study_folder import HOSTILE, TASKS, make_study
 
 VOID = {"meta", "col", "img", "br", "link"}
 """Elements without an end tag."""

@@ -16,8 +16,8 @@ from omnithinker.report import plots, write_report
 from omnithinker.report.collect import read_folder
 from omnithinker.report.series import curve
 from omnithinker.train.best import Selection
+from tests.builders.study_folder import TASKS, make_study, recipe
 
-from .make_study import TASKS, make_study, recipe
 from .test_report import Page, summary
 
 RISING = {10: {"math": 0.25}, 20: {"math": 0.75}, 25: {"math": 0.5}}

@@ -19,7 +19,7 @@ from omnithinker.rewards.base import Component, Progress
 from omnithinker.rewards.external import TrlReward, VerlReward, load_external
 from omnithinker.rewards.registry import Resources, build_components
 from omnithinker.rewards.runner import Scorer
-from omnithinker.train.metrics import own_metrics
+from omnithinker.train.metrics import component_metrics
 from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory
 
 ROW = {"solution": "x", "level": 3, "reward_model": {"ground_truth": "gold"}}
@@ -156,7 +156,7 @@ def test_what_a_function_logs_becomes_details_and_metrics() -> None:
     assert (first.reward, second.reward) == (1.0, None)
     assert first.details == {"r": {"length": 1, "kind": "<class 'object'>"}}
     assert second.details == {"r": {"length": 2, "kind": None}}
-    assert own_metrics([first, second]) == {"r/mean_length": 1.5}
+    assert component_metrics([first, second]) == {"r": {"mean_length": 1.5}}
 
 
 def test_a_column_of_the_wrong_length_is_the_functions_error() -> None:

@@ -9,6 +9,7 @@ import pytest
 from omnithinker.config.adaptive import AdaptiveSettings
 from omnithinker.schedules.adaptive import AdaptiveSchedule
 from omnithinker.schedules.fixed import mixture_schedule, tasks_of
+from tests.builders.metrics import accuracies
 
 
 def schedule_of(sizes=None, shares=None, max_steps=None, epochs=5, **settings) -> AdaptiveSchedule:
@@ -29,8 +30,7 @@ def follow(schedule, accuracy, steps):
     state, batches, states = schedule.start(), [], [schedule.start()]
     for step in range(steps):
         batches.append(schedule.batch(step, state))
-        values = {f"task/{task}/accuracy": accuracy(task, step) for task in tasks_of(batches[-1])}
-        state = schedule.after(step, state, values)
+        state = schedule.after(step, state, accuracies(step, {t: accuracy(t, step) for t in tasks_of(batches[-1])}))
         states.append(state)
     return batches, states
 

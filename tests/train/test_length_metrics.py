@@ -9,8 +9,7 @@ from omnithinker.rewards.base import Component, combine
 from omnithinker.rewards.format_tags import Tags
 from omnithinker.train.metrics import step_metrics
 from omnithinker.types import Prompt, RewardOutput, RolloutGroup, Trajectory, Undefined
-
-PREFIX = "task/w/judged/judge/"
+from tests.builders.metrics import NO_TIME
 
 
 def judged(*compared: tuple[float | None, int, int]) -> dict[str, float | None]:
@@ -23,8 +22,8 @@ def judged(*compared: tuple[float | None, int, int]) -> dict[str, float | None]:
         scores.append(combine(components, [RewardOutput(value, lengths), 1.0]))
     prompt = Prompt(task="w", index=0, text="")
     group = RolloutGroup(prompt=prompt, trajectories=(Trajectory(text=""),) * len(scores), scores=tuple(scores))
-    values = step_metrics(1, [group], torch.zeros(1, len(scores)), [], (1.0, 1.0), {}).values
-    return {name.removeprefix(PREFIX): value for name, value in values.items() if "/judged/" in name}
+    metrics = step_metrics(1, [group], torch.zeros(1, len(scores)), [], NO_TIME, {})
+    return metrics.tasks["w"].judged.get("judge", {})
 
 
 def test_preference_is_told_for_longer_and_other_answers():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from omnithinker.train.metrics import Seconds, Update, step_metrics
+from omnithinker.io.step_metrics import Seconds
+from omnithinker.train.metrics import Update, step_metrics
 from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory
 
 NAN = float("nan")
@@ -40,7 +41,7 @@ ADVANTAGES = torch.tensor([[0.7, -0.7, NAN], [NAN, NAN, NAN], [0.0, 0.0, NAN]])
 
 
 def test_undefined_completions_are_counted_by_cause_and_leave_every_mean():
-    values = step_metrics(1, GROUPS, ADVANTAGES, [], SECONDS, {}).values
+    values = step_metrics(1, GROUPS, ADVANTAGES, [], SECONDS, {}).to_record()
     assert {name: values[f"task/a/{name}"] for name in ("reward", "accuracy", "entropy", "length", "truncated")} == {
         "reward": pytest.approx(0.55),
         "accuracy": 0.5,
@@ -58,7 +59,7 @@ def test_undefined_completions_are_counted_by_cause_and_leave_every_mean():
 
 
 def test_a_component_has_its_mean_where_it_is_defined_and_its_own_numbers():
-    values = step_metrics(1, GROUPS, ADVANTAGES, [], SECONDS, {}).values
+    values = step_metrics(1, GROUPS, ADVANTAGES, [], SECONDS, {}).to_record()
     components = {name: value for name, value in values.items() if "/component/" in name}
     assert components == {
         "task/a/component/main": 0.5,
@@ -69,13 +70,13 @@ def test_a_component_has_its_mean_where_it_is_defined_and_its_own_numbers():
 
 
 def test_a_task_without_any_defined_completion_has_no_means():
-    values = step_metrics(1, [GROUPS[1]], ADVANTAGES[1:2], [], SECONDS, {}).values
+    values = step_metrics(1, [GROUPS[1]], ADVANTAGES[1:2], [], SECONDS, {}).to_record()
     assert (values["task/a/reward"], values["task/a/accuracy"], values["task/a/undefined"]) == (None, None, 3)
     assert (values["task/a/component/main"], values["task/a/component/format"]) == (None, pytest.approx(2 / 3))
 
 
 def test_tokens_count_of_every_completion_and_their_rate_is_that_of_the_whole_step():
-    found = step_metrics(1, GROUPS, ADVANTAGES, [], SECONDS, {}).record()
+    found = step_metrics(1, GROUPS, ADVANTAGES, [], SECONDS, {}).to_record()
     assert (found["tokens"], found["task/a/tokens"], found["task/b/tokens"]) == (30, 24, 6)
     assert [found[f"seconds/{part}"] for part in ("generate", "wait", "train")] == [1.0, 0.5, 1.5]
     assert found["tokens_per_second"] == 10.0
@@ -83,12 +84,12 @@ def test_tokens_count_of_every_completion_and_their_rate_is_that_of_the_whole_st
 
 def test_a_truncated_completion_counts_among_the_defined_ones():
     one = score(1.0, {"main": 1.0})
-    values = step_metrics(1, [group("a", one, one, DOWN, one)], torch.zeros(1, 4), [], SECONDS, {}).values
+    values = step_metrics(1, [group("a", one, one, DOWN, one)], torch.zeros(1, 4), [], SECONDS, {}).to_record()
     assert values["task/a/truncated"] == pytest.approx(1 / 3)
 
 
 def test_groups_without_any_advantage_are_a_share_of_the_task_s_groups():
-    values = step_metrics(1, GROUPS, ADVANTAGES, [], SECONDS, {}).values
+    values = step_metrics(1, GROUPS, ADVANTAGES, [], SECONDS, {}).to_record()
     assert (values["task/a/frac_reward_zero_std"], values["task/b/frac_reward_zero_std"]) == (0.5, 1.0)
 
 
@@ -98,7 +99,7 @@ def test_kl_and_clip_are_means_over_a_task_s_rows_of_the_updates_that_were_appli
         Update(loss=3.0, grad_norm=4.0, kl={"a": [0.6]}, clip_frac={"a": [1.0]}),
         Update(loss=NAN, grad_norm=9.0, kl={"a": [9.0]}, clip_frac={"b": [9.0]}),
     ]
-    values = step_metrics(1, GROUPS, ADVANTAGES, updates, SECONDS, {}).values
+    values = step_metrics(1, GROUPS, ADVANTAGES, updates, SECONDS, {}).to_record()
     names = (
         "loss",
         "grad_norm",

@@ -6,10 +6,14 @@ import io
 
 from rich.console import Console
 
-from omnithinker.train.metrics import Seconds, StepMetrics
+from omnithinker.io.step_metrics import JudgeMetrics, Seconds, StepMetrics, TaskMetrics
 from omnithinker.ui.view import View
 
 HALF = Seconds(generate=0.5, wait=0.0, train=0.5)
+
+
+def metrics(step: int, tokens: int = 10, judges=None, **tasks: TaskMetrics) -> StepMetrics:
+    return StepMetrics(step=step, tokens=tokens, seconds=HALF, tasks=tasks, judges=judges or {})
 
 
 def test_plain_lines_name_step_rewards_rate_and_time_left():
@@ -18,7 +22,7 @@ def test_plain_lines_name_step_rewards_rate_and_time_left():
         view.start_run("single-task [math]", 2)
         view.note("left out 1 of 3")
         for step in (1, 2):
-            view.step(StepMetrics(step, 100, HALF, {"task/math/reward": 0.25 * step}), 2)
+            view.step(metrics(step, 100, math=TaskMetrics(reward=0.25 * step)), 2)
     lines = out.getvalue().splitlines()
     assert lines[0] == "single-task [math]: 2 steps"
     assert lines[1] == "  left out 1 of 3"
@@ -30,8 +34,8 @@ def test_live_view_shows_every_task():
     console = Console(file=out, force_terminal=True, width=120)
     with View(console, total_steps=2) as view:
         view.start_run("joint", 2)
-        view.step(StepMetrics(1, 10, HALF, {"task/a/reward": 0.1, "task/a/entropy": 1.5, "task/b/reward": 0.2}), 2)
-        view.step(StepMetrics(2, 10, HALF, {"task/a/reward": 0.4, "task/a/entropy": 1.25}), 2)
+        view.step(metrics(1, a=TaskMetrics(reward=0.1, entropy=1.5), b=TaskMetrics(reward=0.2)), 2)
+        view.step(metrics(2, a=TaskMetrics(reward=0.4, entropy=1.25)), 2)
         rendered = Console(width=120, file=io.StringIO(), record=True)
         rendered.print(view._render())
     text = rendered.export_text()
@@ -43,15 +47,11 @@ def test_live_view_shows_every_task():
 def test_live_view_shows_what_judges_cost():
     with View(Console(file=io.StringIO(), force_terminal=True, width=120), total_steps=1) as view:
         view.start_run("joint", 1)
-        values = {
-            "judge/default/calls": 1200,
-            "judge/default/cached": 40,
-            "judge/default/cost": 0.3125,
-            "judge/default/failures/judge_down": 2,
-            "judge/default/failures/judge_timeout": 1,
-            "judge/other/calls": 7,
+        judges = {
+            "default": JudgeMetrics(calls=1200, cached=40, cost=0.3125, failures={"judge_down": 2, "judge_timeout": 1}),
+            "other": JudgeMetrics(calls=7),
         }
-        view.step(StepMetrics(1, 10, HALF, values), 1)
+        view.step(metrics(1, judges=judges), 1)
         rendered = Console(width=120, file=io.StringIO(), record=True)
         rendered.print(view._render())
     text = rendered.export_text()

@@ -21,6 +21,7 @@ from omnithinker.judge.endpoint import Endpoint
 from omnithinker.judge.ledger import Ledger
 from omnithinker.rewards.math_text import as_number, normalise
 from omnithinker.rewards.short_answer import normalise_answer, reference_answers
+from omnithinker.ui.judge_usage import usage_sentence
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         usage = endpoint.usage
         endpoint.close()
     write_text(args.output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in done))
-    print(f"{args.output}: {len(done)} of {len(rows)} rows; {usage.sentence()}")
+    print(f"{args.output}: {len(done)} of {len(rows)} rows; {usage_sentence(usage.metrics())}")
     for place, reason in failed:
         print(f"left out: {place}: {reason}", file=sys.stderr)
     return 1 if failed else 0

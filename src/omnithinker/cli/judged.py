@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from omnithinker.judge.ledger import Ledger, accounts
+from omnithinker.judge.ledger import Ledger
+from omnithinker.ui.judge_usage import usage_lines
 
 
 @contextmanager
@@ -15,5 +16,5 @@ def judges_told(ledger: Ledger) -> Iterator[None]:
     try:
         yield
     finally:
-        for line in accounts(ledger.metrics()):
+        for line in usage_lines(ledger.metrics()):
             print(line, file=sys.stderr)

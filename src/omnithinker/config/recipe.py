@@ -7,10 +7,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from omnithinker.config.adaptive import AdaptiveSettings
 from omnithinker.config.base import OPERATIONAL, Settings
@@ -51,12 +51,16 @@ class Recipe(Settings):
             raise ValueError("has the same entry twice")
         return value
 
-    @field_validator("tasks")
+    @field_validator("tasks", "judges")
     @classmethod
-    def _names(cls, value: dict[str, TaskSettings]) -> dict[str, TaskSettings]:
-        for name in value:
-            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-                raise ValueError(f"task name {name!r}: use letters, digits, - and _, a letter first")
+    def _names(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """Metrics are named after tasks, reward components and judges."""
+        noun = "judge" if info.field_name == "judges" else "task"
+        components = [name for task in value.values() for name in task.rewards] if noun == "task" else []
+        for kind, names in ((noun, value), ("reward", components)):
+            for name in names:
+                if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+                    raise ValueError(f"{kind} name {name!r}: use letters, digits, - and _, a letter first")
         return value
 
     @model_validator(mode="after")

@@ -8,10 +8,11 @@ from typing import Any
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import OmniThinkerError
+from omnithinker.io.step_metrics import component_means, mean_defined
 from omnithinker.policy.base import Policy
 from omnithinker.rewards.runner import Scorer
 from omnithinker.rollout.base import Generator, Sampling, rollout, sample_seed
-from omnithinker.types import EvalResult, Prompt, RolloutGroup, Validation, component_means, defined_mean
+from omnithinker.types import EvalResult, Prompt, RolloutGroup, Validation
 
 EXAMPLES = 4
 """Greedy completions kept per task, for the report."""
@@ -98,7 +99,7 @@ def _result(task: str, greedy: Sequence[RolloutGroup], sampled: Sequence[Rollout
         outcomes=outcomes,
         sampled_accuracy=sampled_accuracy,
         sampled_standard_error=sampled_error,
-        entropy=defined_mean([trajectory.mean_entropy for trajectory in trajectories]),
+        entropy=mean_defined(trajectory.mean_entropy for trajectory in trajectories),
         components=component_means([group.scores[0] for group in sampled]),
         length=sum(trajectory.length for trajectory in trajectories) / max(len(trajectories), 1),
         truncated=sum(trajectory.truncated for trajectory in trajectories) / max(len(trajectories), 1),

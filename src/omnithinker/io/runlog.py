@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.io.files import read_json_lines, write_text, writing
+from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.types import RolloutGroup
 
 ROLLOUTS_EVERY = 5
@@ -26,13 +27,13 @@ class RunLog:
     def __init__(self, folder: Path, step: int) -> None:
         self.metrics_file = folder / "metrics.jsonl"
         self.rollouts_file = folder / "rollouts.jsonl"
-        self.records = self._keep(self.metrics_file, step)
-        """Metrics of the steps that count, as found at the start."""
+        self.records = [StepMetrics.from_record(record) for record in self._keep(self.metrics_file, step)]
+        """Metrics of the steps that count, read at the start."""
         self._keep(self.rollouts_file, step)
 
-    def step(self, metrics: dict[str, Any]) -> None:
+    def step(self, metrics: StepMetrics) -> None:
         """Append the metrics of one step."""
-        _append(self.metrics_file, metrics)
+        _append(self.metrics_file, metrics.to_record())
 
     def rollouts(self, step: int, groups: list[RolloutGroup]) -> None:
         """Append one group per task of this step, at some steps."""

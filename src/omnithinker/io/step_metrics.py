@@ -5,9 +5,11 @@ Metric names such as ``task/math/reward`` are composed and parsed here and nowhe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from omnithinker.types import Score
 
 Number = float | None
 """A metric; None where it is undefined."""
@@ -54,10 +56,6 @@ class TaskMetrics:
     """Share of groups without any non-zero advantage."""
     dropped_groups: int = 0
     """Groups with fewer than two defined completions; they leave the step."""
-    kl: Number = None
-    """KL estimate against the reference policy (nats per token), over completions with a KL term."""
-    clip_frac: Number = None
-    """Share of tokens at which the clip of Eq. 4 is active, over completions in the gradient."""
     components: Mapping[str, Number] = field(default_factory=dict)
     """Per reward component, its unweighted mean where defined: ``component/<name>``."""
     component_metrics: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
@@ -66,6 +64,32 @@ class TaskMetrics:
     """Per component that compares two texts, preference beside length: ``judged/<name>/<metric>``."""
     causes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Per component, completions for which it is undefined, by cause: ``undefined/<name>/<cause>``."""
+    kl: Number = None
+    """KL estimate against the reference policy (nats per token), over completions with a KL term."""
+    clip_frac: Number = None
+    """Share of tokens at which the clip of Eq. 4 is active, over completions in the gradient."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeMetrics:
+    """Usage and cost of one judge since the run began."""
+
+    calls: int = 0
+    """Requests answered by the endpoint."""
+    cached: int = 0
+    """Requests answered from the cache."""
+    retries: int = 0
+    """Attempts after the first."""
+    prompt_tokens: int = 0
+    """Prompt tokens of ``calls``."""
+    completion_tokens: int = 0
+    """Completion tokens of ``calls``."""
+    cost: float = 0.0
+    """Money, at the prices in the recipe."""
+    seconds: float = 0.0
+    """Seconds with at least one request in flight."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Failed requests and unusable replies, by cause: ``failures/<cause>``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +111,9 @@ class StepMetrics:
     nonfinite: int = 0
     """Updates skipped because loss or gradient was not finite."""
     tasks: Mapping[str, TaskMetrics] = field(default_factory=dict)
-    """Per task of the step."""
-    judges: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
-    """Per judge, calls and cost since the run began: ``judge/<name>/<metric>``."""
+    """Per task of the step: ``task/<name>/<metric>``."""
+    judges: Mapping[str, JudgeMetrics] = field(default_factory=dict)
+    """Per judge: ``judge/<name>/<metric>``."""
 
     @property
     def tokens_per_second(self) -> float:
@@ -102,7 +126,11 @@ class StepMetrics:
         return {task: value for task, value in values.items() if value is not None}
 
     def to_record(self) -> dict[str, Any]:
-        """One line of ``metrics.jsonl``."""
+        """Return one line of ``metrics.jsonl``.
+
+        Raises:
+            ValueError: if the name of a task, component or judge contains "/".
+        """
         record: dict[str, Any] = {
             "step": self.step,
             "tokens": self.tokens,
@@ -116,21 +144,25 @@ class StepMetrics:
             "nonfinite": self.nonfinite,
         }
         for task, metrics in sorted(self.tasks.items()):
-            record |= {f"task/{task}/{name}": value for name, value in _flat(metrics).items()}
-        for judge, metrics_of_judge in self.judges.items():
-            record |= {f"judge/{judge}/{name}": value for name, value in metrics_of_judge.items()}
+            record |= {f"task/{_checked(task)}/{name}": value for name, value in _flat_task(metrics).items()}
+        for judge, usage in self.judges.items():
+            record |= {f"judge/{_checked(judge)}/{name}": value for name, value in _flat_judge(usage).items()}
         return record
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> StepMetrics:
-        """Parse one line of ``metrics.jsonl``; names that are not known are ignored."""
-        per_task: dict[str, dict[str, Any]] = {}
-        judges: dict[str, dict[str, Number]] = {}
+        """Parse one line of ``metrics.jsonl``. Missing metrics take their defaults, unknown names are ignored.
+
+        Raises:
+            KeyError: if the record has no ``step``.
+        """
+        tasks: dict[str, dict[str, Any]] = {}
+        judges: dict[str, dict[str, Any]] = {}
         for key, value in record.items():
             group, _, rest = key.partition("/")
             name, _, metric = rest.partition("/")
             if group == "task" and metric:
-                per_task.setdefault(name, {})[metric] = value
+                tasks.setdefault(name, {})[metric] = value
             elif group == "judge" and metric:
                 judges.setdefault(name, {})[metric] = value
         return cls(
@@ -138,36 +170,74 @@ class StepMetrics:
             tokens=record.get("tokens", 0),
             seconds=Seconds(*(record.get(f"seconds/{phase}", 0.0) for phase in ("generate", "wait", "train"))),
             **{name: record[name] for name in ("loss", "grad_norm", "updates", "nonfinite") if name in record},
-            tasks={task: _parsed(metrics) for task, metrics in per_task.items()},
-            judges=judges,
+            tasks={task: _parse_task(flat) for task, flat in tasks.items()},
+            judges={judge: _parse_judge(flat) for judge, flat in judges.items()},
         )
 
 
 NESTED = {"component_metrics": "component", "judged": "judged", "causes": "undefined"}
 """Fields of :class:`TaskMetrics` that hold metrics by component, and the prefix of their names."""
-PLAIN = tuple(f.name for f in fields(TaskMetrics) if f.name not in (*NESTED, "components"))
+TASK_NUMBERS = tuple(f.name for f in fields(TaskMetrics) if f.name not in (*NESTED, "components"))
 """Fields of :class:`TaskMetrics` that are one number."""
+JUDGE_NUMBERS = tuple(f.name for f in fields(JudgeMetrics) if f.name != "failures")
+"""Fields of :class:`JudgeMetrics` that are one number."""
 
 
-def _flat(metrics: TaskMetrics) -> dict[str, Number]:
-    """Metrics of a task by name, without the task's prefix."""
-    flat: dict[str, Number] = {name: getattr(metrics, name) for name in PLAIN}
-    flat |= {f"component/{name}": value for name, value in metrics.components.items()}
-    for attribute, prefix in NESTED.items():
-        for component, values in getattr(metrics, attribute).items():
-            flat |= {f"{prefix}/{component}/{name}": value for name, value in values.items()}
+def component_means(scores: Sequence[Score]) -> dict[str, Number]:
+    """Return the mean of every component over the completions where it is defined; None if it is nowhere."""
+    names = list(dict.fromkeys(name for score in scores for name in score.components))
+    return {name: mean_defined(score.components.get(name) for score in scores) for name in names}
+
+
+def mean_defined(values: Iterable[Number]) -> Number:
+    """Return the mean of the numbers that are not None; None if there are none."""
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
+
+
+def _checked(name: str) -> str:
+    if "/" in name:
+        raise ValueError(f"metrics cannot be named after {name!r}: the name contains '/'")
+    return name
+
+
+def _flat_task(metrics: TaskMetrics) -> dict[str, Number]:
+    """Metrics of a task by name, without the task's prefix, in the order of the fields."""
+    flat: dict[str, Number] = {}
+    for each in fields(TaskMetrics):
+        value = getattr(metrics, each.name)
+        if each.name == "components":
+            flat |= {f"component/{_checked(component)}": mean for component, mean in value.items()}
+        elif each.name in NESTED:
+            for component, numbers in value.items():
+                prefix = f"{NESTED[each.name]}/{_checked(component)}"
+                flat |= {f"{prefix}/{name}": number for name, number in numbers.items()}
+        else:
+            flat[each.name] = value
     return flat
 
 
-def _parsed(flat: Mapping[str, Any]) -> TaskMetrics:
-    """Inverse of :func:`_flat`."""
-    found: dict[str, Any] = {name: flat[name] for name in PLAIN if name in flat}
-    attribute_of = {prefix: attribute for attribute, prefix in NESTED.items()}
+def _parse_task(flat: Mapping[str, Any]) -> TaskMetrics:
+    """Inverse of :func:`_flat_task`."""
+    arguments: dict[str, Any] = {name: flat[name] for name in TASK_NUMBERS if name in flat}
+    field_of = {prefix: name for name, prefix in NESTED.items()}
     for key, value in flat.items():
         prefix, _, rest = key.partition("/")
         component, _, name = rest.partition("/")
         if prefix == "component" and component and not name:
-            found.setdefault("components", {})[component] = value
-        elif prefix in attribute_of and name:
-            found.setdefault(attribute_of[prefix], {}).setdefault(component, {})[name] = value
-    return TaskMetrics(**found)
+            arguments.setdefault("components", {})[component] = value
+        elif prefix in field_of and name:
+            arguments.setdefault(field_of[prefix], {}).setdefault(component, {})[name] = value
+    return TaskMetrics(**arguments)
+
+
+def _flat_judge(usage: JudgeMetrics) -> dict[str, Number]:
+    """Usage of a judge by name, without the judge's prefix."""
+    flat: dict[str, Number] = {name: getattr(usage, name) for name in JUDGE_NUMBERS}
+    return flat | {f"failures/{cause}": count for cause, count in usage.failures.items()}
+
+
+def _parse_judge(flat: Mapping[str, Any]) -> JudgeMetrics:
+    """Inverse of :func:`_flat_judge`."""
+    failures = {key.removeprefix("failures/"): count for key, count in flat.items() if key.startswith("failures/")}
+    return JudgeMetrics(**{name: flat[name] for name in JUDGE_NUMBERS if name in flat}, failures=failures)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import BadInput
 from omnithinker.io.files import make_folder, read_json, read_json_lines, write_json
+from omnithinker.io.step_metrics import StepMetrics
 
 PROJECT = "omnithinker"
 """Project at W&B and trackio, unless ``WANDB_PROJECT`` or ``TRACKIO_PROJECT`` names another."""
@@ -63,14 +64,14 @@ class Trackers:
                 self.close()
                 raise BadInput(f"trackers: {name} cannot be opened: {error}; or take it out of 'trackers'") from error
 
-    def step(self, record: Mapping[str, Any]) -> None:
-        """Send a line of metrics.jsonl and the measurements of its step; at first also the lines before it."""
+    def step(self, metrics: StepMetrics) -> None:
+        """Send the metrics and evaluations of a logged step; the first call also sends all earlier steps."""
         if not self._open:
             return
         if not self._caught_up:
             self._catch_up()
         else:
-            self._send(record)
+            self._send(metrics.to_record())
 
     def result(self, step: int, values: Mapping[str, Any]) -> None:
         """Send the final evaluation, after ``step`` steps, under ``result/``."""

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from omnithinker.errors import DiskError
 from omnithinker.io.files import read_json_lines, write_text, writing
+from omnithinker.io.step_metrics import JudgeMetrics
 
 
 @dataclass
@@ -45,16 +46,9 @@ class Usage:
             else:
                 setattr(self, name, getattr(self, name) + amount)
 
-    def sentence(self) -> str:
-        """For people: ``12 calls, 3 from the cache, 4,100 tokens, cost 0.02; failed: judge_down 2``."""
-        words = [f"{self.calls:,} calls"]
-        if self.cached:
-            words.append(f"{self.cached:,} from the cache")
-        words.append(f"{self.prompt_tokens + self.completion_tokens:,} tokens")
-        if self.cost:
-            words.append(f"cost {self.cost:.4g}")
-        failed = ", ".join(f"{cause} {count}" for cause, count in sorted(self.failures.items()))
-        return ", ".join(words) + (f"; failed: {failed}" if failed else "")
+    def metrics(self) -> JudgeMetrics:
+        """Return the usage as metrics."""
+        return JudgeMetrics(**vars(self) | {"failures": dict(sorted(self.failures.items()))})
 
 
 class Ledger:
@@ -119,15 +113,9 @@ class Ledger:
         if self._refused is not None:
             raise self._refused
 
-    def metrics(self) -> dict[str, float | None]:
-        """Everything so far, by names such as ``judge/default/calls`` and ``judge/default/failures/judge_down``."""
-        found: dict[str, float | None] = {}
-        for judge in self._accounts:
-            usage = self.usage(judge)
-            numbers = {name: value for name, value in vars(usage).items() if name != "failures"}
-            numbers |= {f"failures/{cause}": count for cause, count in sorted(usage.failures.items())}
-            found |= {f"judge/{judge}/{name}": value for name, value in numbers.items()}
-        return found
+    def metrics(self) -> dict[str, JudgeMetrics]:
+        """Return the usage so far, by judge."""
+        return {judge: self.usage(judge).metrics() for judge in self._accounts}
 
     def record(self) -> dict[str, dict[str, Any]]:
         """Everything so far, by judge, with the model's name."""
@@ -156,30 +144,6 @@ class Account:
     def add(self, **change: Any) -> None:
         """Add numbers by field name of :class:`Usage`, and ``failures`` by cause."""
         self.ledger.add(self.judge, change)
-
-
-def accounts(values: Mapping[str, Any]) -> list[str]:
-    """For people, what each judge that was asked did, such as ``judge default: 1,200 calls, 40 from the cache``.
-
-    Failures and cost follow where there are any.
-
-    Args:
-        values: as :meth:`Ledger.metrics` gives them; other names are passed over.
-    """
-    shown = []
-    for key, calls in values.items():
-        if not (key.startswith("judge/") and key.endswith("/calls")):
-            continue
-        prefix = key.removesuffix("calls")
-        cached = values.get(prefix + "cached", 0)
-        failed = sum(count for name, count in values.items() if name.startswith(f"{prefix}failures/"))
-        if not (calls or cached or failed):
-            continue
-        words = [f"judge {key.split('/')[1]}: {calls:,} calls", f"{cached:,} from the cache"]
-        words += [f"{failed:,} failed"] if failed else []
-        words += [f"cost {cost:.4g}"] if (cost := values.get(prefix + "cost")) else []
-        shown.append(", ".join(words))
-    return shown
 
 
 def _append(file: Path, line: str) -> None:

@@ -24,7 +24,7 @@ def runs_table(study: Study) -> Table:
 
 
 def _row(run: Run, study: Study) -> tuple[Cell, ...]:
-    drawn = _sum(run, "completions")
+    completions = sum(task.completions for step in run.steps for task in step.tasks.values())
     causes = undefined_causes(run)
     words = ", ".join(f"{name} {count}" for name, count in causes.most_common()) or "none"
     held_out = sum(result.undefined for result in run.results.values())
@@ -34,8 +34,8 @@ def _row(run: Run, study: Study) -> tuple[Cell, ...]:
     return (
         Cell(study.name_of(run)),
         Cell(str(len(run.steps)) if run.steps else "–"),
-        Cell(f"{drawn:,.0f}") if drawn else MISSING,
-        Cell(f"{100 * truncated_share(run):.1f} %") if drawn else MISSING,
+        Cell(f"{completions:,}") if completions else MISSING,
+        Cell(f"{100 * truncated_share(run):.1f} %") if completions else MISSING,
         MISSING if seconds is None else Cell(duration(seconds)),
         Cell(words, tone="bad" if causes or held_out else ""),
     )
@@ -43,33 +43,19 @@ def _row(run: Run, study: Study) -> tuple[Cell, ...]:
 
 def undefined_causes(run: Run) -> Counter[str]:
     """Undefined components during training, by ``task: component, cause``."""
-    found: Counter[str] = Counter()
-    for step in run.steps:
-        for key, count in step.items():
-            parts = key.split("/", 4)
-            if len(parts) == 5 and parts[0] == "task" and parts[2] == "undefined":
-                found[f"{parts[1]}: {parts[3]}, {parts[4]}"] += count
-    return found
+    counts: Counter[str] = Counter()
+    for metrics in run.steps:
+        for task, of_task in metrics.tasks.items():
+            for component, causes in of_task.causes.items():
+                counts.update({f"{task}: {component}, {cause}": count for cause, count in causes.items()})
+    return counts
 
 
 def truncated_share(run: Run) -> float:
     """Share of training completions that reached the token limit."""
-    weighted = total = 0.0
-    for step in run.steps:
-        for key, share in step.items():
-            if key.startswith("task/") and key.endswith("/truncated") and share is not None:
-                drawn = step.get(key.removesuffix("truncated") + "completions", 0)
-                weighted, total = weighted + share * drawn, total + drawn
-    return weighted / total if total else 0.0
-
-
-def _sum(run: Run, measure: str) -> float:
-    return sum(
-        float(value)
-        for step in run.steps
-        for key, value in step.items()
-        if key.startswith("task/") and key.count("/") == 2 and key.endswith(f"/{measure}") and value is not None
-    )
+    known = [task for step in run.steps for task in step.tasks.values() if task.truncated is not None]
+    completions = sum(task.completions for task in known)
+    return sum((task.truncated or 0.0) * task.completions for task in known) / completions if completions else 0.0
 
 
 def duration(seconds: float) -> str:

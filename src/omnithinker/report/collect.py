@@ -12,6 +12,7 @@ from omnithinker.config.file import load_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import DataError
 from omnithinker.io.files import read_json, read_json_lines
+from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.study.stages import stages
 from omnithinker.train.best import BEST_FILE, Best
 from omnithinker.types import EvalResult, Validation
@@ -62,8 +63,8 @@ class Run:
     """Validations, by rising step; empty where there are no validation items."""
     kept: Mapping[str, Best]
     """Weights kept as best so far: ``best`` by the mean over the run's tasks, ``best-<task>`` by a task."""
-    steps: tuple[Mapping[str, Any], ...]
-    """Lines of metrics.jsonl."""
+    steps: tuple[StepMetrics, ...]
+    """Metrics of every step, from metrics.jsonl."""
     manifest: Mapping[str, Any]
     """The rest of result.json: seconds, versions, sandbox, completions ..."""
 
@@ -75,7 +76,7 @@ class Run:
     @property
     def last_step(self) -> int:
         """Training steps taken."""
-        return int(self.steps[-1]["step"]) if self.steps else 0
+        return self.steps[-1].step if self.steps else 0
 
     @property
     def stopped_early(self) -> bool:
@@ -90,12 +91,9 @@ class Run:
     @property
     def trained_later(self) -> tuple[str, ...]:
         """Tasks of its order that it began to train after the measured weights: the best may be of an earlier phase."""
-
-        def is_in(task: str, steps: Sequence[Mapping[str, Any]]) -> bool:
-            return any(key.startswith(f"task/{task}/") for step in steps for key in step)
-
-        before = [step for step in self.steps if step["step"] <= self.measured_step]
-        return tuple(task for task in self.order if is_in(task, self.steps) and not is_in(task, before))
+        trained = {task for step in self.steps for task in step.tasks}
+        before = {task for step in self.steps if step.step <= self.measured_step for task in step.tasks}
+        return tuple(task for task in self.order if task in trained - before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,9 +312,16 @@ def _run(path: Path, kind: Kind, subject: str, seed: int | None, name: str) -> R
         checks=tuple(sorted(checks, key=lambda check: check.step)),
         validations=_validations(path / "validation"),
         kept=_kept(path, manifest),
-        steps=tuple(read_json_lines(path / "metrics.jsonl")),
+        steps=_steps(path / "metrics.jsonl"),
         manifest={key: value for key, value in manifest.items() if key != "tasks"},
     )
+
+
+def _steps(file: Path) -> tuple[StepMetrics, ...]:
+    try:
+        return tuple(StepMetrics.from_record(record) for record in read_json_lines(file))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{file}: a line does not hold the metrics of a step; remove it") from error
 
 
 def _check(file: Path) -> Check:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
+from omnithinker.io.step_metrics import Number, mean_defined
 from omnithinker.report.collect import Run, Study
 from omnithinker.report.tables import MISSING, Cell, Table, number
 from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS
@@ -36,14 +37,7 @@ def judges_of(run: Run) -> dict[str, dict[str, Any]]:
     """What each judge did in a run: from its result or, while it is under way, from its last step."""
     if "judges" in run.manifest:
         return dict(run.manifest["judges"])
-    found: dict[str, dict[str, Any]] = {}
-    for key, value in run.steps[-1].items() if run.steps else ():
-        parts = key.split("/", 3)
-        if parts[0] == "judge" and len(parts) == 3:
-            found.setdefault(parts[1], {})[parts[2]] = value
-        elif parts[0] == "judge" and len(parts) == 4:
-            found.setdefault(parts[1], {}).setdefault(parts[2], {})[parts[3]] = value
-    return found
+    return {judge: dataclasses.asdict(usage) for judge, usage in run.steps[-1].judges.items()} if run.steps else {}
 
 
 LENGTH_MEASURES = ("longer", "preferred_longer", "preferred_not_longer", "length_correlation")
@@ -54,16 +48,16 @@ def lengths_table(study: Study) -> Table | None:
     rows = []
     for run in study.runs:
         for task, component in _compared(run):
-            prefix = f"task/{task}/judged/{component}/"
-            steps = [step for step in run.steps if step.get(prefix + CANDIDATE_CHARS) is not None]
+            records = (step.tasks[task].judged.get(component, {}) for step in run.steps if task in step.tasks)
+            steps = [record for record in records if record.get(CANDIDATE_CHARS) is not None]
             few = max(1, len(steps) // 5)
             for part, chosen in (("first", steps[:few]), ("last", steps[-few:])):
-                means = [_mean(chosen, prefix + measure) for measure in LENGTH_MEASURES]
+                means = [_mean(chosen, measure) for measure in LENGTH_MEASURES]
                 rows.append(
                     (
                         Cell(study.name_of(run)),
                         Cell(f"{task}, {part} fifth"),
-                        *(_cell(_mean(chosen, prefix + each), 0) for each in (CANDIDATE_CHARS, REFERENCE_CHARS)),
+                        *(_cell(_mean(chosen, each), 0) for each in (CANDIDATE_CHARS, REFERENCE_CHARS)),
                         *(_cell(mean, 2) for mean in means),
                     )
                 )
@@ -76,16 +70,16 @@ def lengths_table(study: Study) -> Table | None:
     return Table("Preference and length", note, columns, tuple(rows), labels=2) if rows else None
 
 
-def _compared(run: Run) -> list[tuple[str, str]]:
+def _compared(run: Run) -> dict[tuple[str, str], None]:
     """Tasks and components of a run that compared texts."""
-    keys = dict.fromkeys(key for step in run.steps for key in step if key.endswith(f"/{CANDIDATE_CHARS}"))
-    return [(parts[1], parts[3]) for key in keys if (parts := key.split("/"))[2] == "judged"]
+    return dict.fromkeys(
+        (task, component) for step in run.steps for task, of_task in step.tasks.items() for component in of_task.judged
+    )
 
 
-def _mean(steps: Sequence[Mapping[str, Any]], key: str) -> float | None:
-    known = [float(step[key]) for step in steps if step.get(key) is not None]
-    return fmean(known) if known else None
+def _mean(steps: Sequence[Mapping[str, Number]], name: str) -> Number:
+    return mean_defined(step.get(name) for step in steps)
 
 
-def _cell(value: float | None, digits: int) -> Cell:
+def _cell(value: Number, digits: int) -> Cell:
     return MISSING if value is None else Cell(number(value, digits))

@@ -68,12 +68,11 @@ def smoothed(points: Points) -> Points:
 def phases(run: Run) -> list[tuple[str, int, int]]:
     """Stretches of steps that train a single task: task, first and last step; empty for mixed batches."""
     found: list[tuple[str, int, int]] = []
-    for record in run.steps:
-        trained = {key.split("/")[1] for key in record if key.startswith("task/")}
-        if len(trained) != 1:
+    for metrics in run.steps:
+        if len(metrics.tasks) != 1:
             return []
-        (task,) = trained
-        step = int(record["step"])
+        (task,) = metrics.tasks
+        step = metrics.step
         if found and found[-1][0] == task:
             found[-1] = (task, found[-1][1], step)
         else:
@@ -82,8 +81,7 @@ def phases(run: Run) -> list[tuple[str, int, int]]:
 
 
 def _training(run: Run, task: str, measure: str) -> dict[int, float]:
-    values = {int(record["step"]): record.get(f"task/{task}/{measure}") for record in run.steps}
-    return {step: float(value) for step, value in values.items() if value is not None}
+    return {step.step: values[task] for step in run.steps if task in (values := step.per_task(measure))}
 
 
 def _held_out(study: Study, run: Run, task: str, value: Callable[[EvalResult], float]) -> dict[int, float]:

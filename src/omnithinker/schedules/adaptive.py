@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from omnithinker.config.adaptive import AdaptiveSettings
+from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.schedules.fixed import Batch, State, apportion, step_sizes, take
 
 
@@ -50,14 +51,14 @@ class AdaptiveSchedule:
         counts, _ = self._counts(step, state)
         return take(counts, state["drawn"], self.sizes, seed=self.seed, step=step)
 
-    def after(self, step: int, state: State, values: Mapping[str, float | None]) -> State:
+    def after(self, step: int, state: State, metrics: StepMetrics) -> State:
         """Count what was drawn and learn from the accuracies of the step."""
         counts, credit = self._counts(step, state)
         recent, earlier = dict(state["recent"]), dict(state["earlier"])
+        accuracies = metrics.per_task("accuracy")
         rate = 1 / self.settings.ema_steps
         for task in self.sizes:
-            accuracy = values.get(f"task/{task}/accuracy")
-            if accuracy is not None:
+            if (accuracy := accuracies.get(task)) is not None:
                 recent[task] = recent[task] + rate * (accuracy - recent[task]) if task in recent else accuracy
                 earlier[task] = earlier[task] + rate * (recent[task] - earlier[task]) if task in earlier else accuracy
         drawn = {task: state["drawn"][task] + counts[task] for task in self.sizes}

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from omnithinker.errors import BadInput
+from omnithinker.io.step_metrics import StepMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,13 @@ class Schedule(Protocol):
         """The prompts of a step, counted from 0."""
         ...
 
-    def after(self, step: int, state: State, values: Mapping[str, float | None]) -> State:
+    def after(self, step: int, state: State, metrics: StepMetrics) -> State:
         """The state after a step.
 
         Args:
             step: the step, counted from 0.
             state: the state that its batch was asked for with.
-            values: its metrics by name, such as ``task/math/accuracy``; None where undefined.
+            metrics: the metrics of the step.
         """
         ...
 
@@ -86,7 +87,7 @@ class FixedSchedule:
         """The step's entry of the list."""
         return self.batches[step]
 
-    def after(self, step: int, state: State, values: Mapping[str, float | None]) -> State:
+    def after(self, step: int, state: State, metrics: StepMetrics) -> State:
         """Nothing."""
         return state
 

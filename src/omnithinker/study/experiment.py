@@ -18,6 +18,7 @@ from omnithinker.config.recipe import Recipe
 from omnithinker.evals.evaluate import evaluate, validate
 from omnithinker.io.files import make_folder, read_json, read_json_lines, remove_leftovers, write_json, write_text
 from omnithinker.io.runlog import versions
+from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.io.trackers import Trackers, require
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
@@ -36,7 +37,6 @@ from omnithinker.study.stages import RESULT, read_results
 from omnithinker.tasks.base import Split, encode_prompts, load_tasks
 from omnithinker.train.best import BEST_FILE, Selection
 from omnithinker.train.checkpoint import TrainerState
-from omnithinker.train.metrics import StepMetrics
 from omnithinker.train.trainer import train
 from omnithinker.types import EvalResult, Prompt, Validation
 from omnithinker.ui.view import View
@@ -261,7 +261,7 @@ class _RunObserver:
         self.experiment, self.folder, self.plan, self.trackers = experiment, folder, plan, trackers
 
     def on_step(self, metrics: StepMetrics, total: int) -> None:
-        self.trackers.step(metrics.record())
+        self.trackers.step(metrics)
         self.experiment.view.step(metrics, total)
 
     def note(self, text: str) -> None:
@@ -302,10 +302,9 @@ def write_evaluation(path: Path, step: int, results: Mapping[str, EvalResult] | 
 def completions_drawn(folder: Path) -> int:
     """Completions of all steps of a run, by its log."""
     return sum(
-        value
+        metrics.completions
         for record in read_json_lines(folder / "metrics.jsonl")
-        for name, value in record.items()
-        if name.startswith("task/") and name.count("/") == 2 and name.endswith("/completions")
+        for metrics in StepMetrics.from_record(record).tasks.values()
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import Interrupted, OmniThinkerError, TrainingError
 from omnithinker.io.runlog import RunLog
+from omnithinker.io.step_metrics import Seconds, StepMetrics
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import Reference, TokenBatch, completion_logprobs, compute_prompts
@@ -29,7 +30,7 @@ from omnithinker.train import faults as mishaps
 from omnithinker.train.batching import Part, Parts, Row, advantages, batch_of, microbatches, split
 from omnithinker.train.checkpoint import TrainerState
 from omnithinker.train.losses import LossParts, grpo_loss, importance_weights
-from omnithinker.train.metrics import Seconds, StepMetrics, Update, step_metrics
+from omnithinker.train.metrics import Update, step_metrics
 from omnithinker.train.setup import set_learning_rate, start_training
 from omnithinker.train.undefined import UndefinedLimit
 from omnithinker.types import Prompt
@@ -115,9 +116,9 @@ def train(
             metrics = step_metrics(
                 state.step + 1, groups, advantages(groups, recipe), updates, seconds, scorer.ledger.metrics()
             )
-            log.step(metrics.record())
+            log.step(metrics)
             log.rollouts(metrics.step, groups)
-            watch.add(metrics.values)
+            watch.add(metrics)
             state = after_step(state, batch, schedule, metrics)
             scorer.progress.step = state.step
             state = measure(policy, state, recipe, observer, end=state.step == len(schedule))
@@ -178,7 +179,7 @@ def after_step(state: TrainerState, batch: Batch, schedule: Schedule, metrics: S
     return replace(
         state,
         step=state.step + 1,
-        schedule=schedule.after(state.step, state.schedule, metrics.values),
+        schedule=schedule.after(state.step, state.schedule, metrics),
         selection=state.selection.with_trained(item.task for item in batch),
     )
 

@@ -1,12 +1,11 @@
-"""Stops a run whose rewards fail too often: a policy must not be trained on what is left."""
+"""Stops a run whose rewards fail too often: the completions that remain would bias the update."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
-from typing import Any
 
 from omnithinker.errors import RewardError
+from omnithinker.io.step_metrics import StepMetrics, TaskMetrics
 
 WINDOW = 50
 """Steps of a task over which failures are counted."""
@@ -17,40 +16,36 @@ class UndefinedLimit:
 
     Args:
         limit: largest share of completions for which a component may be undefined, over :data:`WINDOW` steps of its
-            task. The run stops as soon as that many have failed, be the window full or not.
+            task. The run stops as soon as that many have failed, even if the window is not full.
     """
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self._steps: dict[str, deque[tuple[int, Counter[str]]]] = {}
+        self._steps: dict[str, deque[TaskMetrics]] = {}
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Take in the metrics of one step.
+    def add(self, metrics: StepMetrics) -> None:
+        """Count the undefined components of one step.
 
         Raises:
-            RewardError: a component passed the limit; names task, component and causes.
+            RewardError: if a component exceeds the limit; names task, component and causes.
         """
-        for key, completions in record.items():
-            if not (key.startswith("task/") and key.endswith("/completions")):
-                continue
-            task = key.split("/")[1]
-            prefix = f"task/{task}/undefined/"
-            causes = Counter({k.removeprefix(prefix): v for k, v in record.items() if k.startswith(prefix)})
+        for task, of_task in metrics.tasks.items():
             window = self._steps.setdefault(task, deque(maxlen=WINDOW))
-            window.append((completions, causes))
+            window.append(of_task)
             self._check(task, window)
 
-    def _check(self, task: str, window: deque[tuple[int, Counter[str]]]) -> None:
-        total: Counter[str] = Counter()
-        for _, causes in window:
-            total.update(causes)
-        allowed = self.limit * WINDOW * sum(completions for completions, _ in window) / len(window)
-        for component in {name.split("/")[0] for name in total}:
-            failed = {name.split("/", 1)[1]: n for name, n in total.items() if name.split("/")[0] == component}
-            if sum(failed.values()) > allowed:
-                listed = ", ".join(f"{cause} {n}" for cause, n in sorted(failed.items()))
+    def _check(self, task: str, window: deque[TaskMetrics]) -> None:
+        failures: dict[str, Counter[str]] = {}
+        for step in window:
+            for component, causes in step.causes.items():
+                failures.setdefault(component, Counter()).update(causes)
+        allowed = self.limit * WINDOW * sum(step.completions for step in window) / len(window)
+        for component, causes_of_component in failures.items():
+            total = causes_of_component.total()
+            if total > allowed:
+                listed = ", ".join(f"{cause} {count}" for cause, count in sorted(causes_of_component.items()))
                 raise RewardError(
-                    f"reward {component!r} of task {task!r} was undefined for {sum(failed.values())} completions in "
-                    f"{len(window)} steps ({listed}), more than training.max_undefined = {self.limit} allows over "
-                    f"{WINDOW} steps; mend it, or raise the limit"
+                    f"reward {component!r} of task {task!r} was undefined for {total} completions in "
+                    f"{len(window)} steps ({listed}); training.max_undefined = {self.limit} allows "
+                    f"{allowed:g}. Fix the reward, or raise the limit"
                 )

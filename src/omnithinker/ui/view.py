@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from omnithinker.judge.ledger import accounts
-from omnithinker.train.metrics import StepMetrics
+from omnithinker.io.step_metrics import StepMetrics, TaskMetrics
+from omnithinker.ui.judge_usage import usage_lines
 
 PLAIN_EVERY_S = 10.0
 """Seconds between progress lines when the output is no terminal."""
@@ -78,7 +76,7 @@ class View:
         self._busy_s, self._clock = self._busy_s + now - self._clock, now
         self._steps_done += 1
         self._metrics, self._run_total = metrics, total
-        for task, reward in metrics.task("reward").items():
+        for task, reward in metrics.per_task("reward").items():
             first, _ = self._rewards.get(task, (reward, reward))
             self._rewards[task] = (first, reward)
         if self._live:
@@ -96,7 +94,7 @@ class View:
         return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s" if seconds >= 60 else f"{seconds:.0f} s"
 
     def _line(self, metrics: StepMetrics, total: int) -> str:
-        rewards = "  ".join(f"{task} {value:.2f}" for task, value in metrics.task("reward").items())
+        rewards = "  ".join(f"{task} {value:.2f}" for task, value in metrics.per_task("reward").items())
         rate = f"{metrics.tokens_per_second:,.0f} tokens/s"
         return f"  step {metrics.step}/{total}  reward {rewards}  {rate}  left {self.time_left()}"
 
@@ -115,26 +113,20 @@ class View:
             body.add_column(column, justify="left" if column == "task" else "right")
         if self._metrics:
             for task, (first, last) in sorted(self._rewards.items()):
-                values = _task_values(self._metrics.values, task)
+                values = _task_values(self._metrics.tasks.get(task, TaskMetrics()))
                 body.add_row(task, f"{last:.2f}", f"{last - first:+.2f}", *values)
         parts: list[RenderableType] = [head]
         if self._rewards:
             parts.append(body)
-        if self._metrics and (spent := accounts(self._metrics.values)):
+        if self._metrics and (spent := usage_lines(self._metrics.judges)):
             parts.append(Text("; ".join(spent), style="dim"))
         if self.message:
             parts.append(Text(self.message, style="dim"))
         return Group(*parts)
 
 
-def _task_values(values: Mapping[str, Any], task: str) -> list[str]:
-    shown = []
-    for name, pattern in (
-        ("accuracy", "{:.2f}"),
-        ("entropy", "{:.2f}"),
-        ("length", "{:.0f}"),
-        ("undefined", "{}"),
-    ):
-        value = values.get(f"task/{task}/{name}")
-        shown.append("–" if value is None else pattern.format(value))
-    return shown
+def _task_values(metrics: TaskMetrics) -> list[str]:
+    """Cells of a task that follow its reward; a dash where a metric is undefined."""
+    pairs = (("accuracy", ".2f"), ("entropy", ".2f"), ("length", ".0f"), ("undefined", ""))
+    values = [(getattr(metrics, name), spec) for name, spec in pairs]
+    return ["–" if value is None else format(value, spec) for value, spec in values]
