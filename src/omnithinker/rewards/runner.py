@@ -149,6 +149,14 @@ class PendingGroups:
     def __len__(self) -> int:
         return len(self._futures)
 
+    def __enter__(self) -> PendingGroups:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """Settle if the block fails; a second Ctrl-C does not wait."""
+        if isinstance(error, Exception):
+            self.settle()
+
     def group(self, p: int) -> RolloutGroup:
         """Return a scored group; block until it is, and raise what :meth:`Scorer.submit` names."""
         started = time.perf_counter()
