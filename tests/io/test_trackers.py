@@ -9,16 +9,17 @@ import sqlite3
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from omnithinker.cli import main
 from omnithinker.config.recipe import Recipe
+from omnithinker.config.sharing import shareable_settings
 from omnithinker.errors import BadInput
 from omnithinker.io.step_metrics import Seconds, StepMetrics, TaskMetrics
-from omnithinker.io.trackers import TRACKERS, Trackers, configuration, numbers, require
+from omnithinker.io.trackers import TRACKER_TYPES, Trackers, numbers, require
 
 SECRET = "hunter2"
 
@@ -48,11 +49,15 @@ def settings(*trackers: str, **more: object) -> Recipe:
     return Recipe.model_validate({"trackers": trackers, "tasks": tasks, **more})
 
 
+def open_trackers(recipe: Recipe, folder: Path, notify: Callable[[str], None]) -> Trackers:
+    return Trackers(recipe.trackers, shareable_settings(recipe), folder, notify)
+
+
 @pytest.fixture
 def memory(monkeypatch) -> Memory:
     """Stands in for TensorBoard."""
     found = Memory()
-    monkeypatch.setitem(TRACKERS, "tensorboard", lambda folder, configuration: found)
+    monkeypatch.setitem(TRACKER_TYPES, "tensorboard", lambda folder, settings: found)
     monkeypatch.setattr("omnithinker.io.trackers.find_spec", lambda name: name)
     return found
 
@@ -79,7 +84,7 @@ def test_steps_go_out_once_with_what_was_measured_after_them(tmp_path, memory):
         (tmp_path / kind).mkdir()
         task = {"task": "a", "accuracy": 0.25, "components": {"tags": 0.5, "none": None}, "outcomes": [1.0]}
         (tmp_path / kind / "step-2.json").write_text(json.dumps({"step": 2, "tasks": {"a": task}}))
-    trackers = Trackers(settings("tensorboard"), tmp_path, print)
+    trackers = open_trackers(settings("tensorboard"), tmp_path, print)
     for step in (1, 2):
         write_log(tmp_path, *range(1, step + 1))
         trackers.step(metrics(step))
@@ -97,13 +102,13 @@ def test_steps_go_out_once_with_what_was_measured_after_them(tmp_path, memory):
 def test_a_run_that_goes_on_tells_what_a_tracker_has_missed_and_nothing_twice(tmp_path, memory):
     memory.last = 2  # step 3 was logged, then the process was killed; the run goes on with step 4
     write_log(tmp_path, 1, 2, 3, 4)
-    Trackers(settings("tensorboard"), tmp_path, print).step(metrics(4))
+    open_trackers(settings("tensorboard"), tmp_path, print).step(metrics(4))
     assert [step for step, _ in memory.told] == [3, 4]
 
 
 def test_steps_that_are_computed_again_are_not_told_again(tmp_path, memory):
     memory.last = 3  # the newest checkpoint was that of step 1
-    trackers = Trackers(settings("tensorboard"), tmp_path, print)
+    trackers = open_trackers(settings("tensorboard"), tmp_path, print)
     for step in (2, 3, 4):
         write_log(tmp_path, *range(1, step + 1))
         trackers.step(metrics(step))
@@ -112,31 +117,31 @@ def test_steps_that_are_computed_again_are_not_told_again(tmp_path, memory):
 
 def test_a_run_that_was_killed_before_its_last_evaluation_tells_its_steps_too(tmp_path, memory):
     write_log(tmp_path, 1, 2)
-    Trackers(settings("tensorboard"), tmp_path, print).result(2, {"a": {"accuracy": 1.0}})
+    open_trackers(settings("tensorboard"), tmp_path, print).result(2, {"a": {"accuracy": 1.0}})
     assert [step for step, _ in memory.told] == [1, 2, 2]
 
 
 def test_a_tracker_that_fails_is_left_out_and_the_user_is_told(tmp_path, memory):
     memory.broken, notes = 2, []
-    trackers = Trackers(settings("tensorboard"), tmp_path, notes.append)
+    trackers = open_trackers(settings("tensorboard"), tmp_path, notes.append)
     for step in (1, 2, 3):
         write_log(tmp_path, *range(1, step + 1))
         trackers.step(metrics(step))
     assert [step for step, _ in memory.told] == [1]
     assert notes == [
-        "tracker tensorboard failed and is left out from here on (metrics.jsonl has all numbers): no network"
+        "tracker tensorboard failed and gets no further metrics (metrics.jsonl has all of them): no network"
     ]
 
 
 def test_a_tracker_that_cannot_be_opened_is_bad_input(tmp_path, memory, monkeypatch):
-    def refuse(folder, configuration):
+    def refuse(folder, settings):
         raise RuntimeError("no key; log in")
 
-    monkeypatch.setitem(TRACKERS, "wandb", refuse)
+    monkeypatch.setitem(TRACKER_TYPES, "wandb", refuse)
     with pytest.raises(
-        BadInput, match="trackers: wandb cannot be opened: no key; log in; or take it out of 'trackers'"
+        BadInput, match="trackers: wandb cannot be opened: no key; log in; fix that, or remove wandb from 'trackers'"
     ):
-        Trackers(settings("tensorboard", "wandb"), tmp_path, print)
+        open_trackers(settings("tensorboard", "wandb"), tmp_path, print)
     assert memory.closed == 1
 
 
@@ -164,7 +169,7 @@ def with_addresses() -> Recipe:
 
 
 def test_the_recipe_is_sent_without_addresses_and_commands():
-    sent = configuration(with_addresses())
+    sent = shareable_settings(with_addresses())
     assert SECRET not in json.dumps(sent)
     assert (sent["training"]["prompts_per_step"], sent["judges"]["default"]["model"]) == (16, "m")
 
@@ -241,7 +246,7 @@ def test_wandb_offline_has_every_step_once_over_two_starts_and_no_secret(tmp_pat
     monkeypatch.setattr("sys.argv", ["omnithinker", f"--key={SECRET}"])
     chosen = with_addresses().model_copy(update={"trackers": ("wandb",)})
     for steps in ([1, 2], [2, 3]):
-        trackers = Trackers(chosen, tmp_path, pytest.fail)
+        trackers = open_trackers(chosen, tmp_path, pytest.fail)
         for step in steps:
             write_log(tmp_path, *range(1, step + 1))
             trackers.step(metrics(step))
@@ -264,10 +269,9 @@ def test_trackio_has_every_step_once_over_two_starts(tmp_path):
     # In processes of their own: trackio keeps its folder and the run at hand in globals.
     start = """
 import json, pathlib, sys
-from omnithinker.io.trackers import Trackers
-from tests.io.test_trackers import metrics, settings, write_log
+from tests.io.test_trackers import metrics, open_trackers, settings, write_log
 folder, steps = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
-trackers = Trackers(settings("trackio"), folder, sys.exit)
+trackers = open_trackers(settings("trackio"), folder, sys.exit)
 for step in steps:
     write_log(folder, *range(1, step + 1))
     trackers.step(metrics(step))

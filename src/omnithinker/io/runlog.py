@@ -1,4 +1,4 @@
-"""The log of one run: metrics.jsonl (one line per step) and rollouts.jsonl (a sample of what was said)."""
+"""Logs of a run: ``metrics.jsonl``, one line per step, and ``rollouts.jsonl``, a sample of the completions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.io.files import read_json_lines, write_text, writing
+from omnithinker.io.layout import METRICS, ROLLOUTS
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.types import RolloutGroup
 
@@ -17,54 +18,55 @@ ROLLOUTS_EVERY = 5
 
 
 class RunLog:
-    """Appends to a run folder's logs.
+    """Appends to the logs of a run folder.
 
     Args:
         folder: the run folder.
-        step: steps that count; lines of later steps, left by a run that was killed, are removed.
+        step: steps finished. Lines of later steps, left by a killed run, are removed.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        self.metrics_file = folder / "metrics.jsonl"
-        self.rollouts_file = folder / "rollouts.jsonl"
-        self.records = [StepMetrics.from_record(record) for record in self._keep(self.metrics_file, step)]
-        """Metrics of the steps that count, read at the start."""
-        self._keep(self.rollouts_file, step)
+        self.metrics_file = folder / METRICS
+        self.rollouts_file = folder / ROLLOUTS
+        self.records = [StepMetrics.from_record(record) for record in _truncate(self.metrics_file, step)]
+        """Metrics of the finished steps, read when the log is opened."""
+        _truncate(self.rollouts_file, step)
 
     def step(self, metrics: StepMetrics) -> None:
         """Append the metrics of one step."""
         _append(self.metrics_file, metrics.to_record())
 
     def rollouts(self, step: int, groups: list[RolloutGroup]) -> None:
-        """Append one group per task of this step, at some steps."""
+        """Append one group per task, at the first step and every :data:`ROLLOUTS_EVERY` steps."""
         if step != 1 and step % ROLLOUTS_EVERY:
             return
         first = {group.prompt.task: group for group in reversed(groups)}
         for task, group in first.items():
             completions = [
                 {
-                    "text": completion.text,
+                    "text": trajectory.text,
                     "reward": score.reward,
                     "components": dict(score.components),
                     "causes": dict(score.causes),
                 }
                 | ({"details": dict(score.details)} if score.details else {})
-                for completion, score in zip(group.trajectories, group.scores, strict=True)
+                for trajectory, score in zip(group.trajectories, group.scores, strict=True)
             ]
             record = {"step": step, "task": task, "prompt": group.prompt.text, "completions": completions}
             _append(self.rollouts_file, record)
 
-    @staticmethod
-    def _keep(file: Path, step: int) -> list[dict[str, Any]]:
-        kept = [record for record in read_json_lines(file) if record["step"] <= step]
-        write_text(file, "".join(_line(record) for record in kept))
-        return kept
-
 
 def versions() -> dict[str, str]:
-    """Versions of what determines a run's numbers."""
+    """Return the versions of the packages that determine a run's numbers."""
     packages = ("omnithinker", "torch", "transformers", "numpy")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def _truncate(file: Path, step: int) -> list[dict[str, Any]]:
+    """Remove the records of later steps from a log and return the others."""
+    records = [record for record in read_json_lines(file) if record["step"] <= step]
+    write_text(file, "".join(_line(record) for record in records))
+    return records
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -1,68 +1,72 @@
-"""Sends the numbers of a run to TensorBoard, W&B and trackio, beside metrics.jsonl, which is always written.
+"""Sends the metrics of a run to TensorBoard, W&B and trackio.
 
-What a tracker shows is read from the run folder, so that a run which goes on tells a tracker what it has missed and
-nothing twice. Packages are imported when a recipe names them.
+Metrics are read from the run folder, so a resumed run sends what a tracker lacks and nothing twice. The packages are
+imported only if a recipe names them.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from omnithinker.config.recipe import Recipe
 from omnithinker.errors import BadInput
+from omnithinker.io.closing import Closing
 from omnithinker.io.files import make_folder, read_json, read_json_lines, write_json
+from omnithinker.io.layout import EVALUATIONS, METRICS, TRACKERS, VALIDATIONS, step_file
 from omnithinker.io.step_metrics import StepMetrics
 
 PROJECT = "omnithinker"
-"""Project at W&B and trackio, unless ``WANDB_PROJECT`` or ``TRACKIO_PROJECT`` names another."""
-FOLDER = "trackers"
-"""In the run folder: what trackers write, and which of their runs this is."""
+"""Project at W&B and trackio, unless ``WANDB_PROJECT`` or ``TRACKIO_PROJECT`` is set."""
 
 
 class Tracker(Protocol):
-    """Shows numbers of one run."""
+    """Destination of the metrics of one run."""
 
     last: int
-    """The last step that it has; it is told later ones only."""
+    """Last step that it holds; it receives later steps only."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers of one step by name; steps come in order, and the last one may come twice with other names."""
+        """Log metrics of one step by name. Steps come in order; the last one may come twice, with other names."""
         ...
 
     def close(self) -> None:
-        """All numbers are where they belong when this returns."""
+        """Deliver all pending metrics and release resources."""
         ...
 
 
-class Trackers:
-    """All trackers of a run. One that fails is left out from then on, and the user is told.
+class Trackers(Closing):
+    """All trackers of a run. A tracker that fails is dropped, and the user is notified.
 
     Args:
-        recipe: names the trackers, and is sent along without addresses.
+        names: trackers to open.
+        settings: settings of the run, shown with it.
         folder: the run folder.
-        note: tells the user.
+        notify: shows a message to the user.
 
     Raises:
-        BadInput: a tracker is not installed or cannot be opened.
+        BadInput: if a tracker is not installed or cannot be opened.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, note: Callable[[str], None]) -> None:
-        require(recipe.trackers)
-        self._folder, self._note = folder, note
+    def __init__(
+        self, names: Sequence[str], settings: Mapping[str, Any], folder: Path, notify: Callable[[str], None]
+    ) -> None:
+        require(names)
+        self._folder, self._notify = folder, notify
         self._caught_up = False
         self._open: dict[str, Tracker] = {}
-        for name in recipe.trackers:
+        for name in names:
             try:
-                self._open[name] = TRACKERS[name](folder, configuration(recipe))
+                self._open[name] = TRACKER_TYPES[name](folder, settings)
             except Exception as error:
                 self.close()
-                raise BadInput(f"trackers: {name} cannot be opened: {error}; or take it out of 'trackers'") from error
+                raise BadInput(
+                    f"trackers: {name} cannot be opened: {error}; fix that, or remove {name} from 'trackers'"
+                ) from error
 
     def step(self, metrics: StepMetrics) -> None:
         """Send the metrics and evaluations of a logged step; the first call also sends all earlier steps."""
@@ -74,7 +78,12 @@ class Trackers:
             self._send(metrics.to_record())
 
     def result(self, step: int, values: Mapping[str, Any]) -> None:
-        """Send the final evaluation, after ``step`` steps, under ``result/``."""
+        """Send the final evaluation under ``result/``.
+
+        Args:
+            step: steps of the run.
+            values: evaluation per task.
+        """
         if not self._open:
             return
         if not self._caught_up:
@@ -89,14 +98,15 @@ class Trackers:
         self._open.clear()
 
     def _catch_up(self) -> None:
+        """Send every step of the log."""
         self._caught_up = True
-        for record in read_json_lines(self._folder / "metrics.jsonl"):
+        for record in read_json_lines(self._folder / METRICS):
             self._send(record)
 
     def _send(self, record: Mapping[str, Any]) -> None:
         step = int(record["step"])
         values = numbers({name: value for name, value in record.items() if name != "step"})
-        values |= measured(self._folder, step)
+        values |= evaluations(self._folder, step)
 
         def send(tracker: Tracker) -> None:
             if step > tracker.last:
@@ -107,26 +117,26 @@ class Trackers:
             self._try(name, send)
 
     def _try(self, name: str, call: Callable[[Tracker], None]) -> None:
-        """Training that is paid for does not stop because its numbers cannot be shown."""
+        """Call a tracker. A failure drops the tracker; it does not stop the run."""
         try:
             call(self._open[name])
         except Exception as error:
             del self._open[name]
-            self._note(f"tracker {name} failed and is left out from here on (metrics.jsonl has all numbers): {error}")
+            self._notify(f"tracker {name} failed and gets no further metrics ({METRICS} has all of them): {error}")
 
 
-def require(names: tuple[str, ...]) -> None:
-    """Make sure that the packages of trackers are there.
+def require(names: Sequence[str]) -> None:
+    """Check that the packages of trackers are installed.
 
     Raises:
-        BadInput: some are not installed; says how to install them.
+        BadInput: if some are not; names the command that installs them.
     """
     if problem := missing(names):
         raise BadInput(problem)
 
 
-def missing(names: tuple[str, ...]) -> str | None:
-    """Which packages of trackers are not installed, and the command that installs them; None if all are there."""
+def missing(names: Sequence[str]) -> str | None:
+    """Return a message that names the missing packages of trackers and how to install them; None if there are none."""
     absent = [name for name in names if find_spec(name) is None]
     if not absent:
         return None
@@ -134,52 +144,43 @@ def missing(names: tuple[str, ...]) -> str | None:
     return f"trackers: {names_and_verb} not installed; run: pip install 'omnithinker[{','.join(absent)}]'"
 
 
-def configuration(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as it is sent: without addresses and commands, in which people write passwords."""
-    found = recipe.model_dump(mode="json", exclude_none=True)
-    found["sandbox"].pop("target", None)
-    for judge in found["judges"].values():
-        judge.pop("base_url", None)
-    return found
-
-
 def numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Every number in nested mappings, named by its path; what is undefined or no number is left out."""
-    found: dict[str, float] = {}
+    """Return every number in nested mappings by its path, such as ``math/components/tags``; others are left out."""
+    flat: dict[str, float] = {}
     for key, value in values.items():
         name = f"{prefix}/{key}" if prefix else str(key)
         if isinstance(value, Mapping):
-            found |= numbers(value, name)
+            flat |= numbers(value, name)
         elif isinstance(value, int | float):
-            found[name] = float(value)
-    return found
+            flat[name] = float(value)
+    return flat
 
 
-def measured(folder: Path, step: int) -> dict[str, float]:
-    """Numbers of the evaluation and the validation after a step, named ``eval/<task>/...`` and ``validation/...``."""
-    found: dict[str, float] = {}
-    for kind in ("eval", "validation"):
-        file = folder / kind / f"step-{step}.json"
+def evaluations(folder: Path, step: int) -> dict[str, float]:
+    """Return the numbers of the evaluation and validation after a step, as ``eval/<task>/...``, ``validation/...``."""
+    flat: dict[str, float] = {}
+    for kind in (EVALUATIONS, VALIDATIONS):
+        file = step_file(folder / kind, step)
         if file.exists():
-            found |= numbers(read_json(file)["tasks"], kind)
-    return found
+            flat |= numbers(read_json(file)["tasks"], kind)
+    return flat
 
 
 class _TensorBoard:
-    """Event files in the run folder, written anew at every start, so that nothing is missing or there twice."""
+    """Event files in the run folder, rewritten at every start, so that no step is missing or duplicated."""
 
-    def __init__(self, folder: Path, configuration: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.last = 0
-        place = make_folder(folder / FOLDER / "tensorboard")
-        for file in place.glob("events.out.tfevents.*"):
+        events = make_folder(folder / TRACKERS / "tensorboard")
+        for file in events.glob("events.out.tfevents.*"):
             file.unlink()
-        # A TensorBoard that is open forgets what it has read when it finds purge_step.
-        self._writer = SummaryWriter(str(place), purge_step=0)
+        # purge_step makes a running TensorBoard discard what it has read before.
+        self._writer = SummaryWriter(str(events), purge_step=0)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Write at once: a process that is killed has shown what it knew."""
+        """Write at once, so that nothing is lost if the process is killed."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
@@ -189,25 +190,25 @@ class _TensorBoard:
 
 
 class _Remote:
-    """Remembers in the run folder which of a tracker's runs this is, and how far it has come."""
+    """Identity of a run at a remote tracker and the last step sent, kept in the run folder."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        self._file = make_folder(folder / FOLDER) / f"{name}.json"
-        known: dict[str, Any] = read_json(self._file) if self._file.exists() else {}
-        self.id: str = known.get("id") or uuid.uuid4().hex[:12]
-        self.step: int = known.get("step", 0)
-        self.reached(self.step)
+        self._file = make_folder(folder / TRACKERS) / f"{name}.json"
+        saved: dict[str, Any] = read_json(self._file) if self._file.exists() else {}
+        self.id: str = saved.get("id") or uuid.uuid4().hex[:12]
+        self.step: int = saved.get("step", 0)
+        self.sent(self.step)
 
-    def reached(self, step: int) -> None:
-        """A step has been handed over."""
+    def sent(self, step: int) -> None:
+        """Record that a step was sent."""
         self.step = step
         write_json(self._file, {"id": self.id, "step": step})
 
 
 class _WandB:
-    """One W&B run for all starts of a run; ``WANDB_MODE=offline`` keeps it on this machine."""
+    """W&B run, resumed at every start of the run; ``WANDB_MODE=offline`` keeps it on this machine."""
 
-    def __init__(self, folder: Path, configuration: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         wandb = import_module("wandb")
         self._remote = _Remote("wandb", folder)
         self.last = self._remote.step
@@ -217,24 +218,24 @@ class _WandB:
             resume="allow",
             name=run_name(folder),
             group=folder.resolve().parent.name,
-            config=dict(configuration),
-            dir=str(make_folder(folder / FOLDER)),
-            # Neither what is printed nor the command line, which may hold what a recipe must not.
+            config=dict(settings),
+            dir=str(make_folder(folder / TRACKERS)),
+            # No console output and no command line: they may contain secrets.
             settings=wandb.Settings(console="off", silent=True, x_disable_meta=True, disable_git=True),
         )
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
-        self._remote.reached(step)
+        self._remote.sent(step)
 
     def close(self) -> None:
         self._run.finish()
 
 
 class _Trackio:
-    """One trackio run for all starts of a run."""
+    """trackio run, resumed at every start of the run."""
 
-    def __init__(self, folder: Path, configuration: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         trackio = import_module("trackio")
         self._remote = _Remote("trackio", folder)
         self.last = self._remote.step
@@ -243,27 +244,27 @@ class _Trackio:
             name=f"{run_name(folder)}-{self._remote.id}",
             group=folder.resolve().parent.name,
             resume="allow",
-            config=dict(configuration),
+            config=dict(settings),
             embed=False,
         )
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
-        self._remote.reached(step)
+        self._remote.sent(step)
 
     def close(self) -> None:
         self._run.finish()
 
 
 def run_name(folder: Path) -> str:
-    """What a run is called where many are shown: its folder's name with the one above."""
-    whole = folder.resolve()
-    return f"{whole.parent.name}-{whole.name}"
+    """Return the name of a run at a tracker: the names of its folder and the parent folder."""
+    path = folder.resolve()
+    return f"{path.parent.name}-{path.name}"
 
 
-TRACKERS: dict[str, Callable[[Path, Mapping[str, Any]], Tracker]] = {
+TRACKER_TYPES: dict[str, Callable[[Path, Mapping[str, Any]], Tracker]] = {
     "tensorboard": _TensorBoard,
     "wandb": _WandB,
     "trackio": _Trackio,
 }
-"""How each is opened, given the run folder and what is told about the run."""
+"""Constructors by name; arguments are the run folder and the settings of the run."""

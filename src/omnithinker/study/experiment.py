@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omnithinker.config.recipe import Recipe
+from omnithinker.config.sharing import shareable_settings
 from omnithinker.evals.evaluate import evaluate, validate
 from omnithinker.io.files import make_folder, read_json, read_json_lines, remove_leftovers, write_json, write_text
 from omnithinker.io.runlog import versions
@@ -178,7 +179,7 @@ class Experiment:
             return read_results(folder / RESULT)
         remove_leftovers(make_folder(folder))
         write_text(folder / "recipe.toml", self.recipe.to_toml())
-        trackers = Trackers(self.recipe, folder, self.view.note)
+        trackers = Trackers(self.recipe.trackers, shareable_settings(self.recipe), folder, self.view.note)
         try:
             with self.resources.ledger.of_run(folder / LEDGER):
                 return self._run(plan, folder, trackers)

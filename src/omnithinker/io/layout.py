@@ -1,0 +1,47 @@
+"""Names of the files and folders that runs and studies write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RECIPE = "recipe.toml"
+"""Resolved settings of the run or study."""
+METRICS = "metrics.jsonl"
+"""Metrics of a run, one line per step."""
+ROLLOUTS = "rollouts.jsonl"
+"""Sampled completions of a run, one line per task of a logged step."""
+JUDGES = "judges.jsonl"
+"""Usage of the judges of a run, one line per change."""
+RESULT = "result.json"
+"""Manifest and final evaluation of a run; written last, so a folder with this file is finished."""
+EVALUATIONS = "eval"
+"""Folder of evaluations during a run, one file per step."""
+VALIDATIONS = "validation"
+"""Folder of validations during a run, one file per step."""
+CHECKPOINTS = "checkpoints"
+"""Folder of checkpoints."""
+BEST = "best.json"
+"""In a folder of best weights: their step and validation accuracy."""
+TRACKERS = "trackers"
+"""Folder of what trackers write, and of the identities of their runs."""
+LOCK = "running.json"
+"""Host and process of a running stage, in the stage's folder."""
+
+STAGES = "stages.json"
+"""Index of a study's stages."""
+ACCURACIES = "accuracies.json"
+"""Accuracies of the base and the single-task runs of a study: the input of ``omnithinker plan``."""
+PLAN = "plan.json"
+"""Transfer matrix, predictions and task orders of a study."""
+REPORT = "report.html"
+"""Report of a run or study."""
+
+
+def step_file(folder: Path, step: int) -> Path:
+    """Return the file of one step in a folder of evaluations or validations."""
+    return folder / f"step-{step}.json"
+
+
+def step_files(folder: Path) -> list[Path]:
+    """Return the files of all steps in a folder of evaluations or validations, by name."""
+    return sorted(folder.glob("step-*.json"))
