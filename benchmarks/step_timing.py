@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omnithinker.schedules.fixed import FixedSchedule
+from omnithinker.schedules.base import FixedSchedule
 from omnithinker.train.metrics import StepMetrics
 from omnithinker.train.trainer import train
 from step_cases import Case

@@ -9,7 +9,8 @@ import torch
 from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.runner import Scorer
-from omnithinker.schedules.fixed import FixedSchedule, curriculum_schedule
+from omnithinker.schedules.base import FixedSchedule
+from omnithinker.schedules.curriculum import curriculum_batches
 from omnithinker.train.trainer import train
 from omnithinker.types import Prompt, Undefined
 from tests.builders.policy import make_policy, prompt_of
@@ -80,7 +81,7 @@ def prompts_of(recipe: Recipe) -> dict[str, list[Prompt]]:
 def run(recipe: Recipe, folder: Path, *, schedule=None, observer=None, reward=None):
     prompts = prompts_of(recipe)
     sizes = {task: len(items) for task, items in prompts.items()}
-    batches = schedule or curriculum_schedule(sizes, ["b", "a"], prompts_per_step=3, epochs=1, seed=0)
+    batches = schedule or curriculum_batches(sizes, ["b", "a"], prompts_per_step=3, epochs=1, seed=0)
     components = [Component("letters", reward or Letters(), 1.0, True)]
     folder.mkdir(exist_ok=True)
     batches = FixedSchedule(batches) if isinstance(batches, list) else batches

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from omnithinker.errors import BadInput
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import Reference, completion_logprobs, token_batch
-from omnithinker.schedules.fixed import FixedSchedule
+from omnithinker.schedules.base import FixedSchedule
 from omnithinker.train.checkpoint import list_checkpoints
 from omnithinker.train.setup import start_training
 from tests.builders.architectures import random_policy

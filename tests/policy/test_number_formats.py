@@ -13,7 +13,7 @@ from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.rollout.native import Candidates, Sampling, draw, generate, sample_seed
-from omnithinker.schedules.fixed import joint_schedule
+from omnithinker.schedules.joint import joint_batches
 from tests.builders.architectures import random_policy, sampled
 from tests.builders.policy import completion_of, make_policy, prompt_of, settings_of
 from tests.builders.training import recipe_of, run, same, weights
@@ -111,7 +111,7 @@ def test_the_number_format_ends_where_a_group_is_handed_over(model_folder):
 
 def test_a_run_in_bfloat16_learns(model_folder, tmp_path):
     recipe = recipe_of(model_folder, learning_rate=1e-2, held={"compute": "bfloat16"})
-    batches = joint_schedule({"a": 6, "b": 6}, prompts_per_step=6, epochs=12, seed=0)
+    batches = joint_batches({"a": 6, "b": 6}, prompts_per_step=6, epochs=12, seed=0)
     policy = run(recipe, tmp_path / "run", schedule=batches)
     assert {weight.dtype for weight in policy.trained} == {torch.float32}
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]

@@ -24,7 +24,7 @@ from omnithinker.errors import BadInput
 from omnithinker.policy.compiled import CompiledStep
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.rollout.native import Sampling, generate, sample_seed
-from omnithinker.study.experiment import Experiment
+from omnithinker.train.context import RunContext
 from omnithinker.ui.view import View
 from tests.builders.architectures import CANNOT_SHARE, FAMILIES, random_policy
 from tests.builders.policy import LORA, make_policy, prompt_of, settings_of
@@ -144,10 +144,10 @@ def test_buffers_stay_where_they_are_until_released():
 
 def test_the_setting_compiles_and_the_base_model_gives_its_buffers_back(backend, model_folder):
     recipe = recipe_of(model_folder, held={"compile": True})
-    with Experiment(recipe, View(Console(quiet=True))) as experiment:
+    with RunContext(recipe, View(Console(quiet=True)).note) as context:
         released = []
-        experiment.base.compiled.release = lambda: released.append(True)
-        experiment.evaluate_base()
+        context.base.compiled.release = lambda: released.append(True)
+        context.evaluate_base()
     assert backend.frame_count > 0
     assert released == [True]
 

@@ -12,7 +12,7 @@ from omnithinker.errors import CheckpointError, DamagedCheckpoint
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import Reference
-from omnithinker.schedules.fixed import Schedule
+from omnithinker.schedules.base import Schedule
 from omnithinker.train import checkpoint
 from omnithinker.train.checkpoint import TrainerState
 
@@ -31,7 +31,7 @@ def start_training(
             checkpoint.prune(folder / "checkpoints", recipe.training.keep)  # a kill may have come before that
             return resumed
     policy = load_trained(recipe.model, seed=seed)
-    state = TrainerState(step=0, updates=0, recipe=recipe.digest(), schedule=schedule.start())
+    state = TrainerState(step=0, updates=0, recipe=recipe.digest(), schedule=schedule.initial_state())
     return policy, _reference(policy, recipe), make_optimizer(policy, recipe), state
 
 

@@ -17,13 +17,14 @@ from torch import Tensor
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import Interrupted, OmniThinkerError, TrainingError
+from omnithinker.io import step_metrics as typed
 from omnithinker.io.runlog import RunLog
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import Reference, TokenBatch, completion_logprobs, compute_prompts
 from omnithinker.rewards.runner import Rollout, Scorer
 from omnithinker.rollout.native import generate, sample_seed, sampling_of
-from omnithinker.schedules.fixed import Batch, Schedule
+from omnithinker.schedules.base import Batch, Schedule
 from omnithinker.train import checkpoint
 from omnithinker.train import faults as mishaps
 from omnithinker.train.batching import Part, Parts, Row, advantages, batch_of, microbatches, split
@@ -178,7 +179,7 @@ def after_step(state: TrainerState, batch: Batch, schedule: Schedule, metrics: S
     return replace(
         state,
         step=state.step + 1,
-        schedule=schedule.after(state.step, state.schedule, metrics.values),
+        schedule=schedule.after(state.step, state.schedule, typed.StepMetrics.from_record(metrics.record())),
         selection=state.selection.with_trained(item.task for item in batch),
     )
 

@@ -1,0 +1,121 @@
+"""A recipe with the objects that its runs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from omnithinker.config.recipe import Recipe
+from omnithinker.evals.evaluate import evaluate, validate
+from omnithinker.io.closing import Closing
+from omnithinker.io.trackers import require
+from omnithinker.policy.base import Policy
+from omnithinker.policy.loading import load_policy
+from omnithinker.rewards.registry import Resources
+from omnithinker.rewards.runner import Scorer
+from omnithinker.tasks.base import Split, encode_prompts, load_tasks
+from omnithinker.train.setup import needs_reference
+from omnithinker.types import EvalResult, Prompt, Validation
+
+
+class RunContext(Closing):
+    """Tasks, prompts, rewards and base policy of a recipe, shared by its runs.
+
+    Prompts and the base policy are loaded on first use. Use the context in a ``with`` block, or call ``close``.
+
+    Args:
+        recipe: all settings.
+        note: receives messages for the user.
+        base: the base policy, if already loaded.
+
+    Raises:
+        BadInput: if a file, row, package or confinement layer that the recipe needs is missing.
+    """
+
+    def __init__(self, recipe: Recipe, note: Callable[[str], None], base: Policy | None = None) -> None:
+        require(recipe.trackers)
+        self.recipe = recipe
+        self.note = note
+        if base is not None:
+            self.base = base
+        self.resources = Resources(recipe)
+        try:
+            self.tasks = load_tasks(recipe, self.resources)
+        except BaseException:
+            self.resources.close()
+            raise
+        if level := self.resources.sandbox_level():
+            note(f"sandbox: {level}")
+        self.scorer = Scorer(
+            {name: task.components for name, task in self.tasks.items()},
+            ledger=self.resources.ledger,
+            progress=self.resources.progress,
+        )
+
+    def close(self) -> None:
+        """Stop verifiers, sandboxes and scoring threads."""
+        self.scorer.close()
+        self.resources.close()
+
+    @cached_property
+    def base(self) -> Policy:
+        """The frozen base policy: loaded once, for evaluation and as the reference policy."""
+        return load_policy(self.recipe.model)
+
+    @property
+    def reference_base(self) -> Policy | None:
+        """The base policy if training needs it for a KL term; None for an adapter, which contains its base."""
+        return self.base if needs_reference(self.recipe) and self.recipe.model.lora is None else None
+
+    @cached_property
+    def train_prompts(self) -> dict[str, list[Prompt]]:
+        """Training prompts per task, overlong ones dropped or truncated."""
+        return self._prompts("train")
+
+    @cached_property
+    def test_prompts(self) -> dict[str, list[Prompt]]:
+        """Held-out prompts per task."""
+        return self._prompts("test")
+
+    @cached_property
+    def validation_prompts(self) -> dict[str, list[Prompt]]:
+        """Validation prompts per task; empty unless the recipe has ``evaluation.validation_items``."""
+        return self._prompts("validation")
+
+    @property
+    def train_sizes(self) -> dict[str, int]:
+        """Number of training prompts per task."""
+        return {task: len(prompts) for task, prompts in self.train_prompts.items()}
+
+    def evaluate(self, policy: Policy, seed: int) -> dict[str, EvalResult]:
+        """Evaluate a policy on the held-out prompts of every task."""
+        return evaluate(policy, self.test_prompts, self.scorer, self.recipe, seed=seed)
+
+    def evaluate_base(self) -> dict[str, EvalResult]:
+        """Evaluate the base policy on the held-out prompts of every task."""
+        results = self.evaluate(self.base, self.recipe.seed)
+        if self.base.compiled:
+            self.base.compiled.release()  # the base stays loaded but generates no more
+        return results
+
+    def validate(self, policy: Policy, tasks: Sequence[str], seed: int) -> dict[str, Validation]:
+        """Measure the greedy accuracy of a policy on the validation prompts of some tasks."""
+        prompts = {task: self.validation_prompts[task] for task in tasks}
+        return validate(policy, prompts, self.scorer, self.recipe, seed=seed)
+
+    def _prompts(self, split: Split) -> dict[str, list[Prompt]]:
+        sampling = self.recipe.sampling
+        limit = sampling.max_prompt_tokens
+
+        def encode(text: str, system: str | None) -> tuple[int, ...] | None:
+            return self.base.encode_within(text, system, limit, sampling.overlong_prompts)
+
+        prompts = {}
+        for name, task in self.tasks.items():
+            prompts[name], skipped = encode_prompts(task, getattr(task, split), encode)
+            if skipped:
+                self.note(
+                    f"task {name}: left out {skipped} of {skipped + len(prompts[name])} {split} prompts longer than "
+                    f"{limit} tokens (sampling.max_prompt_tokens)"
+                )
+        return prompts
