@@ -52,9 +52,7 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(name, stop_after, model_fo
 @pytest.mark.parametrize("stop_after", range(1, 6))
 def test_an_adaptive_run_goes_on_bit_for_bit(stop_after, model_folder, tmp_path):
     recipe = recipe_of(model_folder)
-    inputs = ScheduleInputs(
-        sizes={"a": 6, "b": 6}, shares={"a": 1.0, "b": 2.0}, prompts_per_step=4, epochs=2, seed=0
-    )
+    inputs = ScheduleInputs(sizes={"a": 6, "b": 6}, shares={"a": 1.0, "b": 2.0}, prompts_per_step=4, epochs=2, seed=0)
     schedule = Adaptive(inputs, AdaptiveSettings(ema_steps=2, criterion="progress"))
     whole = weights(run(recipe, tmp_path / "whole", schedule=schedule))
     with pytest.raises(KeyboardInterrupt):

@@ -91,14 +91,14 @@ def available_memory(recipe: Recipe) -> int | None:
     return int(fields["MemTotal"].split()[0]) * 1024
 
 
-def check_tokens(recipe: Recipe, outline: Outline, tasks: dict[str, TaskRows]) -> Section:
+def check_tokens(recipe: Recipe, tasks: dict[str, TaskRows]) -> Section:
     """Most tokens that a study of this recipe can sample, by stage."""
     if any(found.bad for found in tasks.values()):
         return Section("tokens", {"stages": None}, (), ("tokens are counted once all rows can be used",))
     # What a stage costs does not depend on who is told of it.
     recipe = recipe.model_copy(update={"trackers": ()})
     try:
-        with RunContext(recipe, View(Console(quiet=True)).note, outline.policy) as context:
+        with RunContext(recipe, View(Console(quiet=True)).note) as context:
             stages = dry_run(context, Path(recipe.output))
     except OmniThinkerError as error:
         return Section("tokens", {"stages": None}, (), (f"tokens cannot be counted: {error}",))

@@ -15,6 +15,7 @@ from omnithinker.study.status import status
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_recipe(parser)
+    parser.add_argument("--output", metavar="DIR", help="study folder; default: the recipe's output")
     parser.add_argument("--stage", metavar="NAME", help="run one stage alone, such as single:math")
     parser.add_argument("--status", action="store_true", help="list the stages with their results and exit")
     parser.add_argument("--dry-run", action="store_true", help="list the stages with their cost and exit")
@@ -23,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
     recipe, console = read_recipe(args), Console()
+    if args.output:
+        recipe = recipe.model_copy(update={"output": args.output})
     from omnithinker.report import dry_run_table, print_summary, status_table
 
     if args.status:

@@ -11,6 +11,7 @@ from omnithinker.io.closing import Closing
 from omnithinker.io.trackers import require
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
+from omnithinker.policy.tokenizer import ChatTokenizer, load_tokenizer
 from omnithinker.rewards.registry import Resources
 from omnithinker.rewards.runner import Scorer
 from omnithinker.tasks.base import Split, encode_prompts, load_tasks
@@ -21,23 +22,21 @@ from omnithinker.types import EvalResult, Prompt, Validation
 class RunContext(Closing):
     """Tasks, prompts, rewards and base policy of a recipe, shared by its runs.
 
-    Prompts and the base policy are loaded on first use. Use the context in a ``with`` block, or call ``close``.
+    Prompts and the base policy are loaded on first use; prompts need the tokenizer alone. Use the context in a ``with``
+    block, or call ``close``.
 
     Args:
         recipe: all settings.
         note: receives messages for the user.
-        base: the base policy, if already loaded.
 
     Raises:
         BadInput: if a file, row, package or confinement layer that the recipe needs is missing.
     """
 
-    def __init__(self, recipe: Recipe, note: Callable[[str], None], base: Policy | None = None) -> None:
+    def __init__(self, recipe: Recipe, note: Callable[[str], None]) -> None:
         require(recipe.trackers)
         self.recipe = recipe
         self.note = note
-        if base is not None:
-            self.base = base
         self.resources = Resources(recipe)
         try:
             self.tasks = load_tasks(recipe, self.resources)
@@ -56,6 +55,11 @@ class RunContext(Closing):
         """Stop verifiers, sandboxes and scoring threads."""
         self.scorer.close()
         self.resources.close()
+
+    @cached_property
+    def tokenizer(self) -> ChatTokenizer:
+        """Tokenizer of the base model."""
+        return load_tokenizer(self.recipe.model)
 
     @cached_property
     def base(self) -> Policy:
@@ -108,7 +112,7 @@ class RunContext(Closing):
         limit = sampling.max_prompt_tokens
 
         def encode(text: str, system: str | None) -> tuple[int, ...] | None:
-            return self.base.encode_within(text, system, limit, sampling.overlong_prompts)
+            return self.tokenizer.encode_within(text, system, limit, sampling.overlong_prompts)
 
         prompts = {}
         for name, task in self.tasks.items():

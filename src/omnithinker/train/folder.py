@@ -49,7 +49,7 @@ def refuse_changed_settings(folder: Path, recipe: Recipe) -> None:
         more = "; …" if len(changes) > SHOWN_CHANGES else ""
         raise BadInput(
             f"{folder} holds results of other settings ({'; '.join(changes[:SHOWN_CHANGES])}{more}); "
-            "remove the folder, or choose another output folder"
+            "remove the folder, or choose another with --output"
         )
 
 
