@@ -82,7 +82,9 @@ def measure(name: str, model: str, folder: Path) -> dict[str, int]:
     from omnithinker.checks.model import check_model
     from omnithinker.config.file import load_recipe
     from omnithinker.policy.loading import load_policy
-    from omnithinker.study import experiment as runs
+    from omnithinker.schedules.plan import RunPlan
+    from omnithinker.train.context import RunContext
+    from omnithinker.train.run import run_training
     from omnithinker.ui.view import View
 
     path = folder / "recipe.toml"
@@ -95,9 +97,11 @@ def measure(name: str, model: str, folder: Path) -> dict[str, int]:
     parts = estimate(*sizes(recipe, outline, longest))
     load_policy(recipe.model.model_copy(update={"path": "lab"}))  # whatever is imported and allocated once
     before = memory("VmRSS")
-    with runs.Experiment(recipe, View(Console(quiet=True))) as experiment:
+    view = View(Console(quiet=True))
+    with RunContext(recipe, view.note) as context:
+        _ = context.base  # stays loaded, as in a study
         Path("/proc/self/clear_refs").write_text("5")  # loading has a peak of its own
-        experiment.run(runs.single("math", 0), folder / "run")
+        run_training(context, RunPlan.single_task("math", 0), folder / "run", view)
     return parts | {"measured": memory("VmHWM") - before, "before": before}
 
 

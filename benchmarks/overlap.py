@@ -28,7 +28,8 @@ from omnithinker.rewards.base import Component
 from omnithinker.rewards.pairwise_judge import PairwiseJudge
 from omnithinker.rewards.registry import Resources
 from omnithinker.rewards.runner import Scorer
-from omnithinker.schedules.fixed import FixedSchedule, curriculum_schedule
+from omnithinker.schedules.base import FixedSchedule
+from omnithinker.schedules.curriculum import curriculum_batches
 from omnithinker.tasks.base import encode_prompts, load_tasks
 from omnithinker.train.trainer import train
 from omnithinker.types import Prompt
@@ -86,7 +87,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 def step_seconds(recipe: Recipe, prompts: dict[str, list[Prompt]], latency_s: float) -> dict[str, float]:
     """Seconds of the first step of a run."""
     size = len(prompts["writing"])
-    batches = curriculum_schedule({"writing": size}, ["writing"], prompts_per_step=size, epochs=1, seed=0)
+    batches = curriculum_batches({"writing": size}, ["writing"], prompts_per_step=size, epochs=1, seed=0)
     component = Component("judge", PairwiseJudge(SlowJudge(latency_s)), 1.0, True)
     with tempfile.TemporaryDirectory() as folder, Scorer({"writing": [component]}) as scorer:
         train(recipe, prompts, FixedSchedule(batches), scorer, Path(folder), Quiet(), seed=0)

@@ -31,8 +31,9 @@ from omnithinker.lab import MODEL_PATH
 from omnithinker.policy.loading import load_policy
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.runner import Scorer
-from omnithinker.schedules.fixed import Batch, Item
-from omnithinker.study.experiment import Experiment, RunPlan
+from omnithinker.schedules.base import Batch, Item
+from omnithinker.schedules.joint import joint_batches
+from omnithinker.train.context import RunContext
 from omnithinker.types import Prompt, RolloutGroup, Trajectory
 from omnithinker.ui.view import View
 
@@ -124,11 +125,13 @@ def lab_case(steps: int, threads: int, stack: ExitStack, model: str) -> Case:
     ]
     changes += [f"tasks.{task}.beta=0.0" for task in ("math", "code", "qa", "writing")]
     recipe = load_recipe(ROOT / "recipes/lab.toml", changes)
-    experiment = stack.enter_context(Experiment(recipe, View(Console(quiet=True))))
-    plan = RunPlan("benchmark", "joint", tuple(recipe.tasks), seed=0)
-    schedule = experiment.batches(plan)[:steps]
+    context = stack.enter_context(RunContext(recipe, View(Console(quiet=True)).note))
+    training = recipe.training
+    schedule = joint_batches(
+        context.train_sizes, prompts_per_step=training.prompts_per_step, epochs=training.epochs, seed=0
+    )[:steps]
     folder = Path(MODEL_PATH if model == "lab" else model)
-    return Case(recipe, folder, experiment.train_prompts, schedule, experiment.scorer, conversational=True)
+    return Case(recipe, folder, context.train_prompts, schedule, context.scorer, conversational=True)
 
 
 def save_model(shape: Shape, folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.io.step_metrics import StepMetrics
-from omnithinker.schedules.fixed import FixedSchedule
+from omnithinker.schedules.base import FixedSchedule
 from omnithinker.train.trainer import train
 from step_cases import Case
 

@@ -10,8 +10,8 @@ import transformers
 from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
 from omnithinker.policy.tokenizer import ChatTokenizer
-from omnithinker.rollout.native import Sampling, generate, sample_seed
-from tests.builders.policy import make_policy, prompt_of
+from omnithinker.rollout.base import Sampling, sample_seed
+from tests.builders.policy import generate, make_policy, prompt_of
 
 SHAPE: dict[str, Any] = {
     "hidden_size": 32,

@@ -10,6 +10,7 @@ import torch
 from omnithinker.config.model import ModelSettings
 from omnithinker.policy.base import Policy
 from omnithinker.policy.tokenizer import ChatTokenizer
+from omnithinker.rollout.native import NativeGenerator
 from omnithinker.types import Prompt, Trajectory
 
 TEMPLATE = (
@@ -63,6 +64,11 @@ def _norm_in_float64(norm, hidden):
 def prompt_of(policy: Policy, text: str, task: str = "math", index: int = 0, **row: object) -> Prompt:
     """A prompt with tokens."""
     return Prompt(task=task, index=index, text=text, token_ids=policy.tokenizer.encode(text), row=row)
+
+
+def generate(policy, prompts, seeds_PG, sampling_P, **settings):
+    """Groups of the native generator, in order of completion."""
+    return NativeGenerator(policy, **settings).generate(prompts, seeds_PG, sampling_P)
 
 
 def completion_of(token_ids: Sequence[int], text: str = "") -> Trajectory:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from omnithinker.checks.memory import Load, ModelSize, estimate, microbatch, model_size, readable
-from omnithinker.policy.compiled import fixed_length
+from omnithinker.rollout.compiled import fixed_length
 
 SIZE = ModelSize(
     parameters=1000,

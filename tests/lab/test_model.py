@@ -17,8 +17,9 @@ from omnithinker.lab.habits import HABITS, completion_text, habitual_completion
 from omnithinker.lab.tokenizer import END, TAGS
 from omnithinker.policy.loading import load_policy
 from omnithinker.rewards.answers import last_answer
-from omnithinker.rollout.native import Sampling, generate
+from omnithinker.rollout.base import Sampling
 from omnithinker.types import Prompt
+from tests.builders.policy import generate
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from omnithinker.config.model import ModelSettings
 from omnithinker.errors import BadInput
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
-from omnithinker.rollout.native import Sampling, generate
-from tests.builders.policy import prompt_of
+from omnithinker.rollout.base import Sampling
+from tests.builders.policy import generate, prompt_of
 
 
 @pytest.fixture

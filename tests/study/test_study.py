@@ -17,7 +17,7 @@ import transformers
 
 from omnithinker.cli import main
 from omnithinker.config.file import load_recipe
-from omnithinker.study.experiment import Experiment
+from omnithinker.train.context import RunContext
 from omnithinker.ui.view import View
 from tests.builders.study import study
 
@@ -128,7 +128,7 @@ def test_a_stage_gives_signs_of_life_and_is_taken_over_without(recipe, tmp_path,
         os.utime(file, (0, 0))
     # While the stage runs, its lock is touched again and again, whatever else is written.
     touched = threading.Event()
-    evaluate = Experiment.evaluate
+    evaluate = RunContext.evaluate
 
     def patient(*arguments):
         os.utime(lock, (0, 0))
@@ -145,8 +145,8 @@ def test_a_stage_gives_signs_of_life_and_is_taken_over_without(recipe, tmp_path,
 
     os_utime = os.utime
     monkeypatch.setattr(os, "utime", utime)
-    monkeypatch.setattr("omnithinker.study.runner.BEAT_S", 0.01)
-    monkeypatch.setattr(Experiment, "evaluate", patient)
+    monkeypatch.setattr("omnithinker.study.lock.HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(RunContext, "evaluate", patient)
     assert study(recipe, "--stage", "base") == 0
     assert not lock.exists()
 
@@ -210,7 +210,7 @@ def test_a_study_with_adapters_starts_every_run_from_the_bare_model(recipe, tmp_
 
 
 def test_a_study_with_adapters_that_is_stopped_goes_on_from_its_adapter(recipe, tmp_path, capsys, monkeypatch):
-    settings = ("--set", "model.lora={rank=2}", "--set", "training.learning_rate=0.02", "--set", "study.joint=false")
+    settings = ("--set", "model.lora={rank=2}", "--set", "training.learning_rate=0.02", "--set", "study.schedules=[]")
     assert study(recipe, *settings) == 0
     whole = results(tmp_path / "study")
     shown: list[int] = []
@@ -258,7 +258,7 @@ def test_mixture_and_adaptive_runs(recipe, tmp_path):
     assert drawn("mixture") == [(2, 1), (1, 2), (2, 1), (1, 2)]
     assert drawn("mixture", "tasks.down.share=2") == [(1, 2)] * 4
     # Where nothing may be taken from a share, adaptive is mixture.
-    adaptive = drawn("adaptive", "tasks.up.share=9", "adaptive.min_share=1")
+    adaptive = drawn("adaptive", "tasks.up.share=9", "schedules.adaptive.min_share=1")
     assert adaptive == drawn("mixture", "tasks.up.share=9")
     assert adaptive[0] == (3, 0)
 
@@ -296,9 +296,12 @@ def test_too_long_prompts_are_skipped_and_said(recipe, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "{recipe}"], "say what to train"),
+        (
+            ["train", "{recipe}"],
+            "select a run: --task NAME for one task, or --schedule curriculum|joint|mixture|adaptive",
+        ),
         (["train", "{recipe}", "--task", "upp"], "no task 'upp' in the recipe; its tasks: up, down"),
-        (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "--order goes with"),
+        (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "--order requires --schedule curriculum"),
         (["train", "{recipe}", "--schedule", "curriculum", "--order", "up"], "lacks down"),
         (["evaluate", "{recipe}", "--model", "/nowhere/model"], "model '/nowhere/model' cannot be loaded"),
         (["study", "/nowhere.toml"], "/nowhere.toml: cannot be read"),

@@ -13,11 +13,9 @@ import pytest
 from safetensors.torch import load_file
 
 from omnithinker.cli import main
-from omnithinker.config.recipe import Recipe
 from omnithinker.io.files import read_json, read_json_lines
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.runner import Scorer
-from omnithinker.train.trainer import rollout
 from omnithinker.types import Prompt, RolloutGroup, Trajectory
 from tests.builders.fake_endpoint import FakeEndpoint, Reply
 from tests.builders.judged import JUDGED, RECIPE, STEPS, verdict
@@ -191,17 +189,15 @@ def test_a_group_is_scored_while_others_are_generated(monkeypatch):
             scored.set()
             return [1.0 if prompt.index == 1 else 0.5 for _ in completions]
 
-    def first_the_second(policy, prompts, *_, **__):
+    def second_first(prompts):
         said = (Trajectory(text="x"),)
         yield 1, RolloutGroup(prompt=prompts[1], trajectories=said)
         assert scored.wait(60), "scoring waits for generation to end"
         yield 0, RolloutGroup(prompt=prompts[0], trajectories=said)
 
-    monkeypatch.setattr("omnithinker.train.trainer.generate", first_the_second)
-    recipe = Recipe.model_validate({"tasks": {"w": {"data": "lab:writing", "rewards": {"pairwise_judge": 1.0}}}})
     prompts = [Prompt(task="w", index=index, text="") for index in range(2)]
     with Scorer({"w": [Component("mine", Tells(), 1.0, True)]}) as scorer:
-        drawn = rollout(None, prompts, [[0], [1]], recipe, scorer)
-        groups = drawn.groups()
-    assert drawn.as_drawn([0, 1]) == [1, 0]
+        pending = scorer.score(second_first(prompts))
+        groups = pending.groups()
+    assert pending.in_generation_order([0, 1]) == [1, 0]
     assert [group.scores[0].reward for group in groups] == [0.5, 1.0]

@@ -14,8 +14,8 @@ from omnithinker.checks.report import Section
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import OmniThinkerError
 from omnithinker.policy.logprobs import LOGITS_AT_ONCE
-from omnithinker.study.experiment import Experiment
-from omnithinker.study.runner import dry_run
+from omnithinker.study.cost import dry_run
+from omnithinker.train.context import RunContext
 from omnithinker.train.setup import needs_reference
 from omnithinker.ui.view import View
 
@@ -91,15 +91,15 @@ def available_memory(recipe: Recipe) -> int | None:
     return int(fields["MemTotal"].split()[0]) * 1024
 
 
-def check_tokens(recipe: Recipe, outline: Outline, tasks: dict[str, TaskRows]) -> Section:
+def check_tokens(recipe: Recipe, tasks: dict[str, TaskRows]) -> Section:
     """Most tokens that a study of this recipe can sample, by stage."""
     if any(found.bad for found in tasks.values()):
         return Section("tokens", {"stages": None}, (), ("tokens are counted once all rows can be used",))
     # What a stage costs does not depend on who is told of it.
     recipe = recipe.model_copy(update={"trackers": ()})
     try:
-        with Experiment(recipe, View(Console(quiet=True)), outline.policy) as experiment:
-            stages = dry_run(experiment, Path(recipe.output))
+        with RunContext(recipe, View(Console(quiet=True)).note) as context:
+            stages = dry_run(context, Path(recipe.output))
     except OmniThinkerError as error:
         return Section("tokens", {"stages": None}, (), (f"tokens cannot be counted: {error}",))
     return Section("tokens", {"stages": stages, "most_tokens": sum(stage["most_tokens"] for stage in stages)})

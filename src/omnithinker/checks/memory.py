@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from omnithinker.policy.compiled import fixed_length
+from omnithinker.rollout.compiled import fixed_length
 
 FLOAT32 = 4
 """Bytes of a float32 number. Trained weights are always that, and logits are turned into probabilities in it."""

@@ -33,7 +33,7 @@ def check_recipe(recipe: Recipe, *, rows: int) -> Report:
         judges = Section("judges", {"judges": judge_usage(resources, recipe)})
     sections = [settings, model, data, rewards, sandbox, judges, check_trackers(recipe)]
     if outline is not None and chats:
-        sections += [check_memory(recipe, outline, tasks), check_tokens(recipe, outline, tasks)]
+        sections += [check_memory(recipe, outline, tasks), check_tokens(recipe, tasks)]
     return Report(tuple(sections))
 
 

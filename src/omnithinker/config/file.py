@@ -16,7 +16,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from omnithinker.config.base import Settings
-from omnithinker.config.recipe import Recipe, nearest
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.registry import nearest
 from omnithinker.config.tasks import TaskSettings
 from omnithinker.errors import RecipeError
 from omnithinker.io.files import read_text

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from omnithinker.config.adaptive import AdaptiveSettings
 from omnithinker.config.base import OPERATIONAL, Settings
 from omnithinker.config.evaluation import EvaluationSettings
 from omnithinker.config.judges import JudgeSettings, RubricJudgeSettings
 from omnithinker.config.model import ModelSettings
+from omnithinker.config.registry import nearest
 from omnithinker.config.sampling import SamplingSettings
 from omnithinker.config.sandbox import SandboxSettings
+from omnithinker.config.schedules import ScheduleSettings
 from omnithinker.config.study import StudySettings
 from omnithinker.config.tasks import TaskSettings
 from omnithinker.config.training import TrainingSettings
@@ -37,7 +37,7 @@ class Recipe(Settings):
     model: ModelSettings = ModelSettings()
     sampling: SamplingSettings = SamplingSettings()
     training: TrainingSettings = TrainingSettings()
-    adaptive: AdaptiveSettings = AdaptiveSettings()
+    schedules: ScheduleSettings = ScheduleSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     sandbox: SandboxSettings = SandboxSettings()
     judges: dict[str, JudgeSettings] = Field({"default": RubricJudgeSettings()})
@@ -112,10 +112,3 @@ def parse_order(text: str, tasks: Sequence[str]) -> list[str]:
         problem = f"lacks {', '.join(missing)}" if missing else "names a task twice"
         raise RecipeError(f"order {text!r} {problem}; every task must occur exactly once")
     return order
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """End of a message: the known name that is most like ``name``, or all of them."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -13,7 +13,7 @@ from omnithinker.config.recipe import Recipe
 from omnithinker.errors import DataError
 from omnithinker.io.files import read_json, read_json_lines
 from omnithinker.io.step_metrics import StepMetrics
-from omnithinker.study.stages import stages
+from omnithinker.study.stages import list_stages
 from omnithinker.train.best import BEST_FILE, Best
 from omnithinker.types import EvalResult, Validation
 
@@ -263,10 +263,13 @@ def _expected(recipe: Recipe) -> list[tuple[str, Kind, str, int | None]]:
     """Folder, kind, subject and seed of every stage that evaluates a model."""
     many = len(recipe.study.seeds) > 1
     found: list[tuple[str, Kind, str, int | None]] = []
-    for stage in stages(recipe):
-        if stage.kind != "plan" and stage.kind != "report":
-            seed = stage.seed if many and stage.kind != "base" else None
-            found.append((stage.folder(Path()).name, stage.kind, stage.subject, seed))
+    for stage in list_stages(recipe):
+        if stage.evaluates:
+            kinds: dict[str, Kind] = {"base": "base", "single": "single", "curriculum": "curriculum"}
+            kind, subject = kinds.get(stage.kind, "other"), stage.subject
+            if subject == "joint":
+                kind, subject = "joint", ""
+            found.append((stage.folder(Path()).name, kind, subject, stage.seed if many else None))
     return found
 
 

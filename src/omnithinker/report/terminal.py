@@ -16,7 +16,7 @@ from omnithinker.report.collect import read_folder
 from omnithinker.report.contents import tables
 from omnithinker.report.findings import findings
 from omnithinker.report.tables import Cell, Table
-from omnithinker.study.stages import StageStatus
+from omnithinker.study.status import StageStatus
 
 STYLES = {"": "", "good": "green", "bad": "red", "strong": "bold", "dim": "dim"}
 """Of cells, by tone."""

@@ -88,14 +88,17 @@ class EagerDecoder:
         expand(cache, prompt_B)
 
     def rows_for(self, live: int) -> int:
+        """Return the number of rows to keep; see :class:`Decoder`."""
         rows = len(self.position_B)
         return live if live < COMPACT_BELOW * rows else rows
 
     def keep(self, row_B: Tensor) -> None:
+        """Keep some of the rows, in the given order."""
         self.cache.reorder_cache(row_B)
         self.mask_BT, self.position_B = self.mask_BT[row_B], self.position_B[row_B]
 
     def step(self, token_B: Tensor) -> None:
+        """Append a token to every row."""
         self.mask_BT = torch.cat([self.mask_BT, torch.ones_like(self.mask_BT[:, :1])], dim=1)
         output = self.model(
             input_ids=token_B[:, None],
@@ -113,9 +116,7 @@ class CompiledDecoder:
     The number of rows is a power of two after the first reduction; finished rows fill it up.
     """
 
-    def __init__(
-        self, compiled: CompiledStep, cache: Cache, prompt_B: Tensor, first: Prefill, new_tokens: int
-    ) -> None:
+    def __init__(self, compiled: CompiledStep, cache: Cache, prompt_B: Tensor, first: Prefill, new_tokens: int) -> None:
         self.compiled, self.cache = compiled, cache
         self.logits_BV, self.mask_BL, self.position_B = first
         self.used = self.mask_BL.shape[1]
@@ -130,13 +131,16 @@ class CompiledDecoder:
         self.mask_BL = pad(self.mask_BL, (0, length - self.mask_BL.shape[1]), value=True)
 
     def rows_for(self, live: int) -> int:
+        """Return the number of rows to keep; see :class:`Decoder`."""
         return min(max(FEWEST_ROWS, 1 << (live - 1).bit_length()), len(self.position_B))
 
     def keep(self, row_B: Tensor) -> None:
+        """Keep some of the rows, in the given order."""
         self.mask_BL, self.position_B = self.mask_BL[row_B], self.position_B[row_B]
         self._hold(row_B)
 
     def step(self, token_B: Tensor) -> None:
+        """Append a token to every row."""
         if self.used == self.mask_BL.shape[1]:
             self._hold(torch.arange(len(token_B), device=token_B.device))
         self.logits_BV = self.compiled(token_B, self.mask_BL, self.position_B, self.cache)

@@ -201,9 +201,7 @@ def blocks(groups: Iterable[Sequence[Sample]], budget: int) -> Iterator[list[Sam
         yield block
 
 
-def microbatches(
-    groups: Iterable[Sequence[Sample]], budget: int
-) -> Iterator[tuple[list[Prompt], list[list[Sample]]]]:
+def microbatches(groups: Iterable[Sequence[Sample]], budget: int) -> Iterator[tuple[list[Prompt], list[list[Sample]]]]:
     """Split samples into blocks of prompts, and the samples of a block into micro-batches of similar length.
 
     Half of the budget of tokens, padding included, is for a block's prompts, which are computed once and kept for its

@@ -25,7 +25,7 @@ from omnithinker.io.files import write_json, writing
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.policy.adapter import CONFIG_FILE, base_of
 from omnithinker.policy.base import Policy
-from omnithinker.schedules.fixed import Batch, Schedule
+from omnithinker.schedules.base import Batch, Schedule
 from omnithinker.train.best import BEST_FILE, Selection
 
 STATE_FILE = "trainer.json"

@@ -106,7 +106,7 @@ def write_nonfinite(folder: Path, step: int, update: Update, groups: Iterable[Gr
 def nonfinite_error(folder: Path, step: int) -> TrainingError:
     """Return the error of a run whose updates stay non-finite."""
     return TrainingError(
-        f"loss or gradient was not finite in {NONFINITE_LIMIT} updates in a row, the last in step {step}; none of them was "
-        f"applied. The batches are in {folder / FOLDER}, the weights before them in the newest checkpoint. Look at "
+        f"loss or gradient was not finite in {NONFINITE_LIMIT} updates in a row, the last in step {step}; all were "
+        f"skipped. The batches are in {folder / FOLDER}, the weights before them in the newest checkpoint. Look at "
         "rewards and log-probabilities there, or train with a lower training.learning_rate"
     )

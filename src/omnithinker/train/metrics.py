@@ -10,7 +10,15 @@ from statistics import StatisticsError, correlation
 
 from torch import Tensor
 
-from omnithinker.io.step_metrics import JudgeMetrics, Number, Seconds, StepMetrics, TaskMetrics, component_means, mean_defined
+from omnithinker.io.step_metrics import (
+    JudgeMetrics,
+    Number,
+    Seconds,
+    StepMetrics,
+    TaskMetrics,
+    component_means,
+    mean_defined,
+)
 from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS, RolloutGroup, Score
 
 

@@ -12,7 +12,7 @@ from omnithinker.errors import CheckpointError, DamagedCheckpoint
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import Reference
-from omnithinker.schedules.fixed import Schedule
+from omnithinker.schedules.base import Schedule
 from omnithinker.train import checkpoint
 from omnithinker.train.checkpoint import TrainerState
 
@@ -39,13 +39,13 @@ def load_or_resume(
     Raises:
         CheckpointError: if the folder was started with other settings.
     """
-    policy, optimizer, state = _resume(recipe, folder, note, seed) or _start(recipe, schedule, seed)
+    policy, optimizer, state = _resume(recipe, folder, note, seed) or _load_new(recipe, schedule, seed)
     return policy, _reference(policy, recipe, base), optimizer, state
 
 
-def _start(recipe: Recipe, schedule: Schedule, seed: int) -> tuple[Policy, torch.optim.Optimizer, TrainerState]:
+def _load_new(recipe: Recipe, schedule: Schedule, seed: int) -> tuple[Policy, torch.optim.Optimizer, TrainerState]:
     policy = load_trained(recipe.model, seed=seed)
-    state = TrainerState(step=0, updates=0, recipe=recipe.digest(), schedule=schedule.start())
+    state = TrainerState(step=0, updates=0, recipe=recipe.digest(), schedule=schedule.initial_state())
     return policy, make_optimizer(policy, recipe), state
 
 

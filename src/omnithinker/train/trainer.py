@@ -17,12 +17,13 @@ from torch import Tensor
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import Interrupted, OmniThinkerError
+from omnithinker.io.closing import Closing
 from omnithinker.io.step_metrics import Seconds, StepMetrics
 from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import Reference, TokenBatch, completion_logprobs, compute_prefix, pad_right
 from omnithinker.rewards.runner import Scorer
 from omnithinker.rollout.base import Sampling, make_generator, rollout, sample_seed
-from omnithinker.schedules.fixed import Batch, Schedule
+from omnithinker.schedules.base import Batch, Schedule
 from omnithinker.train import faults
 from omnithinker.train.advantages import group_advantages
 from omnithinker.train.batching import (
@@ -56,7 +57,7 @@ class StepResult:
     """Metrics of the step."""
 
 
-class Trainer:
+class Trainer(Closing):
     """Multi-task GRPO of one policy along one schedule; resumes from the newest checkpoint of its folder.
 
     Args:
@@ -120,6 +121,10 @@ class Trainer:
                     raise Interrupted(f"stopped after step {self.state.step}; the same command resumes from there")
         return self.state
 
+    def close(self) -> None:
+        """Close the generator; the policy remains usable."""
+        self.generator.close()
+
     @property
     def finished(self) -> bool:
         """True at the end of the schedule, or once ``evaluation.patience`` is exhausted."""
@@ -142,9 +147,7 @@ class Trainer:
             updates = [update for groups in minibatches if (update := self.optimize(groups))]  # Eq. 4-5
             groups_P, advantages_PG = pending.groups(), stack_advantages(samples.groups())
         self.generator.sync(self.policy)
-        seconds = Seconds(
-            generated - started, pending.waited_s, time.perf_counter() - generated - pending.waited_s
-        )
+        seconds = Seconds(generated - started, pending.waited_s, time.perf_counter() - generated - pending.waited_s)
         judges = self.scorer.ledger.metrics()
         metrics = step_metrics(self.state.step + 1, groups_P, advantages_PG, updates, seconds, judges)
         return StepResult(batch, groups_P, metrics)
