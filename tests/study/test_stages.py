@@ -102,10 +102,7 @@ def test_the_index_describes_every_stage():
         "schedule": "curriculum",
     }
     assert index["mixture"]["label"] == "mixture"
-    assert (index["joint"]["kind"], index["joint"]["subject"], index["joint"]["schedule"]) == (
-        "schedule",
-        *2 * ["joint"],
-    )
+    assert [index["joint"][key] for key in ("kind", "subject", "schedule")] == ["schedule", "joint", "joint"]
     assert index["plan"]["folder"] is index["report"]["folder"] is None
     several = stages_index(recipe_of(seeds=[0, 1], orders=["code>math"]))
     assert [(record["seed"], record["label"]) for record in several if record["kind"] == "curriculum"] == [

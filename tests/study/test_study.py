@@ -298,7 +298,7 @@ def test_too_long_prompts_are_skipped_and_said(recipe, tmp_path, capsys):
     [
         (
             ["train", "{recipe}"],
-            "select a run: --task NAME for one task, or --schedule curriculum|joint|mixture|adaptive",
+            "select a run: --task NAME for one task, or --schedule curriculum|joint|",
         ),
         (["train", "{recipe}", "--task", "upp"], "no task 'upp' in the recipe; its tasks: up, down"),
         (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "--order requires --schedule curriculum"),
