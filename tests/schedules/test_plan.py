@@ -75,15 +75,18 @@ def test_an_unknown_schedule_is_named():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("adaptiv.min_share = 0.5", ":2: unknown key 'schedules.adaptiv'; did you mean 'adaptive'?"),
-        ("adaptive.min_shar = 0.5", ":2: unknown key 'schedules.adaptive.min_shar'; did you mean 'min_share'?"),
-        ("adaptive.min_share = 0", ":2: schedules.adaptive.min_share: input should be greater than 0"),
-        ("joint.share = 1", ":2: unknown key 'schedules.joint'; known: adaptive"),
+        ("[schedules.adaptiv]\nmin_share = 0.5", ":1: unknown key 'schedules.adaptiv'; did you mean 'adaptive'?"),
+        (
+            "[schedules.adaptive]\nmin_shar = 0.5",
+            ":2: unknown key 'schedules.adaptive.min_shar'; did you mean 'min_share'?",
+        ),
+        ("[schedules.adaptive]\nmin_share = 0", ":2: schedules.adaptive.min_share: input should be greater than 0"),
+        ("[schedules.joint]\nshare = 1", ":1: unknown key 'schedules.joint'; known: adaptive"),
     ],
 )
 def test_a_bad_setting_of_a_schedule_is_named_with_its_place(tmp_path, setting, message):
     file = tmp_path / "my.toml"
-    file.write_text(f"[schedules]\n{setting}\n[tasks.a]\ndata = 'lab:math'\nrewards.math_answer = 1.0\n")
+    file.write_text(f"{setting}\n[tasks.a]\ndata = 'lab:math'\nrewards.math_answer = 1.0\n")
     with pytest.raises(RecipeError) as caught:
         load_recipe(file)
     assert str(caught.value) == f"{file}{message}"
