@@ -57,10 +57,9 @@ def test_the_schedule_in_docs_does_what_it_says():
     for step, accuracy in enumerate((0.5, 0.9, 0.7)):
         tasks = count_tasks(schedule.batch(step, state))
         trained.append(dict(tasks))
-        metrics = {task: TaskMetrics(accuracy=accuracy) for task in tasks}
-        state = schedule.after(
-            step, state, StepMetrics(step=step + 1, tokens=0, seconds=Seconds(0, 0, 0), tasks=metrics)
-        )
+        measured = {task: TaskMetrics(accuracy=accuracy) for task in tasks}
+        metrics = StepMetrics(step=step + 1, tokens=0, seconds=Seconds(0, 0, 0), tasks=measured)
+        state = schedule.after(step, state, metrics)
     assert trained == [{"a": 2}, {"b": 2}, {"a": 2}]
     assert state == {"consumed": {"a": 4, "b": 2}, "last": {"a": 0.7, "b": 0.9}}
 

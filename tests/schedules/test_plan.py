@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from omnithinker.config.file import load_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.registry import SCHEDULES
 from omnithinker.errors import RecipeError
@@ -63,9 +64,29 @@ def test_every_registered_schedule_declares_itself():
 def test_names_of_runs_and_folders():
     plans = [RunPlan.single_task("a", 0), RunPlan("curriculum", ("b", "a"), 0), RunPlan("joint", ("a", "b"), 0)]
     assert [plan.name for plan in plans] == ["single-task a", "curriculum b > a", "joint"]
-    assert [plan.folder for plan in plans] == ["single-a", "curriculum-b-a", "joint"]
+    assert [plan.folder_name for plan in plans] == ["single-a", "curriculum-b-a", "joint"]
 
 
 def test_an_unknown_schedule_is_named():
     with pytest.raises(RecipeError, match="no schedule 'mixed'; did you mean 'mixture'"):
         build_schedule(RunPlan("mixed", ("a",), 0), recipe_of(), SIZES)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("[schedules.adaptiv]\nmin_share = 0.5", ":1: unknown key 'schedules.adaptiv'; did you mean 'adaptive'?"),
+        (
+            "[schedules.adaptive]\nmin_shar = 0.5",
+            ":2: unknown key 'schedules.adaptive.min_shar'; did you mean 'min_share'?",
+        ),
+        ("[schedules.adaptive]\nmin_share = 0", ":2: schedules.adaptive.min_share: input should be greater than 0"),
+        ("[schedules.joint]\nshare = 1", ":1: unknown key 'schedules.joint'; known: adaptive"),
+    ],
+)
+def test_a_bad_setting_of_a_schedule_is_named_with_its_place(tmp_path, setting, message):
+    file = tmp_path / "my.toml"
+    file.write_text(f"{setting}\n[tasks.a]\ndata = 'lab:math'\nrewards.math_answer = 1.0\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(file)
+    assert str(caught.value) == f"{file}{message}"

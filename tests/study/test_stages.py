@@ -8,18 +8,23 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from omnithinker.cli import main
 from omnithinker.config.file import load_recipe
 from omnithinker.config.recipe import Recipe
+from omnithinker.config.registry import SCHEDULES
 from omnithinker.errors import BadInput, Interrupted, RecipeError
+from omnithinker.schedules.base import FixedSchedule, Item
 from omnithinker.schedules.plan import RunPlan, build_schedule
 from omnithinker.study.cost import training_prompts
 from omnithinker.study.lock import lock, lock_holder
 from omnithinker.study.runner import pending_stages
-from omnithinker.study.stages import list_stages, stages_index
+from omnithinker.study.stage import Stage
+from omnithinker.study.stages import STAGES, list_stages, stages_index
 from tests.builders.study import study
 
 
@@ -102,10 +107,7 @@ def test_the_index_describes_every_stage():
         "schedule": "curriculum",
     }
     assert index["mixture"]["label"] == "mixture"
-    assert (index["joint"]["kind"], index["joint"]["subject"], index["joint"]["schedule"]) == (
-        "schedule",
-        *2 * ["joint"],
-    )
+    assert [index["joint"][key] for key in ("kind", "subject", "schedule")] == ["schedule", "joint", "joint"]
     assert index["plan"]["folder"] is index["report"]["folder"] is None
     several = stages_index(recipe_of(seeds=[0, 1], orders=["code>math"]))
     assert [(record["seed"], record["label"]) for record in several if record["kind"] == "curriculum"] == [
@@ -168,6 +170,66 @@ def test_stages_need_no_torch():
     code = "import sys, omnithinker.study.status, omnithinker.study.stages as s\n[s.STAGES.load(k) for k in s.STAGES]\n"
     code += "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Alternate(FixedSchedule):
+    """A schedule that no source file knows: one prompt of the first task per step."""
+
+    label = "alternating"
+    ordered = False
+    settings_class = None
+
+    @classmethod
+    def build(cls, inputs, settings):
+        task = next(iter(inputs.sizes))
+        return cls([(Item(task, index, 0),) for index in range(2)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteStage(Stage):
+    """A stage that no source file knows: writes one file."""
+
+    kind = "note"
+    evaluates = False
+
+    @classmethod
+    def of_study(cls, recipe, earlier):
+        return [cls(name="note", needs=("base",))]
+
+    @property
+    def label(self):
+        return "note"
+
+    def result(self, study):
+        return study / "note.txt"
+
+    def run(self, context, study, view):
+        self.result(study).write_text(", ".join(context.tasks))
+
+
+def test_a_new_schedule_and_a_new_stage_need_one_registry_line_each(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(SCHEDULES._entries, "alternate", f"{__name__}:Alternate")
+    monkeypatch.setitem(STAGES._entries, "note", f"{__name__}:NoteStage")
+    settings = ["--set", "study.schedules=['alternate']", "--set", "study.orders=[]", "--set", "evaluation.every=0"]
+    folder = tmp_path / "extended"
+    for stage in ("base", "alternate", "note"):
+        assert study(recipe, *settings, "--output", folder, "--stage", stage) == 0
+    result = json.loads((folder / "alternate/result.json").read_text())
+    assert (result["name"], result["schedule"], result["steps"], result["completions"]) == (
+        "alternate",
+        "alternate",
+        2,
+        6,
+    )
+    assert (folder / "note.txt").read_text() == "up, down"
+    index = {record["name"]: record for record in json.loads((folder / "stages.json").read_text())}
+    assert index["alternate"]["label"] == "alternating"
+    assert index["note"]["kind"] == "note"
+    assert main(["train", str(recipe), "--schedule", "alternate"]) == 0
+    assert (tmp_path / "study-alternate/result.json").exists()
+    capsys.readouterr()
+    assert study(recipe, *settings, "--output", folder, "--dry-run") == 0
+    assert "alternate" in capsys.readouterr().out
 
 
 def test_a_study_trains_any_schedule(recipe, tmp_path):

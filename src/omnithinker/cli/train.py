@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     from omnithinker.train.run import run_training
     from omnithinker.ui.view import View
 
-    folder = Path(args.output) if args.output else Path(f"{recipe.output}-{plan.folder}")
+    folder = Path(args.output) if args.output else Path(f"{recipe.output}-{plan.folder_name}")
     console = Console()
     with View(console) as view, RunContext(recipe, view.note) as context:
         results = run_training(context, plan, folder, view)

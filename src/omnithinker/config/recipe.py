@@ -1,4 +1,4 @@
-"""What a recipe says: typed, frozen settings. Needs no torch. Read from TOML by :mod:`omnithinker.config.file`."""
+"""The recipe: typed, frozen settings, read from TOML by :mod:`omnithinker.config.file`. Needs no torch."""
 
 from __future__ import annotations
 
@@ -26,23 +26,32 @@ from omnithinker.errors import RecipeError
 
 
 class Recipe(Settings):
-    """A whole experiment."""
+    """All settings of an experiment."""
 
     seed: int = Field(0, ge=0)
-    """Fixes data order, samples and everything else that is random."""
+    """Seed of data order, samples and everything else that is random."""
     output: Annotated[str, OPERATIONAL] = "runs/{name}"
-    """Folder for results; ``{name}`` is the recipe file's name."""
+    """Folder of results; ``{name}`` stands for the recipe file's name."""
     trackers: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], OPERATIONAL] = ()
-    """Where metrics are shown beside ``metrics.jsonl``; each is a package and an extra of the same name."""
+    """Trackers that receive metrics in addition to ``metrics.jsonl``; each needs the extra of the same name."""
     model: ModelSettings = ModelSettings()
+    """Base model and adapter."""
     sampling: SamplingSettings = SamplingSettings()
+    """Generation of completions."""
     training: TrainingSettings = TrainingSettings()
+    """Optimizer and GRPO loss."""
     schedules: ScheduleSettings = ScheduleSettings()
+    """Settings of schedules, one group per schedule that has some."""
     evaluation: EvaluationSettings = EvaluationSettings()
+    """Evaluation and validation."""
     sandbox: SandboxSettings = SandboxSettings()
+    """Confinement of model-written code."""
     judges: dict[str, JudgeSettings] = Field({"default": RubricJudgeSettings()})
+    """Judges by name."""
     study: StudySettings = StudySettings()
+    """Stages of a study."""
     tasks: dict[str, TaskSettings] = Field(min_length=1)
+    """Tasks by name."""
 
     @field_validator("trackers")
     @classmethod
@@ -60,7 +69,7 @@ class Recipe(Settings):
         for kind, names in ((noun, value), ("reward", components)):
             for name in names:
                 if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-                    raise ValueError(f"{kind} name {name!r}: use letters, digits, - and _, a letter first")
+                    raise ValueError(f"{kind} name {name!r}: use letters, digits, - and _, starting with a letter")
         return value
 
     @model_validator(mode="after")
@@ -78,30 +87,30 @@ class Recipe(Settings):
         return self
 
     def sampling_of(self, task: str) -> SamplingSettings:
-        """How completions of a task are drawn: ``sampling`` with the task's own settings in their place."""
+        """Return the sampling settings of a task: ``sampling``, overridden by the task's own settings."""
         own = self.tasks[task].model_dump(include={"completions", "temperature", "max_new_tokens"}, exclude_none=True)
         return self.sampling.model_copy(update=own)
 
     def clip_of(self, task: str) -> tuple[float, float]:
-        """Lower and upper clip of a task's policy ratio, Eq. 4."""
+        """Return the lower and upper clip of a task's policy ratio, Eq. 4."""
         own = self.tasks[task]
         low, high = own.clip_low, own.clip_high
         return self.training.clip_low if low is None else low, self.training.clip_high if high is None else high
 
     def digest(self) -> str:
-        """SHA-256, hexadecimal, over all settings that decide a run's numbers (see :data:`OPERATIONAL`)."""
+        """Return the SHA-256 (hexadecimal) of all settings that change a run's numbers, see :data:`OPERATIONAL`."""
         return hashlib.sha256(json.dumps(self.essentials()).encode()).hexdigest()
 
     def to_toml(self) -> str:
-        """Every setting, defaults included, as TOML that loads to an equal recipe."""
+        """Write every setting, defaults included, as TOML that loads to an equal recipe."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
 def parse_order(text: str, tasks: Sequence[str]) -> list[str]:
-    """Turn ``code,math,qa`` into a permutation of ``tasks``.
+    """Parse ``code,math,qa`` as a permutation of ``tasks``.
 
     Raises:
-        RecipeError: a name is unknown, missing or given twice.
+        RecipeError: if a name is unknown, missing or repeated.
     """
     order = [name.strip() for name in text.split(",") if name.strip()]
     for name in order:

@@ -8,7 +8,6 @@ from pydantic import field_validator
 
 from omnithinker.config.base import Settings
 from omnithinker.config.registry import SCHEDULES
-from omnithinker.errors import RecipeError
 
 
 class StudySettings(Settings):
@@ -32,10 +31,6 @@ class StudySettings(Settings):
     @classmethod
     def _unordered(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
-            try:
-                ordered = SCHEDULES.load(name).ordered
-            except RecipeError as error:
-                raise ValueError(str(error)) from error
-            if ordered:
+            if SCHEDULES.load(name).ordered:
                 raise ValueError(f"{name!r} needs a task order; list its orders in study.orders")
         return value

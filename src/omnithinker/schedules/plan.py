@@ -35,8 +35,8 @@ class RunPlan:
         return f"{self.schedule} {' > '.join(self.order)}" if len(self.order) > 1 else f"single-task {self.order[0]}"
 
     @property
-    def folder(self) -> str:
-        """Name for a folder."""
+    def folder_name(self) -> str:
+        """Name of the run folder."""
         if not schedule_class(self.schedule).ordered:
             return self.schedule
         return "-".join([self.schedule, *self.order] if len(self.order) > 1 else ["single", *self.order])
