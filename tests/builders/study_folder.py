@@ -215,11 +215,48 @@ def manifest(name: str, tasks: dict[str, Any], seconds: float) -> dict[str, Any]
     }
 
 
+LABELS = {"best": "curriculum, best order", "worst": "curriculum, worst order", "joint": "joint training"}
+
+
+def stages(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The index of the study's stages."""
+
+    def stage(name: str, kind: str, label: str, **fields: Any) -> dict[str, Any]:
+        return {"name": name, "kind": kind, "label": label, "subject": "", "seed": None, "schedule": None} | fields
+
+    def training(name: str, kind: str, subject: str, schedule: str, needs: list[str]) -> list[dict[str, Any]]:
+        label = LABELS.get(subject, f"{subject} alone")
+        many = len(seeds) > 1
+        return [
+            stage(
+                f"{name}#{seed}" if many else name,
+                kind,
+                label,
+                folder=name.replace(":", "-") + (f"-seed{seed}" if many else ""),
+                subject=subject,
+                seed=seed if many else None,
+                schedule=schedule,
+                needs=needs,
+            )
+            for seed in seeds
+        ]
+
+    index = [stage("base", "base", "base model", folder="base", needs=[])]
+    for task in TASKS:
+        index += training(f"single:{task}", "single", task, "curriculum", [])
+    index.append(stage("plan", "plan", "plan", folder=None, needs=[entry["name"] for entry in index]))
+    for order in ("best", "worst"):
+        index += training(f"curriculum:{order}", "curriculum", order, "curriculum", ["plan"])
+    index += training("joint", "schedule", "joint", "joint", [])
+    return [*index, stage("report", "report", "report", folder=None, needs=[entry["name"] for entry in index])]
+
+
 def make_study(folder: Path, seeds: Sequence[int] = (0,), until: str = "joint") -> Path:
     """Write a study up to a stage: ``nothing``, ``base``, ``single``, ``plan``, ``curriculum`` or ``joint``."""
     progress = ["nothing", "base", "single", "plan", "curriculum", "joint"].index(until)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.toml").write_text(recipe(seeds).to_toml())
+    (folder / "stages.json").write_text(json.dumps(stages(seeds)))
     ends = [f"-seed{seed}" if len(seeds) > 1 else "" for seed in seeds]
     if progress >= 1:
         (folder / "base").mkdir()

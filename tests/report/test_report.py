@@ -9,65 +9,28 @@ import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from omnithinker.cli import main
 from omnithinker.errors import DataError
-from omnithinker.report import dry_run_table, print_summary, status_table, write_report
+from omnithinker.report import dry_run_table, status_table, write_report
 from omnithinker.report.collect import read_folder
+from omnithinker.report.measures import entropy_matrix
+from omnithinker.report.series import curve
+from tests.builders.report_page import Page, summary
 from tests.builders.study_folder import HOSTILE, TASKS, make_study
 
-VOID = {"meta", "col", "img", "br", "link"}
-"""Elements without an end tag."""
 STAGES = ("nothing", "base", "single", "plan", "curriculum", "joint")
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
     return make_study(tmp_path_factory.mktemp("study") / "synthetic")
-
-
-class Page(HTMLParser):
-    """Collects elements, visible text, and checks that elements are properly nested."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
-
-
-def summary(folder: Path, width: int = 120) -> str:
-    console = Console(width=width, record=True, file=io.StringIO())
-    print_summary(folder, console)
-    return console.export_text()
 
 
 def result(folder: Path, name: str) -> dict:
@@ -80,15 +43,15 @@ def test_every_stage_can_be_shown(until, tmp_path):
     page = Page(write_report(folder).read_text())
     text, progress = summary(folder), STAGES.index(until)
     for number, words in (
-        (1, "Base model, and each task trained alone"),
+        (1, "Base model and single-task training"),
         (2, "Transfer"),
         (3, "24 orders"),
-        (4, "What came out"),
+        (4, "Accuracy after training on all tasks"),
         (5, "joint training on the same number of completions"),
     ):
         assert (words in page.text) == (progress >= number), words
         assert (words in re.sub(r"\s+", " ", text)) == (progress >= number), words
-    assert ("Still missing: " in page.text) == (until != "joint")
+    assert ("Not finished: " in page.text) == (until != "joint")
 
 
 def test_page_is_self_contained_and_text_is_not_markup(study):
@@ -155,7 +118,7 @@ def test_measured_delta_rel_follows_eq_14(study):
     base, best = result(study, "base"), result(study, "curriculum-best")
     expected = sum(math.log(best[t]["accuracy"] / base[t]["accuracy"]) for t in TASKS) / 4
     text = summary(study, 160)
-    row = next(line for line in text[text.index("What came out") :].splitlines() if "measured" in line)
+    row = next(line for line in text[text.index("Accuracy after training") :].splitlines() if "measured" in line)
     assert f"{expected:+.3f} ±" in row
 
 
@@ -167,8 +130,8 @@ def test_a_clear_difference_is_said_and_an_unclear_one_is_not_claimed(tmp_path):
         best["tasks"][name] = result(folder, "base")[name]
     (folder / "joint/result.json").write_text(json.dumps(best))
     text = re.sub(r"\s+", " ", summary(folder))
-    assert "a difference of +0.000 ± 0.000, which these test items cannot tell from zero" in text
-    assert "clear of two standard errors in favour of the former." in text
+    assert "a difference of +0.000 ± 0.000, within two standard errors." in text
+    assert "more than two standard errors in favour of curriculum, best order." in text
 
 
 def test_undefined_rewards_are_counted_by_cause(study):
@@ -204,7 +167,7 @@ def test_seeds_are_averaged_and_their_spread_is_shown(tmp_path):
     mean = sum(values) / 3
     spread = math.sqrt(sum((v - mean) ** 2 for v in values) / 2)
     text = summary(folder, 250)
-    row = next(line for line in text[text.index("What came out") :].splitlines() if "joint" in line)
+    row = next(line for line in text[text.index("Accuracy after training") :].splitlines() if "joint" in line)
     assert f"{mean:.3f} ± " in row
     assert f"({spread:.3f})" in row
     assert "One seed" not in text
@@ -229,7 +192,7 @@ def test_a_run_cut_off_in_the_middle_is_shown_as_missing(tmp_path):
     (folder / "joint/result.json").unlink()
     with (folder / "joint/metrics.jsonl").open("a") as stream:
         stream.write('{"step": 101, "tok')
-    assert "Still missing: joint training." in re.sub(r"\s+", " ", summary(folder))
+    assert "Not finished: joint training." in re.sub(r"\s+", " ", summary(folder))
     assert "Accuracy per step: Joint training" in write_report(folder).read_text()
 
 
@@ -242,6 +205,79 @@ def test_narrow_terminal_loses_no_number(study):
         assert f"{ranked['delta_rel']:+.3f}" in text
 
 
+def test_any_schedule_of_the_index_is_shown_under_its_label(tmp_path):
+    folder = make_study(tmp_path / "study")
+    index = json.loads((folder / "stages.json").read_text())
+    entry = {
+        "name": "gradual",
+        "kind": "schedule",
+        "label": "gradual mixing",
+        "folder": "gradual",
+        "subject": "gradual",
+    }
+    index.insert(-1, entry | {"seed": None, "needs": [], "schedule": "gradual", "added_later": 1})
+    (folder / "stages.json").write_text(json.dumps(index))
+    assert "Not finished: gradual mixing." in re.sub(r"\s+", " ", summary(folder))
+    shutil.copytree(folder / "joint", folder / "gradual")
+    page = Page(write_report(folder).read_text())
+    assert "After gradual mixing" in page.text
+    assert "curriculum, best order − gradual mixing" in page.text
+    assert any(
+        dict(attributes).get("aria-label") == "Reward per step: Gradual mixing" for _, attributes in page.elements
+    )
+    table = summary(folder, 250)
+    rows = [line.split() for line in table[table.index("Accuracy after training") :].splitlines()]
+    assert ["gradual", "mixing", "measured"] in [row[:3] for row in rows]
+
+
+def test_a_folder_that_the_index_does_not_list_is_shown_under_its_name(tmp_path):
+    folder = make_study(tmp_path / "study")
+    shutil.copytree(folder / "joint", folder / "my-own-run")
+    assert "curriculum, best order − my-own-run" in Page(write_report(folder).read_text()).text
+    (folder / "stages.json").unlink()
+    groups = read_folder(folder).groups
+    assert {group.kind for group in groups} == {"other"}
+    assert "my-own-run" in [group.label for group in groups]
+
+
+def test_absent_entropies_are_dashes_and_have_no_plot(tmp_path):
+    folder = make_study(tmp_path / "study")
+    for file in [*folder.glob("*/result.json"), *folder.glob("*/eval/*.json")]:
+        value = json.loads(file.read_text())
+        if file.parent.name == "joint":
+            value["tasks"]["math"]["entropy"] = None
+        if file.parent.name in ("base", "single-qa"):
+            value["tasks"]["writing"]["entropy"] = None
+        file.write_text(json.dumps(value))
+    for run in ("joint", "single-qa"):
+        lines = [json.loads(line) for line in (folder / run / "metrics.jsonl").open()]
+        for line in lines:
+            line.update({key: None for key in line if key.endswith("/entropy")})
+        (folder / run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    study = read_folder(folder)
+    (joint,) = [group for group in study.groups if group.label == "joint training"]
+    assert curve(study, joint, "math", "entropy").raw == ((), ())
+    assert curve(study, joint, "math", "entropy").held_out[0] == (0, 25, 50, 75)
+    matrix = entropy_matrix(study)
+    assert [np.isnan(row).any() for row in matrix] == [False, False, False, True]
+    text = summary(folder, 160)
+    rows = text[text.index("Entropy change") :].splitlines()
+    assert next(row.split() for row in rows if row.strip().startswith("writing")) == ["writing", "–", "–", "–", "–"]
+    alone = shutil.copytree(folder / "joint", tmp_path / "alone")
+    final = next(row.split() for row in summary(alone, 160).splitlines() if row.strip().startswith("math"))
+    assert final[-2] == "–"
+    for file in (alone / "eval").glob("*.json"):
+        file.unlink()
+    value = json.loads((alone / "result.json").read_text())
+    for task in value["tasks"].values():
+        task["entropy"] = None
+    (alone / "result.json").write_text(json.dumps(value))
+    labels = [
+        attributes["aria-label"] for tag, attributes in Page(write_report(alone).read_text()).elements if tag == "svg"
+    ]
+    assert [label.split(" per step")[0] for label in labels] == ["Accuracy", "Reward"]
+
+
 def drop_an_item(file: Path) -> None:
     value = json.loads(file.read_text())
     value["tasks"]["writing"]["outcomes"].pop()
@@ -252,8 +288,10 @@ def drop_an_item(file: Path) -> None:
     ("damage", "message"),
     [
         (lambda f: shutil.rmtree(f), "no such folder"),
-        (lambda f: [shutil.rmtree(p) if p.is_dir() else p.unlink() for p in f.iterdir()], "holds neither"),
+        (lambda f: [shutil.rmtree(p) if p.is_dir() else p.unlink() for p in f.iterdir()], "contains neither"),
         (lambda f: (f / "plan.json").write_text("{"), "not valid JSON"),
+        (lambda f: (f / "stages.json").write_text('[{"name": "base"}]'), "not an index of stages"),
+        (lambda f: (f / "single-qa/metrics.jsonl").write_text('{"loss": 1}\n'), "does not hold the metrics of a step"),
         (lambda f: (f / "base/result.json").write_text('{"tasks": {"math": {"n": 3}}}'), "not the result of"),
         (lambda f: drop_an_item(f / "single-qa/result.json"), "199 held-out items of writing, but 200 in base"),
     ],
@@ -272,7 +310,7 @@ def test_command_line(study, capsys):
     assert main(["report", str(study), "--quiet"]) == 0
     assert capsys.readouterr().out == f"report: {study}/report.html\n"
     assert main(["report", str(study)]) == 0
-    assert "What came out" in capsys.readouterr().out
+    assert "Accuracy after training on all tasks" in capsys.readouterr().out
 
 
 def test_writing_a_report_needs_no_torch(study):

@@ -16,9 +16,8 @@ from omnithinker.report import plots, write_report
 from omnithinker.report.collect import read_folder
 from omnithinker.report.series import curve
 from omnithinker.train.best import Selection
+from tests.builders.report_page import Page, summary
 from tests.builders.study_folder import TASKS, make_study, recipe
-
-from .test_report import Page, summary
 
 RISING = {10: {"math": 0.25}, 20: {"math": 0.75}, 25: {"math": 0.5}}
 PHASES = {
@@ -56,7 +55,7 @@ def joint(tmp_path: Path) -> Path:
 
 def row_of(page: Page, first: str) -> str:
     """Words of a row of the validation table, by its first cell."""
-    table = page.text[page.text.index("Validation, and the weights it kept") :]
+    table = page.text[page.text.index("Validation and best weights") :]
     return table[table.index(f" {first} ") :]
 
 
@@ -93,9 +92,9 @@ def test_the_band_is_as_wide_as_the_error(tmp_path):
 def test_which_weights_were_kept_and_measured_is_said(tmp_path):
     folder = make_study(tmp_path / "study")
     before = Page(write_report(folder).read_text()).text
-    assert "Validation, and" not in before
+    assert "Validation and" not in before
     assert "validation items" not in before
-    assert "weights kept" not in before
+    assert "best weights" not in before
     settings = recipe().model_dump(mode="json", exclude_none=True)
     settings["evaluation"] |= {"every": 20, "validation_items": 20, "result": "best"}
     (folder / "recipe.toml").write_text(Recipe.model_validate(settings).to_toml())
@@ -112,8 +111,8 @@ def test_which_weights_were_kept_and_measured_is_said(tmp_path):
         "step 100 0.750 ± 0.100 step 20 0.500"
     )
     assert "Patience ended the run of single-math after step 25." in page.text
-    assert page.text.count("Every run is measured with the weights that did best on validation items.") == 2
-    assert page.text.count("★ weights kept as the task's best") == 3  # figures with validation
+    assert page.text.count("Every run is evaluated with its best weights on validation items.") == 2
+    assert page.text.count("★ best weights of the task") == 3  # figures with validation
     assert page.text.count("❙ ended by patience") == 1
     printed = re.sub(r"\s+", " ", summary(folder, width=200))
     assert "single-math step 25, by patience step 20 (the best) step 20 0.750 ± 0.100" in printed
@@ -125,10 +124,13 @@ def test_weights_from_before_a_task_was_trained_are_pointed_out(tmp_path):
     add_validation(folder / "curriculum-best", PHASES, measured_step=60)  # 25 steps a task
     add_validation(folder / "joint", PHASES, measured_step=20)
     page = Page(write_report(folder).read_text()).text
-    assert f"the weights of step 60, the best by validation, before any training on {order[3]}." in page
-    assert "Measured are the weights of step 20, the best by validation." in page
-    words = "What validation kept of"
-    assert f"{words} curriculum, best order is from before any training on {order[3]}." in page
+    assert (
+        f"The evaluated weights are those of step 60, the best by validation, before any training on {order[3]}."
+        in page
+    )
+    assert "The evaluated weights are those of step 20, the best by validation." in page
+    words = "that validation selected precede all training on"
+    assert f"The weights of curriculum, best order {words} {order[3]}." in page
     assert page.count(words) == 1
 
 

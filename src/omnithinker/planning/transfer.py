@@ -51,11 +51,7 @@ def entropy_change(base: FloatArray, after: FloatArray) -> FloatArray:
         after: [K, K] token entropy on task i (row) after training on task j (column).
 
     Returns:
-        [K, K] relative changes.
-
-    Raises:
-        ValueError: an entropy of the base is not positive, so there is no ratio.
+        [K, K] relative changes; NaN where an entropy is NaN or that of the base is not positive.
     """
-    if not (base > 0).all():
-        raise ValueError("entropy of the base must be positive on every task")
-    return np.asarray(after / base[:, None] - 1.0, dtype=np.float64)
+    ratio = after / np.where(base > 0, base, np.nan)[:, None]
+    return np.asarray(ratio - 1.0, dtype=np.float64)

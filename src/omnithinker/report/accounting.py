@@ -1,4 +1,4 @@
-"""What went wrong, what was cut off, under which settings and in how much time."""
+"""Truncation, undefined rewards, time, versions and settings of the runs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omnithinker.config.recipe import Recipe
-from omnithinker.report.collect import Run, Study
+from omnithinker.planning.percent import percent
+from omnithinker.report.records import Run, Study
 from omnithinker.report.tables import MISSING, Cell, Table, number
 
 
 def runs_table(study: Study) -> Table:
-    """One row per run: time, completions, truncated share, undefined rewards by cause."""
+    """One row per run: steps, completions, truncated share, time, undefined rewards by cause."""
     return Table(
-        "Every run",
-        "Truncated: share of training completions that reached the token limit. Undefined rewards leave the update "
-        "and every mean; they are counted here by cause.",
+        "All runs",
+        "Truncated: share of training completions that reached the token limit. Undefined rewards are excluded from "
+        "the update and from all means; here they are counted by task, component and cause.",
         ("run", "steps", "completions", "truncated", "time", "undefined rewards"),
         tuple(_row(run, study) for run in study.runs),
         words_last=True,
@@ -33,16 +34,16 @@ def _row(run: Run, study: Study) -> tuple[Cell, ...]:
     seconds = run.manifest.get("seconds")
     return (
         Cell(study.name_of(run)),
-        Cell(str(len(run.steps)) if run.steps else "–"),
+        Cell(str(len(run.steps))) if run.steps else MISSING,
         Cell(f"{completions:,}") if completions else MISSING,
-        Cell(f"{100 * truncated_share(run):.1f} %") if completions else MISSING,
+        Cell(percent(truncated_share(run), 1)) if completions else MISSING,
         MISSING if seconds is None else Cell(duration(seconds)),
         Cell(words, tone="bad" if causes or held_out else ""),
     )
 
 
 def undefined_causes(run: Run) -> Counter[str]:
-    """Undefined components during training, by ``task: component, cause``."""
+    """Count the undefined components of a run by ``task: component, cause``."""
     counts: Counter[str] = Counter()
     for metrics in run.steps:
         for task, of_task in metrics.tasks.items():
@@ -52,14 +53,15 @@ def undefined_causes(run: Run) -> Counter[str]:
 
 
 def truncated_share(run: Run) -> float:
-    """Share of training completions that reached the token limit."""
-    known = [task for step in run.steps for task in step.tasks.values() if task.truncated is not None]
-    completions = sum(task.completions for task in known)
-    return sum((task.truncated or 0.0) * task.completions for task in known) / completions if completions else 0.0
+    """Return the share of training completions that reached the token limit."""
+    tasks = [task for step in run.steps for task in step.tasks.values()]
+    known = [(task.truncated, task.completions) for task in tasks if task.truncated is not None]
+    completions = sum(count for _, count in known)
+    return sum(share * count for share, count in known) / completions if completions else 0.0
 
 
 def duration(seconds: float) -> str:
-    """Hours, minutes and seconds, as far as they matter."""
+    """Format seconds as hours, minutes and seconds with two units at most."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -68,22 +70,22 @@ def duration(seconds: float) -> str:
 
 
 def environment(study: Study) -> list[tuple[str, str]]:
-    """Versions and confinement, as the result files tell; several where runs differ."""
-    found: dict[str, list[str]] = {}
+    """Return versions, sandbox level and total time from the results; several values where runs differ."""
+    facts: dict[str, list[str]] = {}
     runs = ([study.base] if study.base else []) + [run for group in study.groups for run in group.done]
     for run in runs:
-        facts: dict[str, Any] = {"sandbox": run.manifest.get("sandbox")} | dict(run.manifest.get("versions") or {})
-        for name, value in facts.items():
-            values = found.setdefault(name, [])
+        of_run: dict[str, Any] = {"sandbox": run.manifest.get("sandbox")} | dict(run.manifest.get("versions") or {})
+        for name, value in of_run.items():
+            values = facts.setdefault(name, [])
             if value is not None and str(value) not in values:
                 values.append(str(value))
     total = sum(run.manifest.get("seconds") or 0 for run in runs)
-    shown = [(name, ", ".join(values)) for name, values in found.items() if values]
+    shown = [(name, ", ".join(values)) for name, values in facts.items() if values]
     return [*shown, ("time, all runs", duration(total))] if runs else shown
 
 
 def settings(recipe: Recipe) -> list[tuple[str, str]]:
-    """Every resolved setting, flat: ``training.learning_rate`` and its value."""
+    """Return every resolved setting by its path, such as ``training.learning_rate``."""
     return list(_flat(recipe.model_dump(mode="json", exclude_none=True), ""))
 
 

@@ -1,10 +1,10 @@
-"""Which tables a report has, in the order in which a stranger wants them."""
+"""Tables of a report, in order."""
 
 from __future__ import annotations
 
 from omnithinker.report.accounting import runs_table
-from omnithinker.report.collect import Study
 from omnithinker.report.judging import judges_table, lengths_table
+from omnithinker.report.records import Study
 from omnithinker.report.tables import (
     Table,
     base_table,
@@ -19,11 +19,11 @@ from omnithinker.report.validation import validation_table
 
 
 def tables(study: Study) -> list[Table]:
-    """All tables that the folder has the numbers for."""
+    """Return all tables that the folder has the numbers for."""
     if study.is_single_run:
-        found = [final_table(study)]
+        candidates = [final_table(study)]
     else:
-        found = [
+        candidates = [
             base_table(study),
             transfer_table(study),
             entropy_table(study),
@@ -31,5 +31,5 @@ def tables(study: Study) -> list[Table]:
             outcome_table(study),
             difference_table(study),
         ]
-    found += [validation_table(study), runs_table(study), judges_table(study), lengths_table(study)]
-    return [table for table in found if table is not None]
+    candidates += [validation_table(study), runs_table(study), judges_table(study), lengths_table(study)]
+    return [table for table in candidates if table is not None]

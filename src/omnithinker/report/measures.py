@@ -1,4 +1,4 @@
-"""Numbers with standard errors, from outcomes per item; the same items pair two models."""
+"""Accuracies and differences with standard errors, from outcomes per item; models are paired by item."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ import numpy as np
 import numpy.typing as npt
 
 from omnithinker.planning import accuracy_floor, backward_transfer, entropy_change
-from omnithinker.report.collect import Run, RunGroup, Study
+from omnithinker.report.records import Run, RunGroup, Study
 from omnithinker.types import EvalResult
 
 Floats = npt.NDArray[np.float64]
-"""Array of doubles; shapes are given where it is used."""
+"""Array of 64-bit floats."""
 
 Items = Sequence[float | None]
-"""[n] outcome per held-out item, None where undefined."""
+"""[n] outcome per held-out item; None where undefined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number and how far it may be off."""
+    """A number with its error."""
 
     value: float
-    """Mean."""
+    """Estimated value."""
     error: float
     """Standard error over held-out items."""
     spread: float | None = None
-    """Standard deviation over seeds, where there are several."""
+    """Standard deviation over seeds; None with one seed."""
 
     @property
     def is_clear(self) -> bool:
-        """True when it is more than two standard errors from zero."""
+        """True if the value is more than two standard errors from zero."""
         return abs(self.value) > 2 * self.error
 
 
 def mean_items(runs: Sequence[Run], task: str) -> list[float | None]:
-    """[n] per item, the mean over seeds of the outcomes that are defined."""
+    """Return [n] the mean over seeds of the defined outcomes of each item."""
     columns = zip(*(run.results[task].outcomes for run in runs), strict=True)
-    known = [[value for value in column if value is not None] for column in columns]
-    return [fmean(column) if column else None for column in known]
+    defined = [[value for value in column if value is not None] for column in columns]
+    return [fmean(column) if column else None for column in defined]
 
 
 def estimate(items: Items) -> Estimate:
-    """Mean of the defined outcomes with its standard error (n-1 convention); NaN when none is defined."""
-    known = [value for value in items if value is not None]
-    if not known:
+    """Return the mean of the defined outcomes with its standard error (n-1 convention); NaN if none is defined."""
+    defined = [value for value in items if value is not None]
+    if not defined:
         return Estimate(math.nan, math.inf)
-    return Estimate(fmean(known), stdev(known) / math.sqrt(len(known)) if len(known) > 1 else math.inf)
+    return Estimate(fmean(defined), stdev(defined) / math.sqrt(len(defined)) if len(defined) > 1 else math.inf)
 
 
 def paired(after: Items, before: Items) -> Estimate:
-    """Mean difference over items defined for both, with the standard error of the paired difference."""
+    """Return the mean difference over items defined for both, with the standard error of the paired difference."""
     both = zip(after, before, strict=True)
     return estimate([a - b for a, b in both if a is not None and b is not None])
 
 
 def accuracy(runs: Sequence[Run], task: str) -> Estimate:
-    """Greedy accuracy over seeds, with the spread between seeds."""
+    """Return the mean greedy accuracy over seeds, with the spread between seeds."""
     if len(runs) == 1:
         return Estimate(runs[0].results[task].accuracy, runs[0].results[task].standard_error)
     means = [run.results[task].accuracy for run in runs]
@@ -68,37 +68,37 @@ def accuracy(runs: Sequence[Run], task: str) -> Estimate:
 
 
 def gain(after: Sequence[Run], before: Sequence[Run], task: str) -> Estimate:
-    """Paired difference of accuracy between two groups of runs on one task; several seeds add their own noise."""
-    found = paired(mean_items(after, task), mean_items(before, task))
-    return _with_seeds(found, *([run.results[task].accuracy for run in runs] for runs in (after, before)))
+    """Return the paired difference of accuracy between two groups of runs; several seeds add their standard error."""
+    difference = paired(mean_items(after, task), mean_items(before, task))
+    return _with_seeds(difference, *([run.results[task].accuracy for run in runs] for runs in (after, before)))
 
 
-def _with_seeds(found: Estimate, *groups: Sequence[float]) -> Estimate:
-    """Add the standard error over seeds, where there are several, to that over items."""
+def _with_seeds(over_items: Estimate, *groups: Sequence[float]) -> Estimate:
+    """Add the standard error over seeds, if there are several, to that over items."""
     seeds = (stdev(group) / math.sqrt(len(group)) for group in groups if len(group) > 1)
-    return Estimate(found.value, math.hypot(found.error, *seeds))
+    return Estimate(over_items.value, math.hypot(over_items.error, *seeds))
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """Mean of independent estimates, one per task."""
+    """Return the mean of independent estimates, one per task."""
     return Estimate(
         fmean(each.value for each in estimates), math.hypot(*(each.error for each in estimates)) / len(estimates)
     )
 
 
 def mean_accuracy(study: Study, runs: Sequence[Run]) -> Estimate:
-    """Mean over tasks of the accuracy."""
-    found = mean_of([accuracy(runs, task) for task in study.tasks])
+    """Return the mean accuracy over tasks."""
+    mean = mean_of([accuracy(runs, task) for task in study.tasks])
     if len(runs) == 1:
-        return found
-    return Estimate(found.value, found.error, stdev(_task_mean(run, study.tasks) for run in runs))
+        return mean
+    return Estimate(mean.value, mean.error, stdev(_task_mean(run, study.tasks) for run in runs))
 
 
 def mean_gain(study: Study, after: Sequence[Run], before: Sequence[Run]) -> Estimate:
-    """Mean over tasks of the paired difference; several seeds add their own noise."""
+    """Return the mean paired difference over tasks; several seeds add their standard error."""
     tasks = study.tasks
-    found = mean_of([paired(mean_items(after, task), mean_items(before, task)) for task in tasks])
-    return _with_seeds(found, *([_task_mean(run, tasks) for run in runs] for runs in (after, before)))
+    difference = mean_of([paired(mean_items(after, task), mean_items(before, task)) for task in tasks])
+    return _with_seeds(difference, *([_task_mean(run, tasks) for run in runs] for runs in (after, before)))
 
 
 def _task_mean(run: Run, tasks: Sequence[str]) -> float:
@@ -106,12 +106,12 @@ def _task_mean(run: Run, tasks: Sequence[str]) -> float:
 
 
 def floored(value: float, n: int) -> float:
-    """An accuracy that has a logarithm: at least half an item."""
+    """Raise an accuracy to at least half an item, so that it has a logarithm."""
     return max(value, 1 / (2 * n))
 
 
 def log_ratio(after: Items, before: Items) -> Estimate:
-    """log(a / b) of two accuracies on the same items; standard error by the delta method, pairing kept."""
+    """Return log(a / b) of two accuracies on the same items; standard error by the delta method for paired items."""
     both = [(a, b) for a, b in zip(after, before, strict=True) if a is not None and b is not None]
     n = len(both)
     if n == 0:
@@ -122,7 +122,7 @@ def log_ratio(after: Items, before: Items) -> Estimate:
 
 
 def delta_rel(study: Study, runs: Sequence[Run]) -> Estimate | None:
-    """Eq. 14 as measured: (1/K) sum_i log(a_i / a_i,base) in nats; None while the base is unknown."""
+    """Return the measured delta_rel of Eq. 14, (1/K) sum_i log(a_i / a_i,base), in nats; None without a base."""
     if study.base is None:
         return None
     pairs = [(mean_items(runs, task), list(study.base.results[task].outcomes)) for task in study.tasks]
@@ -130,12 +130,12 @@ def delta_rel(study: Study, runs: Sequence[Run]) -> Estimate | None:
 
 
 def singles(study: Study) -> Mapping[str, RunGroup]:
-    """Finished single-task groups by task."""
+    """Return the finished single-task groups by task."""
     return {group.subject: group for group in study.of("single") if group.done}
 
 
 def transfer(study: Study) -> Floats | None:
-    """[K, K] Eq. 6, rows evaluated, columns trained, NaN where a run is missing; None without a base."""
+    """Return [K, K] Eq. 6, rows evaluated, columns trained, NaN where a run is missing; None without base or runs."""
     if study.base is None:
         return None
     base = study.base.results
@@ -145,14 +145,23 @@ def transfer(study: Study) -> Floats | None:
 
 
 def entropy_matrix(study: Study) -> Floats | None:
-    """[K, K] Eq. 12, rows evaluated, columns trained, NaN where a run is missing; None where there is no ratio."""
-    if study.base is None or any(study.base.results[task].entropy <= 0 for task in study.tasks):
+    """Return [K, K] Eq. 12, rows evaluated, columns trained; NaN where an entropy is absent or a run is missing.
+
+    None if no entry is defined.
+    """
+    if study.base is None:
         return None
-    before = np.array([study.base.results[task].entropy for task in study.tasks])
-    return _matrix(study, lambda result: result.entropy, lambda after: entropy_change(before, after))
+    before = np.array([_number(study.base.results[task].entropy) for task in study.tasks])
+    matrix = _matrix(study, lambda result: _number(result.entropy), lambda after: entropy_change(before, after))
+    return None if matrix is None or np.isnan(matrix).all() else matrix
 
 
-def _matrix(study: Study, measure: Callable[[EvalResult], float], change: Callable[[Floats], Floats]) -> Floats | None:
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _matrix(study: Study, value: Callable[[EvalResult], float], change: Callable[[Floats], Floats]) -> Floats | None:
+    """[K, K] change of a value by single-task training; None before the first single-task run is finished."""
     done = singles(study)
     if not done:
         return None
@@ -160,5 +169,5 @@ def _matrix(study: Study, measure: Callable[[EvalResult], float], change: Callab
     for j, trained in enumerate(study.tasks):
         if trained in done:
             for i, task in enumerate(study.tasks):
-                after[i, j] = fmean(measure(run.results[task]) for run in done[trained].done)
+                after[i, j] = fmean(value(run.results[task]) for run in done[trained].done)
     return change(after)

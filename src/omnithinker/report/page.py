@@ -1,4 +1,4 @@
-"""The HTML page: what its chapters hold, and one template that lays them out."""
+"""The HTML page: content of its sections, laid out by one template."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from omnithinker.io.files import write_text
+from omnithinker.io.layout import REPORT
 from omnithinker.report import plots, tables
 from omnithinker.report.accounting import environment, runs_table, settings
-from omnithinker.report.collect import Run, Study, read_folder
+from omnithinker.report.collect import read_folder
 from omnithinker.report.findings import findings
 from omnithinker.report.judging import judges_table, lengths_table
+from omnithinker.report.records import Run, Study
 from omnithinker.report.tables import Table, number
 from omnithinker.report.validation import validation_table, validation_words
-
-PAGE = "report.html"
-"""Name of the file, in the folder it describes."""
 
 SHOWN_EXAMPLES = 3
 """Completions shown per task."""
@@ -29,25 +28,28 @@ SHOWN_EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Plots that belong together."""
+    """Plots that share a legend."""
 
     title: str
+    """Title."""
     note: str
+    """Explanation; may be empty."""
     keys: list[plots.Key]
+    """Legend."""
     images: list[Markup]
-    """SVG elements of our own making."""
+    """SVG elements made by this package."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What one model answered."""
+class Answer:
+    """Answer of one model."""
 
     label: str
-    """Which model."""
+    """Name of the model."""
     completion: str
     """Untrusted text."""
     scores: tuple[tuple[str, str], ...]
-    """Component and value."""
+    """Components with their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +57,37 @@ class Example:
     """One held-out prompt with the answers of several models."""
 
     prompt: str
-    answers: tuple[Said, ...]
+    """Untrusted text."""
+    answers: tuple[Answer, ...]
+    """One answer per model."""
 
 
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` into a study or run folder, at any stage of completion.
 
     Returns:
-        The file: self-contained, no scripts, nothing loaded from elsewhere.
+        The file. It is self-contained: no scripts, no external resources.
 
     Raises:
-        DataError: the folder is neither, or one of its files is damaged.
+        DataError: if it is no such folder, or one of its files is damaged.
     """
-    file = folder / PAGE
+    file = folder / REPORT
     write_text(file, render(read_folder(folder)))
     return file
 
 
 def render(study: Study) -> str:
-    """The page as text."""
-    # Completions and names are untrusted: everything is escaped unless it is one of our own SVG elements.
-    environment_ = Environment(
+    """Render the page as HTML text."""
+    # Completions and names are untrusted: everything is escaped but our own SVG elements.
+    templates = Environment(
         loader=PackageLoader("omnithinker.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment_.globals["heat"] = heat_style
-    return environment_.get_template("report.html.j2").render(_content(study))
+    templates.globals["heat"] = heat_style
+    return templates.get_template("report.html.j2").render(_content(study))
 
 
 def _content(study: Study) -> dict[str, Any]:
@@ -110,8 +114,8 @@ def _content(study: Study) -> dict[str, Any]:
     }
 
 
-def _present(*found: Table | None) -> list[Table]:
-    return [table for table in found if table is not None]
+def _present(*candidates: Table | None) -> list[Table]:
+    return [table for table in candidates if table is not None]
 
 
 def _subtitle(study: Study) -> str:
@@ -128,40 +132,42 @@ def _subtitle(study: Study) -> str:
 
 
 def _plan_words(study: Study) -> list[str]:
-    """The plan's own sentence on its confidence, the heuristics, and the probes."""
+    """Sentences on the chosen order, the heuristics, the confidence and the probes."""
     if study.plan is None:
         return []
     plan = study.plan
     words = [
-        f"Chosen: {' > '.join(plan['order'])}. The paper's heuristics: greedy {' > '.join(plan['greedy'])}, "
-        f"forgettability {' > '.join(plan['forgettability'])}. Worst: {' > '.join(plan['worst'])}."
+        f"Chosen order: {' > '.join(plan['order'])}. Heuristics of the paper: greedy {' > '.join(plan['greedy'])}, "
+        f"forgettability {' > '.join(plan['forgettability'])}. Worst order: {' > '.join(plan['worst'])}."
     ]
-    for part, label in (("confidence", "Confidence: "), ("probes", "Measurements along the way: ")):
+    for part, label in (("confidence", "Confidence: "), ("probes", "Probes: ")):
         if (plan.get(part) or {}).get("sentence"):
             words.append(f"{label}{plan[part]['sentence']}.")
     return words
 
 
 def _outcome_figures(study: Study) -> list[Figure]:
-    found = []
+    figures = []
     series = plots.outcome_series(study)
     if series:
         image = Markup(plots.outcome_plot(study, series))
-        found.append(Figure("Accuracy by task", "", [each.key for each in series], [image]))
+        figures.append(Figure("Accuracy by task", "", [each.key for each in series], [image]))
     groups = plots.prediction_groups(study)
     if groups:
         image = Markup(plots.prediction_plot(study, groups))
-        note = "A point on the dashed line was predicted exactly; above it the run did better than predicted."
-        found.append(Figure("Predicted against measured", note, plots.prediction_keys(study, groups), [image]))
-    return found
+        note = "Points above the dashed line did better than predicted."
+        figures.append(Figure("Predicted against measured", note, plots.prediction_keys(study, groups), [image]))
+    return figures
 
 
 def _curves(study: Study) -> list[Figure]:
     alone = [group for group in study.of("single") if any(run.steps for run in group.runs)]
-    rows = [("Each task alone", ["Every curve is a run of its own."], alone)] if alone else []
+    rows = [("Single-task runs", ["Each curve is a separate run."], alone)] if alone else []
     for group in study.groups:
         if group.kind != "single" and any(run.steps for run in group.runs):
-            words = [f"Training order {' > '.join(group.order)}."] if group.kind == "curriculum" and group.order else []
+            words = (
+                [f"Training order: {' > '.join(group.order)}."] if group.kind == "curriculum" and group.order else []
+            )
             rows.append((group.label[0].upper() + group.label[1:], words, [group]))
     return [
         Figure(
@@ -175,34 +181,33 @@ def _curves(study: Study) -> list[Figure]:
 
 
 def _examples(study: Study, task: str) -> list[Example]:
-    """The same held-out prompts, answered before and after."""
-    voices: list[tuple[str, Run]] = [("before: base model", study.base)] if study.base else []
-    groups = [group for group in study.compared if group.kind in ("curriculum", "joint", "other")]
-    voices += [(f"after: {group.label}", group.done[0]) for group in groups[:1]]
-    answers: dict[str, list[Said]] = {}
-    for label, run in voices:
+    """The same held-out prompts, answered before and after training."""
+    models: list[tuple[str, Run]] = [("before: base model", study.base)] if study.base else []
+    models += [(f"after: {group.label}", group.done[0]) for group in study.compared[:1]]
+    answers: dict[str, list[Answer]] = {}
+    for label, run in models:
         for example in run.results[task].examples[:SHOWN_EXAMPLES] if task in run.results else ():
-            answers.setdefault(str(example["prompt"]), []).append(_said(label, example))
-    return [Example(prompt, tuple(said)) for prompt, said in answers.items()]
+            answers.setdefault(str(example["prompt"]), []).append(_answer(label, example))
+    return [Example(prompt, tuple(of_prompt)) for prompt, of_prompt in answers.items()]
 
 
-def _said(label: str, example: Mapping[str, Any]) -> Said:
+def _answer(label: str, example: Mapping[str, Any]) -> Answer:
     scores = tuple((name, number(value, 2)) for name, value in example["components"].items())
-    return Said(label, str(example["completion"]), scores)
+    return Answer(label, str(example["completion"]), scores)
 
 
 ORANGE, WHITE, PURPLE = (230, 97, 1), (255, 255, 255), (94, 60, 153)
-"""Ends and middle of the diverging scale: told apart with any colour vision; signs are written out too."""
+"""Ends and middle of the diverging scale, safe for colour-blind readers."""
 
 
 def heat_style(value: float) -> str:
-    """CSS of a cell on the diverging scale.
+    """Return the CSS of a cell on the diverging scale.
 
     Args:
-        value: in [-1, 1].
+        value: position in [-1, 1].
     """
     end = PURPLE if value > 0 else ORANGE
-    # Full colour would leave text unreadable in the middle range.
+    # Text on full colour would be hard to read.
     share = min(abs(value), 1.0) * 0.85
     mixed = [round(w + (e - w) * share) for w, e in zip(WHITE, end, strict=True)]
     return f"background: rgb({', '.join(map(str, mixed))}); color: {_ink(mixed)}"

@@ -1,18 +1,18 @@
-"""Plots as inline SVG: text stays text, colours are told apart with any colour vision (Okabe and Ito)."""
+"""Plots as inline SVG with selectable text, in colours that are safe for colour-blind readers (Okabe and Ito)."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from omnithinker.report.collect import Run, RunGroup, Study
 from omnithinker.report.measures import Estimate, accuracy, singles
-from omnithinker.report.series import Band, curve, phases
+from omnithinker.report.records import Run, RunGroup, Study
+from omnithinker.report.series import Band, Curve, curve, phases
 from omnithinker.report.tables import prediction_for
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
 MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("*", "★"))
-"""For matplotlib, and as a character of a legend."""
+"""Marker of matplotlib, and its character in legends."""
 
 GREY = "#5f6b76"
 STYLE: dict[Any, Any] = {
@@ -42,7 +42,7 @@ STYLE: dict[Any, Any] = {
     "axes.titleweight": "bold",
     "axes.unicode_minus": True,
 }
-MEASURES = (
+PANELS = (
     ("accuracy", "Accuracy"),
     ("reward", "Reward"),
     ("entropy", "Entropy (nats per token)"),
@@ -55,25 +55,25 @@ class Key:
     """One entry of a legend."""
 
     sign: str
-    """A character that looks like the marker."""
+    """Character that looks like the marker."""
     colour: str
     """CSS colour."""
     label: str
-    """What it stands for."""
+    """Meaning."""
 
 
 def task_keys(tasks: Sequence[str]) -> list[Key]:
-    """Legend of the tasks."""
+    """Return the legend of the tasks."""
     return [Key(MARKERS[k % 7][1], COLOURS[k % 7], task) for k, task in enumerate(tasks)]
 
 
-def draw(paint: Callable[[Axes], None], size: tuple[float, float], description: str) -> str:
-    """Run a painter on one pair of axes and return the SVG element.
+def svg_plot(paint: Callable[[Axes], None], size: tuple[float, float], description: str) -> str:
+    """Draw on one pair of axes and return the SVG element.
 
     Args:
-        paint: draws.
-        size: inches, width and height.
-        description: what a reader who cannot see it is told.
+        paint: draws on the axes.
+        size: width and height, inches.
+        description: text for screen readers.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -89,7 +89,7 @@ def draw(paint: Callable[[Axes], None], size: tuple[float, float], description: 
 
 
 def _embeddable(document: str, description: str) -> str:
-    """Leave out the prologue, fixed sizes and names of groups, which would occur twice on a page."""
+    """Remove the prologue, fixed sizes, and group names, which would not be unique on a page."""
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
@@ -104,7 +104,7 @@ def _embeddable(document: str, description: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One model's accuracy on every task, as drawn."""
+    """Accuracy of one model on every task, with its marker."""
 
     key: Key
     marker: str
@@ -113,18 +113,18 @@ class Series:
 
 
 def outcome_series(study: Study) -> list[Series]:
-    """Base, each task alone, and every run over all tasks."""
-    found = []
+    """Return the base model, the single-task runs, and every run on all tasks."""
+    series = []
     if study.base:
-        found.append(Series(Key("○", GREY, "base model"), "o", _accuracies(study, [study.base]), hollow=True))
+        series.append(Series(Key("○", GREY, "base model"), "o", _accuracies(study, [study.base]), hollow=True))
     done = singles(study)
     if done:
         alone = {task: accuracy(group.done, task) for task, group in done.items()}
-        found.append(Series(Key("◇", GREY, "trained on this task alone"), "D", alone, hollow=True))
+        series.append(Series(Key("◇", GREY, "trained on this task alone"), "D", alone, hollow=True))
     for k, group in enumerate(study.compared):
         marker, sign = MARKERS[k % 7]
-        found.append(Series(Key(sign, COLOURS[k % 7], group.label), marker, _accuracies(study, group.done)))
-    return found
+        series.append(Series(Key(sign, COLOURS[k % 7], group.label), marker, _accuracies(study, group.done)))
+    return series
 
 
 def _accuracies(study: Study, runs: Sequence[Run]) -> dict[str, Estimate]:
@@ -132,18 +132,18 @@ def _accuracies(study: Study, runs: Sequence[Run]) -> dict[str, Estimate]:
 
 
 def outcome_plot(study: Study, series: Sequence[Series]) -> str:
-    """Accuracy with standard errors: a row per task, a mark per model."""
+    """Plot accuracies with standard errors: one row per task, one mark per model."""
 
     def paint(axes: Axes) -> None:
         step = 0.7 / max(len(series), 1)
         for s, each in enumerate(series):
             for row, task in enumerate(study.tasks):
                 if task in each.values:
-                    found = each.values[task]
+                    estimate = each.values[task]
                     axes.errorbar(
-                        found.value,
+                        estimate.value,
                         row + (s - (len(series) - 1) / 2) * step,
-                        xerr=found.error,
+                        xerr=estimate.error,
                         fmt=each.marker,
                         color=each.key.colour,
                         markerfacecolor="white" if each.hollow else each.key.colour,
@@ -159,39 +159,39 @@ def outcome_plot(study: Study, series: Sequence[Series]) -> str:
         axes.set_xlabel("held-out accuracy ± standard error")
 
     height = 0.9 + len(study.tasks) * max(0.55, 0.145 * len(series))
-    return draw(paint, (4.7, height), "Accuracy of every model on every task with standard errors")
+    return svg_plot(paint, (4.7, height), "Accuracy of every model on every task with standard errors")
 
 
 def prediction_groups(study: Study) -> list[RunGroup]:
-    """Finished curricula that the plan predicted."""
+    """Return the finished curricula that the plan has predictions for."""
     return [g for g in study.of("curriculum") if g.done and prediction_for(study, g.order)]
 
 
 def prediction_plot(study: Study, groups: Sequence[RunGroup]) -> str:
-    """Predicted against measured accuracy; on the line a prediction was right."""
+    """Plot predicted against measured accuracy, with the line of equality."""
 
     def paint(axes: Axes) -> None:
-        seen = []
+        extent = []
         for k, group in enumerate(groups):
             predicted = prediction_for(study, group.order) or {}
             intervals = predicted.get("predicted_interval") or {}
             for t, task in enumerate(study.tasks):
-                found, x = accuracy(group.done, task), predicted["predicted"][task]
+                measured, x = accuracy(group.done, task), predicted["predicted"][task]
                 low, high = intervals.get(task, (x, x))
-                # An interval may reach far above 1; it then leaves the picture rather than squeezing it.
-                seen += [found.value - found.error, found.value + found.error, x, low, min(high, 1.0)]
+                # An interval that reaches far above 1 is cut off, so that it does not compress the rest.
+                extent += [measured.value - measured.error, measured.value + measured.error, x, low, min(high, 1.0)]
                 axes.errorbar(
                     x,
-                    found.value,
+                    measured.value,
                     xerr=[[max(x - low, 0)], [max(high - x, 0)]],
-                    yerr=found.error,
+                    yerr=measured.error,
                     fmt=MARKERS[t % 7][0],
                     color=COLOURS[t % 7],
                     markerfacecolor=COLOURS[t % 7] if k == 0 else "white",
                     markersize=6,
                     elinewidth=1,
                 )
-        low, high = max(min(seen) - 0.03, 0), max(seen) + 0.03
+        low, high = max(min(extent) - 0.03, 0), max(extent) + 0.03
         axes.plot([low, high], [low, high], color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
@@ -200,81 +200,97 @@ def prediction_plot(study: Study, groups: Sequence[RunGroup]) -> str:
         axes.set_xlabel("predicted from single-task runs, 90 % interval")
         axes.set_ylabel("measured ± standard error")
 
-    return draw(paint, (4.4, 4.0), "Predicted against measured accuracy of every task")
+    return svg_plot(paint, (4.4, 4.0), "Predicted against measured accuracy of every task")
 
 
 def prediction_keys(study: Study, groups: Sequence[RunGroup]) -> list[Key]:
-    """Legend of :func:`prediction_plot`."""
+    """Return the legend of :func:`prediction_plot`."""
     signs = [("●", "filled"), *[("○", "open")] * (len(groups) - 1)]
     fills = [Key(sign, GREY, f"{word}: {group.label}") for (sign, word), group in zip(signs, groups, strict=True)]
     return [*task_keys(study.tasks), *(fills if len(fills) > 1 else [])]
 
 
 def curve_plots(study: Study, groups: Sequence[RunGroup], title: str) -> list[str]:
-    """Accuracy, reward and entropy over the steps of a run.
+    """Plot accuracy, reward and entropy over the steps of a run. A metric that was never defined has no plot.
 
     Args:
-        study: what to draw from.
-        groups: one run; or all single-task runs, of which each contributes its own task.
-        title: of the run, for readers who cannot see the plots.
+        study: the study.
+        groups: one group; or all single-task groups, each of which contributes its task.
+        title: name of the run, for screen readers.
     """
+    curves = {
+        metric: {
+            (task, group.label): curve(study, group, task, metric)
+            for task in study.tasks
+            for group in groups
+            if group.kind != "single" or group.subject == task
+        }
+        for metric, _ in PANELS
+    }
     return [
-        draw(
-            partial(_paint_curves, study=study, groups=groups, measure=measure, name=name),
+        svg_plot(
+            partial(_paint_curves, tasks=study.tasks, groups=groups, curves=curves[metric], metric=metric, name=name),
             (3.6, 2.5),
             f"{name} per step: {title}",
         )
-        for measure, name in MEASURES
+        for metric, name in PANELS
+        if not all(each.is_empty for each in curves[metric].values())
     ]
 
 
-def _paint_curves(axes: Axes, study: Study, groups: Sequence[RunGroup], measure: str, name: str) -> None:
-    for k, task in enumerate(study.tasks):
-        for group in groups:
-            if group.kind == "single" and group.subject != task:
-                continue
-            found, colour = curve(study, group, task, measure), COLOURS[k % 7]
-            axes.plot(*found.raw, ".", color=colour, markersize=2.5, alpha=0.3)
-            axes.plot(*found.smooth, color=colour, linewidth=1.7)
-            _paint_validation(axes, found.validation, group.runs, task, colour)
-            axes.plot(*found.held_out, ":", color=colour, linewidth=0.9, alpha=0.7)
-            axes.plot(
-                *found.held_out,
-                MARKERS[k % 7][0],
-                color=colour,
-                markerfacecolor="white",
-                markeredgewidth=1.2,
-                markersize=4.8,
-                clip_on=False,
-            )
+def _paint_curves(
+    axes: Axes,
+    tasks: Sequence[str],
+    groups: Sequence[RunGroup],
+    curves: Mapping[tuple[str, str], Curve],
+    metric: str,
+    name: str,
+) -> None:
+    by_label = {group.label: group for group in groups}
+    for (task, label), each in curves.items():
+        k = tasks.index(task)
+        colour = COLOURS[k % 7]
+        axes.plot(*each.raw, ".", color=colour, markersize=2.5, alpha=0.3)
+        axes.plot(*each.smooth, color=colour, linewidth=1.7)
+        _paint_validation(axes, each.validation, by_label[label].runs, task, colour)
+        axes.plot(*each.held_out, ":", color=colour, linewidth=0.9, alpha=0.7)
+        axes.plot(
+            *each.held_out,
+            MARKERS[k % 7][0],
+            color=colour,
+            markerfacecolor="white",
+            markeredgewidth=1.2,
+            markersize=4.8,
+            clip_on=False,
+        )
     axes.set_title(name)
     axes.set_xlabel("training step")
-    axes.set_ylim(0, 1 if measure == "accuracy" else None)
+    axes.set_ylim(0, 1 if metric == "accuracy" else None)
     axes.grid(axis="y", color="#e6ebef", linewidth=0.8)
     if len(groups) == 1 and groups[0].runs:
         _paint_phases(axes, groups[0].runs[0])
-        for best in (run.kept["best"] for run in groups[0].runs if "best" in run.kept):
+        for best in (run.best["best"] for run in groups[0].runs if "best" in run.best):
             axes.axvline(best.step, color=GREY, linewidth=0.9, linestyle="--", zorder=-1)
 
 
 def _paint_phases(axes: Axes, run: Run) -> None:
     """Shade every other phase of a curriculum."""
-    found = phases(run)
-    for k, (_, first, last) in enumerate(found if len(found) > 1 else []):
+    of_run = phases(run)
+    for k, (_, first, last) in enumerate(of_run if len(of_run) > 1 else []):
         if k % 2:
             axes.axvspan(first - 0.5, last + 0.5, color="#eef2f5", zorder=-1, linewidth=0)
 
 
-def _paint_validation(axes: Axes, found: Band, runs: Sequence[Run], task: str, colour: str) -> None:
-    """Accuracy on validation items with its error; where the task was best, and where patience ended the run."""
-    steps, values, errors = found
+def _paint_validation(axes: Axes, band: Band, runs: Sequence[Run], task: str, colour: str) -> None:
+    """Plot accuracy on validation items with its error, the task's best step, and the end by patience."""
+    steps, values, errors = band
     if not steps:
         return
     low, high = ([value + sign * error for value, error in zip(values, errors, strict=True)] for sign in (-1, 1))
     axes.fill_between(steps, low, high, color=colour, alpha=0.13, linewidth=0)
     axes.plot(steps, values, "--", color=colour, linewidth=1.1, marker="x", markersize=4)
     for run in runs:
-        if best := run.kept.get(f"best-{task}"):
+        if best := run.best.get(f"best-{task}"):
             axes.plot(best.step, best.accuracy, "*", color=colour, markeredgecolor="white", markersize=10, zorder=3)
         if run.stopped_early and run.last_step in steps:
             end = values[steps.index(run.last_step)]
@@ -282,13 +298,13 @@ def _paint_validation(axes: Axes, found: Band, runs: Sequence[Run], task: str, c
 
 
 def curve_keys(study: Study, groups: Sequence[RunGroup]) -> list[Key]:
-    """Legend of :func:`curve_plots`."""
+    """Return the legend of :func:`curve_plots`."""
     runs = [run for group in groups for run in group.runs]
     keys = task_keys(study.tasks)
     if any(run.validations for run in runs):
         keys += [
             Key("✕", GREY, "validation ± standard error"),
-            Key("★", GREY, "weights kept as the task's best"),
+            Key("★", GREY, "best weights of the task"),
         ]
-        keys += [Key("┆", GREY, "kept as the best by the mean")] if len(groups) == 1 else []
+        keys += [Key("┆", GREY, "best weights by the mean")] if len(groups) == 1 else []
     return keys + [Key("❙", GREY, "ended by patience")] * any(run.stopped_early for run in runs)

@@ -1,4 +1,4 @@
-"""Curves over training steps, read from metrics and evaluations; several seeds are averaged."""
+"""Curves over training steps, from metrics and evaluations; the mean over seeds."""
 
 from __future__ import annotations
 
@@ -7,100 +7,100 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from omnithinker.report.collect import Run, RunGroup, Study
+from omnithinker.io.step_metrics import Number
+from omnithinker.report.records import Run, RunGroup, Study
 from omnithinker.types import EvalResult, Validation
 
 Points = tuple[tuple[int, ...], tuple[float, ...]]
-"""Steps and values, the steps rising."""
+"""Steps, rising, and values."""
 
 Band = tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]
-"""Steps, values and their standard errors, the steps rising."""
+"""Steps, rising, values and their standard errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One task's numbers along one run."""
+    """One metric of one task along a run."""
 
-    task: str
-    """Which task."""
     raw: Points
-    """Every training step that had this task; mean over seeds."""
+    """Training metric at every step with this task; mean over seeds."""
     smooth: Points
-    """The same, averaged over neighbouring steps."""
+    """``raw``, averaged over neighbouring steps."""
     held_out: Points
     """Evaluations on held-out items; mean over seeds."""
     validation: Band
-    """Accuracy on validation items; mean over seeds. They share their items, so errors are averaged too: the error of
-    the mean is at most that."""
+    """Accuracy on validation items; mean over seeds. Seeds share the items, so the mean of their standard errors is an
+    upper bound of the error of the mean."""
+
+    @property
+    def is_empty(self) -> bool:
+        """True if the metric was never defined."""
+        return not (self.raw[0] or self.held_out[0] or self.validation[0])
 
 
-def curve(study: Study, group: RunGroup, task: str, measure: str) -> Curve:
-    """Collect a measure (``accuracy``, ``reward`` or ``entropy``) of a task."""
-    raw = _mean_points([_training(run, task, measure) for run in group.runs])
-    evaluations: dict[str, Callable[[EvalResult], float]] = {
+def curve(study: Study, group: RunGroup, task: str, metric: str) -> Curve:
+    """Collect a metric (``accuracy``, ``reward`` or ``entropy``) of a task."""
+    raw = _mean_points([_training(run, task, metric) for run in group.runs])
+    evaluated: dict[str, Callable[[EvalResult], Number]] = {
         "accuracy": lambda result: result.accuracy,
         "entropy": lambda result: result.entropy,
     }
     held_out: Points = ((), ())
-    if measure in evaluations:
-        held_out = _mean_points([_held_out(study, run, task, evaluations[measure]) for run in group.runs])
+    if metric in evaluated:
+        held_out = _mean_points([_held_out(study, run, task, evaluated[metric]) for run in group.runs])
     validation: Band = ((), (), ())
-    if measure == "accuracy":
+    if metric == "accuracy":
         accuracies, errors = (
             _mean_points([_validation(run, task, value) for run in group.runs])
-            for value in (lambda found: found.accuracy, lambda found: found.standard_error)
+            for value in (lambda result: result.accuracy, lambda result: result.standard_error)
         )
         validation = *accuracies, errors[1]
-    return Curve(task, raw, smoothed(raw), held_out, validation)
+    return Curve(raw, smoothed(raw), held_out, validation)
 
 
 def smoothed(points: Points) -> Points:
-    """Centred moving average over about a tenth of the points, at least 3; the window shrinks at both ends."""
+    """Apply a centred moving average over about a tenth of the points, at least 3; it narrows towards both ends."""
     steps, values = points
-    half = max(1, len(values) // 20)
-    means = [
-        fmean(values[k - min(half, k, len(values) - 1 - k) : k + min(half, k, len(values) - 1 - k) + 1])
-        for k in range(len(values))
-    ]
-    return steps, tuple(means)
+    reach = max(1, len(values) // 20)
+    windows = [min(reach, k, len(values) - 1 - k) for k in range(len(values))]
+    return steps, tuple(fmean(values[k - window : k + window + 1]) for k, window in enumerate(windows))
 
 
 def phases(run: Run) -> list[tuple[str, int, int]]:
-    """Stretches of steps that train a single task: task, first and last step; empty for mixed batches."""
-    found: list[tuple[str, int, int]] = []
+    """Return the phases of a run that trains one task at a time: task, first and last step; else an empty list."""
+    phases: list[tuple[str, int, int]] = []
     for metrics in run.steps:
         if len(metrics.tasks) != 1:
             return []
         (task,) = metrics.tasks
-        step = metrics.step
-        if found and found[-1][0] == task:
-            found[-1] = (task, found[-1][1], step)
+        if phases and phases[-1][0] == task:
+            phases[-1] = (task, phases[-1][1], metrics.step)
         else:
-            found.append((task, step, step))
-    return found
+            phases.append((task, metrics.step, metrics.step))
+    return phases
 
 
-def _training(run: Run, task: str, measure: str) -> dict[int, float]:
-    return {step.step: values[task] for step in run.steps if task in (values := step.per_task(measure))}
+def _training(run: Run, task: str, metric: str) -> dict[int, float]:
+    return {metrics.step: values[task] for metrics in run.steps if task in (values := metrics.per_task(metric))}
 
 
-def _held_out(study: Study, run: Run, task: str, value: Callable[[EvalResult], float]) -> dict[int, float]:
-    found = {check.step: value(check.results[task]) for check in run.checks if task in check.results}
+def _held_out(study: Study, run: Run, task: str, value: Callable[[EvalResult], Number]) -> dict[int, float]:
+    points = {each.step: value(each.results[task]) for each in run.evaluations if task in each.results}
     if study.base and task in study.base.results:
-        found[0] = value(study.base.results[task])
+        points[0] = value(study.base.results[task])
     if task in run.results and run.steps:
-        found[run.measured_step] = value(run.results[task])
-    return found
+        points[run.evaluated_step] = value(run.results[task])
+    return {step: number for step, number in points.items() if number is not None}
 
 
 def _validation(run: Run, task: str, value: Callable[[Validation], float]) -> dict[int, float]:
-    return {check.step: value(check.results[task]) for check in run.validations if task in check.results}
+    return {each.step: value(each.results[task]) for each in run.validations if task in each.results}
 
 
 def _mean_points(seeds: Sequence[dict[int, float]]) -> Points:
     by_step: dict[int, list[float]] = defaultdict(list)
-    for seed in seeds:
-        for step, value in seed.items():
+    for points in seeds:
+        for step, value in points.items():
             by_step[step].append(value)
     steps = tuple(sorted(by_step))
     return steps, tuple(fmean(by_step[step]) for step in steps)

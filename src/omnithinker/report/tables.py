@@ -1,4 +1,4 @@
-"""What each table of a report says, once; a terminal and a page show the same tables."""
+"""Content of the report's tables, shared by the page and the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-from omnithinker.report.collect import RunGroup, Study
+from omnithinker.planning.percent import cautious_percent
 from omnithinker.report.measures import (
     Estimate,
     Floats,
@@ -21,12 +21,13 @@ from omnithinker.report.measures import (
     singles,
     transfer,
 )
+from omnithinker.report.records import RunGroup, Study
 
 Tone = Literal["", "good", "bad", "strong", "dim"]
-"""How a cell is meant: a clear gain, a clear loss, emphasised, or secondary."""
+"""Meaning of a cell: clear gain, clear loss, emphasised, or secondary."""
 
 SHOWN_BEST, SHOWN_WORST = 5, 3
-"""Orders of the plan that are always shown; those between are folded."""
+"""Orders of the plan that are always shown; the others are folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +37,23 @@ class Cell:
     text: str
     """Main text."""
     small: str = ""
-    """Set smaller beside it, such as a standard error."""
+    """Smaller text beside it, such as a standard error."""
     tone: Tone = ""
-    """How it is meant."""
+    """Meaning."""
     heat: float | None = None
     """In [-1, 1]: colour on a diverging scale centred at 0."""
     short: str = ""
-    """Used instead of ``text`` where there is little room."""
+    """Replaces ``text`` in narrow terminals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with its headings; the first ``labels`` columns are words, the others numbers."""
+    """A table with headings; the first ``labels`` columns hold words, the others numbers."""
 
     title: str
-    """What it shows."""
+    """Title."""
     note: str
-    """How to read it; may be empty."""
+    """Explanation; may be empty."""
     columns: tuple[str, ...]
     """Headings."""
     rows: tuple[tuple[Cell, ...], ...]
@@ -60,81 +61,74 @@ class Table:
     labels: int = 1
     """Leading columns that hold words."""
     folded: range = range(0)
-    """Rows that may be folded away."""
+    """Rows that may be folded."""
     axes: tuple[str, str] | None = None
-    """For a matrix: what rows and columns are."""
+    """Meaning of rows and columns, for a matrix."""
     words_last: bool = False
-    """True when the last column holds words too."""
+    """True if the last column holds words too."""
     short_note: str = ""
-    """Explains the short texts."""
+    """Explanation of the short texts."""
 
     def is_words(self, column: int) -> bool:
-        """True for a column that holds words."""
+        """Return True for a column that holds words."""
         return column < self.labels or (self.words_last and column == len(self.columns) - 1)
 
     @property
     def is_crowded(self) -> bool:
-        """True when what is set small is long, because it tells the spread over seeds too."""
+        """True if the small texts are long, because they include the spread over seeds."""
         return any("(" in cell.small for row in self.rows for cell in row)
 
     def longest(self, column: int) -> int:
-        """Characters of the longest entry of a column, heading included."""
+        """Return the length of the longest entry of a column, heading included."""
         return max(len(self.columns[column]), *(len(row[column].text) for row in self.rows))
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
-    """A number with a true minus sign; a dash where there is none."""
+    """Format a number with a true minus sign; a dash if it is None or not finite."""
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
 
 def error_text(each: Estimate, digits: int = 3) -> str:
-    """``± standard error``, and in parentheses the spread over seeds where there are several."""
+    """Format ``± standard error``, followed by the spread over several seeds in parentheses."""
     text = f"± {number(each.error, digits)}" if math.isfinite(each.error) else ""
     return text if each.spread is None else f"{text} ({number(each.spread, digits)})"
 
 
 def listed(names: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
+    """Join names: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def percent(share: float) -> str:
-    """A share in words that never claim certainty."""
-    if share >= 0.995:
-        return "over 99 %"
-    return "under 1 %" if share < 0.005 else f"{100 * share:.0f} %"
-
-
 def level_cell(each: Estimate) -> Cell:
-    """An accuracy."""
+    """Return the cell of an accuracy."""
     return Cell(number(each.value), error_text(each))
 
 
 def change_cell(each: Estimate) -> Cell:
-    """A difference; coloured when clear of two standard errors."""
+    """Return the cell of a difference, coloured if larger than two standard errors."""
     tone: Tone = ("good" if each.value > 0 else "bad") if each.is_clear else ""
     return Cell(number(each.value, sign=True), error_text(each), tone)
 
 
 def _seeds_note(study: Study) -> str:
     several = any(len(group.done) > 1 for group in study.groups)
-    return " In parentheses: standard deviation over seeds; differences count it too." if several else ""
+    return " In parentheses: standard deviation over seeds, which the errors of differences include." if several else ""
 
 
 def _weights_note(study: Study) -> str:
-    """Which weights were measured, where it is not those of the last step."""
+    """Explanation of the evaluated weights, if they are not those of the last step."""
     chosen = study.recipe is not None and study.recipe.evaluation.result == "best"
-    return " Every run is measured with the weights that did best on validation items." if chosen else ""
+    return " Every run is evaluated with its best weights on validation items." if chosen else ""
 
 
 MISSING = Cell("–", tone="dim")
-"""Not measured yet."""
+"""Cell of a missing number."""
 
 
 def base_table(study: Study) -> Table | None:
-    """Base accuracy and single-task gain on the own task; None before the base evaluation."""
+    """Base accuracy and single-task gain per task; None before the base evaluation."""
     if study.base is None:
         return None
     done, base, rows = singles(study), study.base, []
@@ -147,11 +141,11 @@ def base_table(study: Study) -> Table | None:
             row += [MISSING, MISSING]
         rows.append(tuple(row))
     return Table(
-        "Base model, and each task trained alone",
-        "Greedy accuracy on held-out items ± standard error. The gain compares the same items before and after."
+        "Base model and single-task training",
+        "Greedy accuracy on held-out items ± standard error. The gain is paired by item."
         + _weights_note(study)
         + _seeds_note(study),
-        ("task", "items", "base", "after own training", "gain"),
+        ("task", "items", "base", "after training", "gain"),
         tuple(rows),
     )
 
@@ -168,31 +162,31 @@ def _matrix_table(study: Study, matrix: Floats, title: str, note: str, digits: i
 
 
 def transfer_table(study: Study) -> Table | None:
-    """Eq. 6; None before the first single-task run."""
+    """Transfer matrix of Eq. 6; None before the first single-task run."""
     matrix = transfer(study)
     if matrix is None:
         return None
     note = (
-        "log(accuracy after ÷ accuracy before), in nats: +0.10 is about 10 % more right answers, −0.10 about 10 % "
-        "fewer. The diagonal is the task's own gain."
+        "log(accuracy after ÷ accuracy before), in nats: +0.10 means about 10 % more correct answers, −0.10 about 10 % "
+        "fewer. The diagonal is the gain on the trained task."
     )
     return _matrix_table(study, matrix, "Transfer", note, 3)
 
 
 def entropy_table(study: Study) -> Table | None:
-    """Eq. 12; None before the first single-task run."""
+    """Entropy matrix of Eq. 12; None before the first single-task run, or without entropies."""
     matrix = entropy_matrix(study)
     if matrix is None:
         return None
     note = (
-        "Relative change of token entropy on sampled completions: −0.30 means 30 % less varied, "
-        "0 means as varied as the base model."
+        "Relative change of token entropy on sampled completions: −0.30 means 30 % less entropy than the base model. "
+        "– where entropy was not recorded."
     )
     return _matrix_table(study, matrix, "Entropy change", note, 2)
 
 
 def plan_marks(plan: Mapping[str, Any], order: Sequence[str]) -> str:
-    """Which method chose an order."""
+    """Return the methods that chose an order."""
     names = [
         label
         for key, label in (
@@ -207,7 +201,7 @@ def plan_marks(plan: Mapping[str, Any], order: Sequence[str]) -> str:
 
 
 def plan_table(study: Study) -> Table | None:
-    """All listed orders with predictions; None before the plan."""
+    """Orders of the plan with predictions; None before the plan."""
     if study.plan is None:
         return None
     plan, ranking = study.plan, list(study.plan["ranking"])
@@ -226,16 +220,16 @@ def plan_table(study: Study) -> Table | None:
         row.append(Cell(number(ranked["delta_rel"], sign=True), tone="strong"))
         if certain:
             share = ranked.get("probability")
-            row.append(MISSING if share is None else Cell(percent(share)))
+            row.append(MISSING if share is None else Cell(cautious_percent(share)))
         rows.append(tuple(row))
     fold = range(SHOWN_BEST, max(len(rows) - SHOWN_WORST, SHOWN_BEST))
     return Table(
         f"Predicted accuracy after each order ({len(rows)} orders, best first)",
-        "Delta_rel is the mean over tasks of log(predicted ÷ base), in nats; the last column says in how many "
-        "resamples of the test items the order comes first. A prediction above 1 is marked with “!”."
+        "Delta_rel is the mean over tasks of log(predicted ÷ base), in nats; best in: share of resamples of the test "
+        "items in which the order is the best. Predictions above 1 are marked with “!”."
         if certain
         else "Delta_rel is the mean over tasks of log(predicted ÷ base), in nats.",
-        ("#", "order", "", *study.tasks, "delta_rel", *["leads in"] * certain),
+        ("#", "order", "", *study.tasks, "delta_rel", *["best in"] * certain),
         tuple(rows),
         labels=3,
         folded=fold if len(fold) > 2 else range(0),
@@ -248,16 +242,15 @@ def _predicted_cell(value: float | None) -> Cell:
 
 
 def prediction_for(study: Study, order: Sequence[str]) -> Mapping[str, Any] | None:
-    """The plan's entry for an order, if it lists it."""
+    """Return the plan's entry for an order; None if the plan does not list it."""
     if study.plan is None:
         return None
-    listed = [*study.plan["ranking"], *(study.plan.get("worst_ranking") or ())]
-    found: Mapping[str, Any] | None = next((r for r in listed if r["order"] == list(order) and r["predicted"]), None)
-    return found
+    listed: list[Mapping[str, Any]] = [*study.plan["ranking"], *(study.plan.get("worst_ranking") or ())]
+    return next((ranked for ranked in listed if ranked["order"] == list(order) and ranked["predicted"]), None)
 
 
 def outcome_table(study: Study) -> Table | None:
-    """Predicted and measured accuracy of every run over all tasks; None while there is none."""
+    """Predicted and measured accuracy of every run on all tasks; None if no such run is finished."""
     if not study.compared:
         return None
     rows = []
@@ -280,7 +273,7 @@ def outcome_table(study: Study) -> Table | None:
             )
         rows.append(_measured_row(study, group, is_first=not predicted))
     return Table(
-        "What came out: accuracy after training on all tasks",
+        "Accuracy after training on all tasks",
         "Greedy accuracy on the same held-out items ± standard error." + _weights_note(study) + _seeds_note(study),
         ("run", "", *study.tasks, "mean", "delta_rel"),
         tuple(rows),
@@ -301,7 +294,7 @@ def _measured_row(study: Study, group: RunGroup, *, is_first: bool) -> tuple[Cel
 
 
 def difference_table(study: Study) -> Table | None:
-    """Paired differences between the first run over all tasks and everything it is compared with."""
+    """Paired differences between the first run on all tasks and the other runs; None if there is nothing to compare."""
     if not study.compared:
         return None
     first = study.compared[0]
@@ -319,16 +312,16 @@ def difference_table(study: Study) -> Table | None:
         for label, label_short, runs in others
     ]
     return Table(
-        "Differences, item by item",
-        "Accuracy of the first minus the second on the same items ± standard error of the paired difference; coloured "
-        "when larger than two standard errors.",
+        "Paired differences",
+        "Accuracy of the first minus that of the second run, paired by item, ± standard error; coloured if larger than "
+        "two standard errors.",
         ("comparison", *study.tasks, "mean"),
         tuple(rows),
     )
 
 
 def final_table(study: Study) -> Table | None:
-    """For the folder of one run: evaluation at the end, by task."""
+    """Final evaluation per task, for the folder of one run; None until done."""
     run = study.groups[0].runs[0]
     if not run.done:
         return None
@@ -345,7 +338,7 @@ def final_table(study: Study) -> Table | None:
     )
     return Table(
         "Accuracy after the run",
-        "On held-out items ± standard error; entropy (nats per token) and length (tokens) are of sampled completions."
+        "On held-out items ± standard error. Entropy (nats per token) and length (tokens): of sampled completions."
         + _weights_note(study),
         ("task", "items", "greedy", "sampled", "entropy", "length"),
         rows,
