@@ -84,14 +84,40 @@ def test_peer_behind_a_command(peer):
 def test_peer_holds_hostile_programs(peer, tmp_path, name):
     secret = tmp_path / "token"
     secret.write_text(hostile.SECRET)
-    servers = hostile.children_of([peer._process.pid])
+    servers = hostile.children_of([peer._peer._process.pid])
     assert hostile.problems(peer, servers, name, CALLS, str(secret)) == []
 
 
 def test_a_dead_peer_is_replaced():
     with open_sandbox(SandboxSettings(slots=1, backend="command", target=SERVE)) as sandbox:
-        sandbox._process.kill()
+        sandbox._peer._process.kill()
         assert sandbox.run(RIGHT, CALLS).status is Status.PASSED
+
+
+def test_a_peer_with_closed_pipes_is_replaced_while_its_process_lives(tmp_path):
+    marker = tmp_path / "started"
+    lingering = f"""
+import os, sys, time
+if os.path.exists({str(marker)!r}):
+    os.execv(sys.executable, [sys.executable, "-m", "omnithinker.sandbox.serve"])
+open({str(marker)!r}, "w").close()
+sys.stdin.readline()
+print('{{"level": "strong", "layers": [], "slots": 1}}', flush=True)
+os.close(0)
+os.close(1)
+time.sleep(600)
+"""
+    target = shlex.join([sys.executable, "-c", lingering])
+    with open_sandbox(SandboxSettings(slots=1, backend="command", target=target)) as sandbox:
+        assert sandbox.run(RIGHT, CALLS).status is Status.PASSED
+
+
+def test_a_request_written_to_a_dying_peer_is_repeated(monkeypatch):
+    with open_sandbox(SandboxSettings(slots=1, backend="command", target=SERVE)) as sandbox:
+        first = sandbox._peer
+        monkeypatch.setattr(first, "_write", lambda line: first.close())
+        assert sandbox.run(RIGHT, CALLS).status is Status.PASSED
+        assert sandbox._peer is not first
 
 
 @pytest.mark.parametrize(

@@ -68,12 +68,12 @@ def test_other_source_stays_source():
         ({"inputs": [1], "outputs": ["1"]}, r"tests.inputs\[0\] must be text"),
         ({"fn_name": "a b", "inputs": [[1]], "outputs": [1]}, "not the name of a function"),
         ({"fn_name": "f", "inputs": [1], "outputs": [1]}, r"inputs\[0\] must be a list"),
-        ({"fn_name": "f", "inputs": ["x"], "outputs": ["1"]}, r"inputs\[0\]: 'x' is not JSON"),
+        ({"fn_name": "f", "inputs": ["x"], "outputs": ["1"]}, r"inputs\[0\]: 'x' is not valid JSON"),
         ({"fn_name": "f", "inputs": [[1]], "outputs": [1], "tolerance": -1}, "tolerance"),
         ({"functional": "def f(:"}, "does not parse"),
         ({"functional": "x = 1"}, "asserts nothing"),
         (["x = 1"], "asserts nothing"),
-        ([1], "list of tests must hold"),
+        ([1], "list of tests must contain"),
     ],
 )
 def test_bad_tests_say_what_is_wrong(field, message):

@@ -51,8 +51,8 @@ class Evil:
     ("row", "message"),
     [
         ({"private_test_cases": _packed(Evil())}, "refused: .*system"),
-        ({"private_test_cases": _packed(["x"])}, "packed list instead of text"),
-        ({"private_test_cases": "!!"}, "neither JSON nor packed"),
+        ({"private_test_cases": _packed(["x"])}, "contains a packed list; expected text"),
+        ({"private_test_cases": "!!"}, "neither JSON nor in LiveCodeBench.s packed format"),
         ({"public_test_cases": json.dumps(FUNCTIONAL)}, "func_name"),
         ({"public_test_cases": "[]"}, "at least one test"),
         ({"public_test_cases": '[{"input": "1"}]'}, "needs 'input' and 'output'"),

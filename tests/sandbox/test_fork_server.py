@@ -96,7 +96,7 @@ def _nested(depth):
     [
         (parse_tests(["assert f(...) == 1"]), "a value of type ellipsis is not plain data"),
         (CallTests("f", (Call((_nested(3000),), 1),)), "maximum recursion depth exceeded"),
-        (AssertTests(("assert f(1) ==",)), "the tests are not Python: invalid syntax"),
+        (AssertTests(("assert f(1) ==",)), "the tests are not valid Python: invalid syntax"),
     ],
 )
 def test_tests_that_cannot_be_run_are_invalid_and_no_error_of_the_sandbox(sandbox, tests, detail):

@@ -108,7 +108,7 @@ def test_a_layer_that_does_not_work_is_noticed(monkeypatch, tmp_path, layer, sab
     secret = tmp_path / "token"
     secret.write_text(hostile.SECRET)
     broken = f"from omnithinker.sandbox.inside import confine\n{sabotage}\ntemplate.main()"
-    monkeypatch.setattr(slot, "_BOOT", slot._BOOT.replace("template.main()", broken))
+    monkeypatch.setattr(slot, "_BOOTSTRAP", slot._BOOTSTRAP.replace("template.main()", broken))
     settings = hostile.settings().model_copy(update={"level": "weak"})
     with open_sandbox(settings) as sandbox:
         assert sandbox.level == "weak"

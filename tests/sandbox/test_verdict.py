@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from omnithinker.sandbox import AssertTests, Call, CallTests, Status, UnittestTests
 from omnithinker.sandbox.inside import template
 from omnithinker.sandbox.inside.codec import decode
-from omnithinker.sandbox.slot import Ended
-from omnithinker.sandbox.verdict import judge_calls, judge_output, judge_report, judge_unittests
+from omnithinker.sandbox.slot import ProcessResult
+from omnithinker.sandbox.verdict import judge_asserts, judge_calls, judge_output, judge_unittests
 
 CALLS = CallTests("f", (Call((1,), 12345), Call((2,), [{1, 2}, {"a": 7.5}])))
 UNITTESTS = UnittestTests("", ("A.test_a", "A.test_b"))
@@ -22,8 +22,8 @@ RIGHT = b"""{"i":0,"value":12345,"wall":0.1}
 """
 
 
-def ended(report: bytes, stdout: bytes = b"") -> Ended:
-    return Ended(0, None, template.ENDED, 0.1, 0.1, 10.0, report, stdout, b"")
+def ended(report: bytes, stdout: bytes = b"") -> ProcessResult:
+    return ProcessResult(0, None, template.NOT_KILLED, 0.1, 0.1, 10.0, report, stdout, b"")
 
 
 ATOMS = (
@@ -55,7 +55,7 @@ def test_no_other_report_passes_or_raises(report):
 @given(REPORTS | st.binary(max_size=60))
 def test_source_tests_and_unittests_do_not_raise(report):
     for verdict in (
-        judge_report(ended(report), ended(b""), len(AssertTests(("a", "b")))),
+        judge_asserts(ended(report), ended(b""), len(AssertTests(("a", "b")))),
         judge_unittests(ended(report), UNITTESTS),
     ):
         assert verdict.status in set(Status)
