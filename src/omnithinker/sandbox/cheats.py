@@ -133,7 +133,7 @@ def _first_expected(tests: Tests) -> str | None:
 
 
 def _program(tests: Tests, body: str, *, before: str = "") -> str:
-    """Return a program that runs ``body`` under every name that the tests call, or prints its result for stdio tests."""
+    """Return a program that runs ``body`` under every name that the tests call, or prints its result (stdio)."""
     cheat = "def cheat(*arguments, **keywords):\n" + textwrap.indent(body.strip("\n"), "    ")
     match tests:
         case StdioTests():
