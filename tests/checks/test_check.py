@@ -53,8 +53,8 @@ def test_the_lab_is_fine(capsys):
         assert line in out
     assert re.search(r"math +math_answer +gold answer +12/12 +all", out)
     assert re.search(r"code +unit_tests +reference solution +12/12 +all", out)
-    assert re.search(r"report written +0/12 +none", out)
-    assert re.search(r"loop without end +0/2 +none", out)
+    assert re.search(r"writes a forged report +0/12 +none", out)
+    assert re.search(r"infinite loop +0/2 +none", out)
 
 
 def test_the_lab_as_json(capsys):

@@ -85,8 +85,8 @@ def test_programs_are_the_solution_and_cheats():
     assert {probe.role for probe in probes} == {"plain", "cheat"}
     assert sum(probe.role == "cheat" for probe in probes) >= 8
     assert [probe.name for probe in program_probes(row, left_out=None)] == ["reference solution"]
-    names = {probe.name for probe in program_probes(row, left_out=("loop without end",))}
-    assert "loop without end" not in names
+    names = {probe.name for probe in program_probes(row, left_out=("infinite loop",))}
+    assert "infinite loop" not in names
 
 
 @pytest.mark.parametrize(
