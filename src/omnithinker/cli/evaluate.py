@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from omnithinker.cli.judged import judges_told
+from omnithinker.cli.judged import print_judge_usage
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
 from omnithinker.types import EvalResult
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     # Standard output is for results alone.
     with View(Console(stderr=True)) as view:
         context = RunContext(recipe, view.note)
-        with judges_told(context.resources.ledger), context:
+        with print_judge_usage(context.resources.ledger), context:
             results = context.evaluate_base()
     if args.json:
         print(json.dumps({task: dataclasses.asdict(result) for task, result in results.items()}, ensure_ascii=False))
