@@ -14,7 +14,7 @@ from omnithinker.rewards import registry
 from tests.builders import ROOT
 from tests.builders.fake_endpoint import FakeEndpoint, Reply
 
-LAB = str(ROOT / "recipes" / "lab-quick.toml")
+LAB = "lab-quick"
 TESTS = {"fn_name": "inc", "inputs": [[1], [2]], "outputs": [2, 3]}
 
 

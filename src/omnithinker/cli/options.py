@@ -11,14 +11,14 @@ from omnithinker.errors import BadInput
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
     """Add ``RECIPE`` and ``--set``."""
-    parser.add_argument("recipe", metavar="RECIPE", help="TOML file that names model, tasks and settings")
+    parser.add_argument("recipe", metavar="RECIPE", help="TOML file, or name of a shipped recipe (omnithinker recipes)")
     parser.add_argument(
         "--set",
         dest="overrides",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change a setting, such as training.epochs=2; may be given several times",
+        help="change a setting, such as training.epochs=2; repeatable",
     )
 
 
@@ -28,10 +28,10 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
 
 
 def known_task(recipe: Recipe, name: str) -> str:
-    """Check a task name.
+    """Return a task's name after checking that the recipe has it.
 
     Raises:
-        BadInput: the recipe has no such task.
+        BadInput: if the recipe has no such task.
     """
     if name not in recipe.tasks:
         raise BadInput(f"no task {name!r} in the recipe; its tasks: {', '.join(recipe.tasks)}")
