@@ -40,12 +40,14 @@ def explain(error: ValidationError, raw: Mapping[str, Any], path: Path, text: st
     return "\n".join(start + ", or ".join(messages) for start, messages in problems.items())
 
 
-def _written_keys(location: Location, raw: Any, *, missing: bool) -> list[str]:
+def _written_keys(location: Location, raw: Mapping[str, Any], *, missing: bool) -> list[str]:
     """Return the keys of a location that stand in the file: pydantic adds discriminators and names of types."""
     keys: list[str] = []
+    node: Any = raw
     for position, part in enumerate(location):
-        if (isinstance(raw, Mapping) and part in raw) or (isinstance(raw, list) and isinstance(part, int)):
-            raw = raw[part]
+        children = dict(enumerate(node)) if isinstance(node, list) else node
+        if isinstance(children, Mapping) and part in children:
+            node = children[part]
             keys.append(str(part))
         elif missing and position == len(location) - 1:
             keys.append(str(part))
