@@ -5,8 +5,8 @@
     python scripts/wheel_test.py --set training.max_steps=2
 
 By default the new environment borrows the dependencies of the Python that runs this script, so that nothing is
-downloaded; ``--dependencies download`` installs them from the package index under ``constraints.txt``. Further arguments
-go to ``omnithinker study lab-quick``.
+downloaded; ``--dependencies download`` installs them from the package index under ``constraints.txt``. Further
+arguments go to ``omnithinker study lab-quick``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 def build(folder: Path) -> Path:
-    """Build the wheel from a copy of the source; with this environment's setuptools if it has one, else in isolation."""
+    """Build the wheel from a copy of the source, with this environment's setuptools or else in isolation."""
     copy = folder / "source"
     copy.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):

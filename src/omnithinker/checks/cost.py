@@ -69,7 +69,7 @@ def sizes(recipe: Recipe, outline: Outline, longest_prompt: int) -> tuple[ModelS
         microbatch_tokens=recipe.training.microbatch_tokens,
         logits_at_once=LOGITS_AT_ONCE,
         reference=needs_reference(recipe) and recipe.model.lora is None,
-        checkpointing=recipe.model.recomputes(uses_gpu(recipe)),
+        checkpointing=recipe.model.uses_gradient_checkpointing(uses_gpu(recipe)),
         compiled=recipe.model.compile,
     )
     return size, load
