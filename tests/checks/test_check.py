@@ -331,11 +331,11 @@ def test_an_adapter_frozen_embeddings_and_small_batches_are_counted(capsys):
         assert sizes[name]["optimizer"] == 2 * sizes[name]["gradients"] == 8 * sizes[name]["trained"]
         assert sizes[name]["base"] == 4 * base
     assert sizes["lora"]["weights"] == 4 * (base + sizes["lora"]["trained"])
-    assert (sizes["all"]["reference"], sizes["lora"]["reference"]) == (0, 0)
-    assert sizes["reference"]["reference"] == 4 * base
-    # The completions of a prompt stay together: 8 of the step's 64 are drawn at once.
+    # The base model is loaded once, for evaluation and as the reference policy.
+    assert sizes["reference"] == sizes["all"]
+    # The completions of a prompt stay together: 8 of the step's 64 are decoded at once.
     assert sizes["all"]["kv_cache"] == 8 * sizes["small batches"]["kv_cache"]
-    assert sizes["all"]["drawing"] == 8 * sizes["small batches"]["drawing"]
+    assert sizes["all"]["sampling"] == 8 * sizes["small batches"]["sampling"]
 
 
 @pytest.mark.parametrize(("compiled", "moment"), [("false", "generating"), ("true", "always")])

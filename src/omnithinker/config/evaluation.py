@@ -21,8 +21,8 @@ class EvaluationSettings(Settings):
     """Training rows per task that are held back to select checkpoints; 0 for none. Evaluations during training then
     measure greedy accuracy on these rows, and the held-out items are used only before and after training."""
     patience: int = Field(0, ge=0)
-    """Consecutive validations without an improvement of the mean accuracy after which a run stops; 0 for never. The count
-    starts once every task of the run has been trained."""
+    """Consecutive validations without an improvement of the mean accuracy after which a run stops; 0 for never.
+    The count starts once every task of the run has been trained."""
     result: Literal["last", "best"] = "last"
     """Weights that a run is evaluated with at its end: those of the last step, or the best by validation."""
 
