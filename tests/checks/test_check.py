@@ -49,7 +49,7 @@ def tallies(report, component):
 def test_the_lab_is_fine(capsys):
     assert main(["check", LAB, "--rows", "12", "--set", "sandbox.cpu_seconds=0.5"]) == 0
     out = capsys.readouterr().out
-    for line in ("✓ model", "✓ data", "✓ rewards", "✓ sandbox", "✓ memory", "✓ tokens", "all fine"):
+    for line in ("✓ model", "✓ data", "✓ rewards", "✓ sandbox", "✓ memory", "✓ tokens", "no problems"):
         assert line in out
     assert re.search(r"math +math_answer +gold answer +12/12 +all", out)
     assert re.search(r"code +unit_tests +reference solution +12/12 +all", out)
@@ -186,7 +186,7 @@ def test_a_model_without_chat_template_or_weights(check, tmp_path, model_folder)
     )
     assert code == 2
     assert [line for line in problems(report, "model") if "no chat template" in line]
-    assert [line for line in problems(report, "model") if "found no weights in safetensors format" in line]
+    assert [line for line in problems(report, "model") if "no weights in safetensors format" in line]
 
 
 def test_the_number_of_rows_is_a_choice(check):
@@ -250,7 +250,7 @@ def test_failing_rows_are_cut_unless_all_are_wanted(check, tmp_path, capsys):
     assert main(["check", recipe]) == 2
     few = capsys.readouterr().out
     assert few.count("field answer: math_answer of wrong answer") == 5
-    assert "more (--all)" in few
+    assert "more (--all lists them)" in few
     assert main(["check", recipe, "--all"]) == 2
     assert capsys.readouterr().out.count("field answer: math_answer of wrong answer") == 12
 
@@ -338,11 +338,11 @@ def test_an_adapter_frozen_embeddings_and_small_batches_are_counted(capsys):
     assert sizes["all"]["sampling"] == 8 * sizes["small batches"]["sampling"]
 
 
-@pytest.mark.parametrize(("compiled", "moment"), [("false", "generating"), ("true", "always")])
-def test_memory_says_when_the_cache_is_held(compiled, moment, capsys):
+@pytest.mark.parametrize(("compiled", "phase"), [("false", "generation"), ("true", "all")])
+def test_memory_says_when_the_cache_is_allocated(compiled, phase, capsys):
     assert main(["check", LAB, "--rows", "1", "--set", f"model.compile={compiled}"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "kv cache" in line]
-    assert line.split()[-1] == moment
+    assert line.split()[-1] == phase
 
 
 def lab_linear_widths() -> int:

@@ -32,7 +32,7 @@ def test_init_writes_a_recipe_that_check_accepts(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "my.toml").read_text().count("#") > 10
     assert load_recipe("my.toml").output == "runs/my"
     assert main(["check", "my.toml", "--rows", "3", "--set", "sandbox.cpu_seconds=0.5"]) == 0
-    assert "all fine" in capsys.readouterr().out
+    assert "no problems" in capsys.readouterr().out
 
 
 def test_init_copies_any_shipped_recipe(tmp_path, monkeypatch, capsys):

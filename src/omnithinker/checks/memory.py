@@ -102,10 +102,10 @@ def model_size(
 def estimate(size: ModelSize, load: Load) -> dict[str, int]:
     """Return bytes by part, and ``peak``: persistent parts plus the larger of generation and update.
 
-    Persistent: ``base`` (the frozen base model, loaded once for evaluation and as the reference policy), ``weights`` (of
-    the policy), ``gradients``, ``optimizer`` (two moments). During generation, with completions of the largest length:
-    ``kv_cache`` and ``sampling``. During an update: ``activations`` and ``logits``. With compiled decoding ``kv_cache``
-    is persistent too.
+    Persistent: ``base`` (the frozen base model, loaded once for evaluation and as the reference policy), ``weights``
+    (of the policy), ``gradients``, ``optimizer`` (two moments). During generation, with completions of the largest
+    length: ``kv_cache`` and ``sampling``. During an update: ``activations`` and ``logits``. With compiled decoding
+    ``kv_cache`` is persistent too.
     """
     width = size.bytes_per_weight
     parts = {
