@@ -109,9 +109,7 @@ def _problems(settings: ModelSettings, source: str, tokenizer: Any) -> list[str]
     if not _has_weights(source):
         problems.append(f"model {settings.path!r}: no weights in safetensors format; expected {' or '.join(WEIGHTS)}")
     if tokenizer.chat_template is None:
-        problems.append(
-            f"model {settings.path!r} has no chat template; use an instruction-tuned model or add one"
-        )
+        problems.append(f"model {settings.path!r} has no chat template; use an instruction-tuned model or add one")
     if settings.device == "cuda" and not torch.cuda.is_available():
         problems.append("model.device is 'cuda' but PyTorch sees no GPU; use 'auto' or 'cpu'")
     return problems
