@@ -32,7 +32,8 @@ def explain(error: ValidationError, raw: Mapping[str, Any], path: Path, text: st
         name, line = ".".join(keys), _line_of(text, keys)
         place = f"{path}:{line}" if line else str(path)
         if item["type"] == "extra_forbidden":
-            problems[f"{place}: unknown key '{name}'{nearest(keys[-1], _known_keys(item['loc'][:-1]))}"] = []
+            known = item.get("ctx", {}).get("known") or _known_keys(item["loc"][:-1])
+            problems[f"{place}: unknown key '{name}'{nearest(keys[-1], known)}"] = []
         else:
             message = item["msg"].removeprefix("Value error, ")
             # A setting of several types has one problem per type.
