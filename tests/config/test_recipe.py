@@ -73,6 +73,11 @@ def test_written_recipe_loads_equal(tmp_path):
             "seed = 3\njudges.j = { kind = 'chat', model = 'm', max_token = 9 }",
             ":3: unknown key 'judges.j.max_token'; did you mean 'max_tokens'?",
         ),
+        (
+            "seed = 3",
+            "seed = 3\nschedules.adaptive.emasteps = 2",
+            ":3: unknown key 'schedules.adaptive.emasteps'; did you mean 'ema_steps'?",
+        ),
         ("seed = 3", "seed = 3\njudges.j = { kind = 'chat' }", ":3: judges.j.model: field required"),
         (
             "seed = 3",

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from omnithinker.checks.cost import check_memory, check_tokens
 from omnithinker.checks.data import TaskRows, check_data
 from omnithinker.checks.model import check_model
 from omnithinker.checks.report import Report, Section
 from omnithinker.checks.rewards import Bench, ComponentCheck, check_component, judge_usage, sample_rows
+from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import OmniThinkerError
 from omnithinker.io.trackers import missing
 from omnithinker.rewards.registry import Resources, build_component, build_components
 
 
-def check_recipe(recipe: Recipe, *, rows: int) -> Report:
-    """Find out whether a recipe will work, without training anything.
+def check_recipe(recipe: Recipe | str | Path, *, rows: int = 100) -> Report:
+    """Find mistakes in a recipe before training: model, data, rewards, sandbox, judges, trackers, memory, tokens.
 
     Args:
-        recipe: valid settings; everything else is looked at.
-        rows: rows per task on which rewards are tried, drawn by the recipe's seed; 0 for all.
+        recipe: a recipe, its file, or the name of a shipped one.
+        rows: rows per task on which rewards are tried, sampled with the recipe's seed; 0 for all.
+
+    Raises:
+        RecipeError: if the recipe is not valid. All other problems are in the report.
     """
+    recipe = as_recipe(recipe)
     model, outline = check_model(recipe.model)
     chats = outline is not None and outline.policy.tokenizer.hf.chat_template is not None
     data, tasks = check_data(recipe, outline.policy.tokenizer.encode if outline and chats else None)

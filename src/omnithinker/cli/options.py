@@ -6,7 +6,6 @@ import argparse
 
 from omnithinker.config.file import load_recipe
 from omnithinker.config.recipe import Recipe
-from omnithinker.errors import BadInput
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -25,14 +24,3 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 def read_recipe(args: argparse.Namespace) -> Recipe:
     """Load the recipe that the arguments name."""
     return load_recipe(args.recipe, args.overrides)
-
-
-def known_task(recipe: Recipe, name: str) -> str:
-    """Return a task's name after checking that the recipe has it.
-
-    Raises:
-        BadInput: if the recipe has no such task.
-    """
-    if name not in recipe.tasks:
-        raise BadInput(f"no task {name!r} in the recipe; its tasks: {', '.join(recipe.tasks)}")
-    return name

@@ -46,6 +46,8 @@ def load_recipe(recipe: str | Path, overrides: Iterable[str] | Mapping[str, Any]
         raise RecipeError(f"{path}: not valid TOML: {error}") from error
     for key, value in _parsed(overrides):
         _override(raw, key, value)
+    if isinstance(output := raw.get("output", Recipe.model_fields["output"].default), str):
+        raw["output"] = output.replace("{name}", path.stem)
     try:
         settings = Recipe.model_validate(raw)
     except ValidationError as error:
@@ -61,8 +63,16 @@ def load_recipe(recipe: str | Path, overrides: Iterable[str] | Mapping[str, Any]
         name: _relative_to(writable, _relative_to(folder, judge, "template"), "cache")
         for name, judge in settings.judges.items()
     }
-    output = settings.output.replace("{name}", path.stem)
-    return settings.model_copy(update={"tasks": tasks, "judges": judges, "output": output})
+    return settings.model_copy(update={"tasks": tasks, "judges": judges})
+
+
+def as_recipe(recipe: Recipe | str | Path) -> Recipe:
+    """Return a recipe as it is, or load it from its file or by the name of a shipped one.
+
+    Raises:
+        RecipeError: if the recipe is missing or not valid.
+    """
+    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
 
 
 def _relative_to(folder: Path, settings: AnySettings, *fields: str) -> AnySettings:
