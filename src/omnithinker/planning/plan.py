@@ -106,8 +106,7 @@ def make_plan(
     """Choose the order in which to train the tasks and predict where it ends.
 
     Args:
-        source: accuracies, as a table in a file (CSV or JSON), a study folder, or the value of a JSON file; or what
-            ``read_accuracies`` and ``read_matrix`` return.
+        source: file of accuracies, study folder, or the value of a JSON file; or an object that was read before.
         weights: alpha per task (Eq. 10); tasks not named weigh 1.
         method: ``exact``, or one of the paper's heuristics.
         time_limit: seconds for ordering more than 20 tasks.
