@@ -132,7 +132,7 @@ def lab_case(steps: int, threads: int, stack: ExitStack, model: str) -> Case:
         f"model.path={model}",
     ]
     changes += [f"tasks.{task}.beta=0.0" for task in ("math", "code", "qa", "writing")]
-    recipe = load_recipe(ROOT / "recipes/lab.toml", changes)
+    recipe = load_recipe("lab", changes)
     context = stack.enter_context(RunContext(recipe, View(Console(quiet=True)).note))
     training = recipe.training
     schedule = joint_batches(

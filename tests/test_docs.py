@@ -87,5 +87,5 @@ def test_a_fifth_task_trains_as_documented(tmp_path, capsys):
 
 
 def test_readme_names_the_quick_recipe_that_make_runs():
-    assert "recipes/lab-quick.toml" in (ROOT / "Makefile").read_text()
-    assert load_recipe(ROOT / "recipes/lab-quick.toml").evaluation.items >= 200
+    assert "omnithinker study lab-quick" in (ROOT / "Makefile").read_text()
+    assert load_recipe("lab-quick").evaluation.items >= 200

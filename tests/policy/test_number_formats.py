@@ -58,11 +58,11 @@ def test_the_setting_changes_memory_and_not_the_run(lora, model_folder, tmp_path
 
 @pytest.mark.parametrize("gpu", [False, True])
 def test_auto_recomputes_and_halves_on_a_gpu_only(gpu):
-    assert settings_of("x").recomputes(gpu) == settings_of("x").halves(gpu) == gpu
-    assert settings_of("x", gradient_checkpointing=True).recomputes(gpu)
-    assert not settings_of("x", gradient_checkpointing=False).recomputes(gpu)
-    assert settings_of("x", compute="bfloat16").halves(gpu)
-    assert not settings_of("x", compute="float32").halves(gpu)
+    assert settings_of("x").uses_gradient_checkpointing(gpu) == settings_of("x").uses_autocast(gpu) == gpu
+    assert settings_of("x", gradient_checkpointing=True).uses_gradient_checkpointing(gpu)
+    assert not settings_of("x", gradient_checkpointing=False).uses_gradient_checkpointing(gpu)
+    assert settings_of("x", compute="bfloat16").uses_autocast(gpu)
+    assert not settings_of("x", compute="float32").uses_autocast(gpu)
 
 
 @pytest.mark.parametrize("on", [True, False])

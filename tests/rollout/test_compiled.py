@@ -178,6 +178,6 @@ def test_what_cannot_be_compiled_is_said_so(monkeypatch, tmp_path):
 
 
 def test_kernels_of_attention_that_cannot_be_compiled_are_refused():
-    with pytest.raises(ValidationError, match="'compile' goes with attention 'auto', 'sdpa' or 'eager', not with 'fl"):
+    with pytest.raises(ValidationError, match="'compile' supports attention 'auto', 'sdpa' or 'eager', not 'fl"):
         ModelSettings(compile=True, attention="flash_attention_2")
     assert ModelSettings(compile=True, attention="eager").compile

@@ -298,10 +298,10 @@ def test_overlong_prompts_are_skipped_and_reported(recipe, tmp_path, capsys):
     [
         (
             ["train", "{recipe}"],
-            "select a run: --task NAME for one task, or --schedule curriculum|joint|",
+            "select what to train: one task, or a schedule for all tasks (curriculum, joint, mixture, adaptive)",
         ),
         (["train", "{recipe}", "--task", "upp"], "no task 'upp' in the recipe; its tasks: up, down"),
-        (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "--order requires --schedule curriculum"),
+        (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "an order needs the schedule curriculum"),
         (["train", "{recipe}", "--schedule", "curriculum", "--order", "up"], "lacks down"),
         (["evaluate", "{recipe}", "--model", "/nowhere/model"], "model '/nowhere/model' cannot be loaded"),
         (["study", "/nowhere.toml"], "/nowhere.toml: cannot be read"),

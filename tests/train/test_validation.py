@@ -82,8 +82,8 @@ def test_a_split_that_does_not_exist_is_refused():
     ("settings", "message"),
     [
         (["evaluation.every=0", "evaluation.validation_items=3"], "'validation_items' needs 'every'"),
-        (["evaluation.patience=2"], "need 'validation_items', to choose by"),
-        (["evaluation.result='best'"], "need 'validation_items', to choose by"),
+        (["evaluation.patience=2"], "need 'validation_items'"),
+        (["evaluation.result='best'"], "need 'validation_items'"),
     ],
 )
 def test_settings_that_need_each_other(recipe, settings, message):

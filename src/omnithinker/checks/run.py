@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from omnithinker.checks.cost import check_memory, check_tokens
@@ -17,6 +18,7 @@ from omnithinker.checks.rewards import (
     judge_usage,
     sample_rows,
 )
+from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.rewards import RewardSettings
 from omnithinker.errors import OmniThinkerError
@@ -25,13 +27,17 @@ from omnithinker.rewards.components import build_component, build_components, re
 from omnithinker.rewards.resources import Resources
 
 
-def check_recipe(recipe: Recipe, *, rows: int) -> Report:
-    """Check whether a recipe will work, without training.
+def check_recipe(recipe: Recipe | str | Path, *, rows: int = 100) -> Report:
+    """Find mistakes in a recipe before training: model, data, rewards, sandbox, judges, trackers, memory, tokens.
 
     Args:
-        recipe: Valid settings.
-        rows: Rows per task that rewards are checked on, sampled by the recipe's seed; 0 for all.
+        recipe: a recipe, its file, or the name of a shipped one.
+        rows: rows per task on which rewards are tried, sampled with the recipe's seed; 0 for all.
+
+    Raises:
+        RecipeError: if the recipe is not valid. All other problems are in the report.
     """
+    recipe = as_recipe(recipe)
     model, outline = check_model(recipe.model)
     chats = outline is not None and outline.policy.tokenizer.hf.chat_template is not None
     data, tasks = check_data(recipe, outline.policy.tokenizer.encode if outline and chats else None)

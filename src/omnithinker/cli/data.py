@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omnithinker.cli.options import add_recipe, known_task, read_recipe
+from omnithinker.cli.options import add_recipe, read_recipe
 from omnithinker.config.judges import ChatJudgeSettings
-from omnithinker.config.recipe import Recipe
+from omnithinker.config.recipe import Recipe, known_task
 from omnithinker.data.distractors import Question, add_to_all
 from omnithinker.data.rows import read_rows
 from omnithinker.errors import BadInput, DataError

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from omnithinker.cli.judged import print_judge_usage
-from omnithinker.cli.options import add_recipe, known_task, read_recipe
+from omnithinker.cli.options import add_recipe, read_recipe
+from omnithinker.train.commands import for_evaluation
 from omnithinker.types import EvalResult
+from omnithinker.ui.view import View
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,14 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    recipe = read_recipe(args)
-    selected = [known_task(recipe, name) for name in args.task] if args.task else list(recipe.tasks)
-    recipe = recipe.model_copy(update={"tasks": {name: recipe.tasks[name] for name in selected}})
-    if args.model:
-        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": args.model})})
+    recipe = for_evaluation(read_recipe(args), args.model, args.task)
 
     from omnithinker.train.context import RunContext
-    from omnithinker.ui.view import View
 
     # Standard output is for results alone.
     with View(Console(stderr=True)) as view:

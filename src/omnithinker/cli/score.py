@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, cast
 
 from omnithinker.cli.background import BackgroundReader
 from omnithinker.cli.judged import print_judge_usage
-from omnithinker.cli.options import add_recipe, known_task, read_recipe
+from omnithinker.cli.options import add_recipe, read_recipe
+from omnithinker.config.recipe import known_task
 from omnithinker.errors import BadInput, DataError
 from omnithinker.integrations.recipe_rewards import RecipeRewards
 from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory

@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from omnithinker.cli.options import add_recipe, read_recipe
-from omnithinker.study.layout import REPORT
+from omnithinker.study.commands import run_study
 from omnithinker.study.status import status
+from omnithinker.ui.view import View
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,18 +32,15 @@ def run(args: argparse.Namespace) -> None:
     if args.status:
         console.print(status_table(status(recipe, Path(recipe.output))))
         return
-    # These import torch; a bad recipe or --status must not wait for it.
-    from omnithinker.study.cost import dry_run
-    from omnithinker.study.runner import run_study
-    from omnithinker.train.context import RunContext
-    from omnithinker.ui.view import View
-
     if args.dry_run:
+        # These import torch; a bad recipe or --status must not wait for it.
+        from omnithinker.study.cost import dry_run
+        from omnithinker.train.context import RunContext
+
         with RunContext(recipe, View(console).note) as context:
             console.print(dry_run_table(dry_run(context, Path(recipe.output))))
         return
-    with View(console) as view, RunContext(recipe, view.note) as context:
-        folder = run_study(context, view, args.stage)
+    result = run_study(recipe, stage=args.stage, view=View(console))
     if args.stage in (None, "report"):
-        print_summary(folder, console)
-        console.print(f"\nreport: {folder / REPORT}", highlight=False, soft_wrap=True)
+        print_summary(result.folder, console)
+        console.print(f"\nreport: {result.report}", highlight=False, soft_wrap=True)

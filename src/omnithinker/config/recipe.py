@@ -22,7 +22,7 @@ from omnithinker.config.schedules import ScheduleSettings
 from omnithinker.config.study import StudySettings
 from omnithinker.config.tasks import TaskSettings
 from omnithinker.config.training import TrainingSettings
-from omnithinker.errors import RecipeError
+from omnithinker.errors import BadInput, RecipeError
 
 
 class Recipe(Settings):
@@ -30,8 +30,8 @@ class Recipe(Settings):
 
     seed: int = Field(0, ge=0)
     """Seed of data order, samples and everything else that is random."""
-    output: Annotated[str, OPERATIONAL] = "runs/{name}"
-    """Folder of results; ``{name}`` stands for the recipe file's name."""
+    output: Annotated[str, OPERATIONAL] = Field("runs/{name}", validate_default=True)
+    """Folder of results; ``{name}`` stands for the name of the recipe's file, or ``recipe`` without a file."""
     trackers: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], OPERATIONAL] = ()
     """Trackers that receive metrics in addition to ``metrics.jsonl``; each needs the extra of the same name."""
     model: ModelSettings = ModelSettings()
@@ -52,6 +52,11 @@ class Recipe(Settings):
     """Stages of a study."""
     tasks: dict[str, TaskSettings] = Field(min_length=1)
     """Tasks by name."""
+
+    @field_validator("output")
+    @classmethod
+    def _without_a_file(cls, value: str) -> str:
+        return value.replace("{name}", "recipe")
 
     @field_validator("trackers")
     @classmethod
@@ -105,6 +110,17 @@ class Recipe(Settings):
     def to_toml(self) -> str:
         """Write every setting, defaults included, as TOML that loads to an equal recipe."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def known_task(recipe: Recipe, name: str) -> str:
+    """Return a task's name after checking that the recipe has it.
+
+    Raises:
+        BadInput: if the recipe has no such task.
+    """
+    if name not in recipe.tasks:
+        raise BadInput(f"no task {name!r} in the recipe; its tasks: {', '.join(recipe.tasks)}")
+    return name
 
 
 def parse_order(text: str, tasks: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,17 @@ from omnithinker.planning.accuracies import (
 
 ACCURACIES_FILE = "accuracies.json"
 """Name under which a study folder keeps its table of accuracies."""
+
+
+def as_source(source: Accuracies | TransferMatrix | Mapping[str, Any] | str | Path) -> Accuracies | TransferMatrix:
+    """Return the input of a plan as it is, or read it from a file, a study folder or the value of a JSON file.
+
+    Raises:
+        PlanError: if it cannot be planned from.
+    """
+    if isinstance(source, str | Path):
+        return read_accuracies(source)
+    return accuracies_from_dict(source) if isinstance(source, Mapping) else source
 
 
 def read_accuracies(path: Path | str) -> Accuracies:

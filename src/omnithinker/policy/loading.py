@@ -50,7 +50,7 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
         speed_up_decoding(model)
     _check_logits(model, source)
     check_compilable(settings, model)
-    return Policy(model, tokenizer, bfloat16=settings.halves(gpu))
+    return Policy(model, tokenizer, bfloat16=settings.uses_autocast(gpu))
 
 
 def check_compilable(settings: ModelSettings, model: Any) -> None:
@@ -94,7 +94,7 @@ def load_trained(settings: ModelSettings, *, seed: int, checkpoint: Path | None 
         policy = _load_full(settings, checkpoint)
     else:
         policy = _load_with_adapter(settings, settings.lora, seed, checkpoint)
-    if settings.recomputes(policy.device.type == "cuda"):
+    if settings.uses_gradient_checkpointing(policy.device.type == "cuda"):
         recompute_layers(policy.model)
     return policy
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omnithinker.config.recipe import Recipe
+from omnithinker.config.recipe import Recipe, known_task, parse_order
 from omnithinker.config.registry import SCHEDULES
+from omnithinker.errors import BadInput
 from omnithinker.schedules.base import RegisteredSchedule, Schedule, ScheduleInputs
 
 
@@ -50,6 +51,31 @@ def schedule_class(name: str) -> type[RegisteredSchedule]:
     """
     registered: type[RegisteredSchedule] = SCHEDULES.load(name)
     return registered
+
+
+def plan_run(
+    recipe: Recipe, *, task: str | None = None, schedule: str | None = None, order: Sequence[str] | None = None
+) -> RunPlan:
+    """Return the run that trains on one task, or on all tasks under a schedule.
+
+    Args:
+        recipe: its tasks and seed.
+        task: train on this task alone.
+        schedule: registered name of the schedule for all tasks.
+        order: task order, for schedules that have one; by default the order of the recipe.
+
+    Raises:
+        BadInput: if the arguments contradict each other or the recipe.
+    """
+    if (task is None) == (schedule is None):
+        raise BadInput(f"select what to train: one task, or a schedule for all tasks ({', '.join(SCHEDULES)})")
+    ordered = schedule is not None and schedule_class(schedule).ordered
+    if order is not None and not ordered:
+        raise BadInput("an order needs the schedule curriculum")
+    if schedule is None:
+        return RunPlan.single_task(known_task(recipe, str(task)), recipe.seed)
+    tasks = list(recipe.tasks)
+    return RunPlan(schedule, tuple(tasks if order is None else parse_order(",".join(order), tasks)), recipe.seed)
 
 
 def build_schedule(plan: RunPlan, recipe: Recipe, sizes: Mapping[str, int]) -> Schedule:

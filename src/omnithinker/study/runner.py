@@ -23,7 +23,7 @@ from omnithinker.train.folder import open_output_folder
 from omnithinker.ui.view import View
 
 
-def run_study(context: RunContext, view: View, only: str | None = None) -> Path:
+def run_stages(context: RunContext, view: View, only: str | None = None) -> Path:
     """Run every stage that is not done, or one stage alone.
 
     Args:
