@@ -26,7 +26,7 @@ from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.pairwise_judge import PairwiseJudge
-from omnithinker.rewards.registry import Resources
+from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
 from omnithinker.schedules.fixed import FixedSchedule, curriculum_schedule
 from omnithinker.tasks.base import encode_prompts, load_tasks

@@ -1,6 +1,6 @@
 """How fast the math reward and the chat judge are.
 
-quick   normalise and decide pairs that need no computer algebra, one core
+quick   normalize and decide pairs that need no computer algebra, one core
 mixed   answers as models write them, two verifier processes, nothing remembered
 bombs   2,000 answers of which 50 keep computer algebra busy until their deadline
 judge   1,000 judgments, 200 ms latency each, 64 in flight (ideal: 3.2 s)
@@ -23,7 +23,7 @@ from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.rewards.math_answer import MathAnswer, quick_verdict
 from omnithinker.rewards.math_pool import Equality, MathPool
-from omnithinker.rewards.math_text import normalise
+from omnithinker.rewards.math_text import normalize
 from omnithinker.types import Prompt, Trajectory, Undefined
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,12 +35,12 @@ ENDLESS = r"\prod_{n=1}^{9999}(n^n+%d)"
 
 def quick() -> None:
     pairs = [(case["gold"], case["answer"]) for case in CASES if case["kind"] in ("integers", "decimals", "fractions")]
-    pairs = [pair for pair in pairs if isinstance(quick_verdict(*map(normalise, pair)), Equality)]
+    pairs = [pair for pair in pairs if isinstance(quick_verdict(*map(normalize, pair)), Equality)]
     rounds = 200
     started = time.process_time()
     for _ in range(rounds):
         for gold, answer in pairs:
-            quick_verdict(gold, normalise(answer))
+            quick_verdict(gold, normalize(answer))
     seconds = time.process_time() - started
     print(f"quick: {rounds * len(pairs) / seconds:,.0f} pairs/s of CPU time (normalising included)")
 

@@ -75,9 +75,9 @@ def test_score_keep_going_answers_in_order(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ({"answer": "1"}, 'expected an object with a text field "completion"'),
+        ({"answer": "1"}, 'expected a JSON object with a text field "completion"'),
         ({"completion": "x"}, "no field 'answer'"),
-        ([1], "expected an object"),
+        ([1], "expected a JSON object"),
     ],
 )
 def test_score_bad_fields(line, message, monkeypatch, capsys):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .fake_endpoint import FakeEndpoint
+from tests.builders.fake_endpoint import FakeEndpoint
 
 
 @pytest.fixture

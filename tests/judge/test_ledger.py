@@ -10,7 +10,7 @@ import pytest
 
 from omnithinker.errors import DiskError
 from omnithinker.judge.cache import Reply, ReplyCache
-from omnithinker.judge.ledger import Ledger, Usage, accounts
+from omnithinker.judge.ledger import Ledger, Usage, usage_lines
 from omnithinker.judge.limits import BusyClock
 
 from .test_limits import Clock
@@ -116,7 +116,7 @@ def test_accounts_are_of_judges_that_were_asked() -> None:
     ledger.add("asked", {"calls": 1200, "cost": 0.3125})
     ledger.add("cached", {"cached": 5})
     ledger.add("down", {"failures": {"judge_down": 2, "judge_timeout": 1}})
-    assert accounts(ledger.metrics() | {"loss": 1.0}) == [
+    assert usage_lines(ledger.metrics() | {"loss": 1.0}) == [
         "judge asked: 1,200 calls, 0 from the cache, cost 0.3125",
         "judge cached: 0 calls, 5 from the cache",
         "judge down: 0 calls, 0 from the cache, 3 failed",
@@ -138,10 +138,10 @@ def test_every_run_has_an_account_of_its_own(tmp_path: Path) -> None:
 
 def test_sentence() -> None:
     usage = Usage(calls=1200, cached=3, prompt_tokens=4000, completion_tokens=100, cost=0.5)
-    assert usage.sentence() == "1,200 calls, 3 from the cache, 4,100 tokens, cost 0.5"
+    assert usage.summary() == "1,200 calls, 3 from the cache, 4,100 tokens, cost 0.5"
     usage.failures["judge_down"] += 2
-    assert usage.sentence().endswith("cost 0.5; failed: judge_down 2")
-    assert Usage().sentence() == "0 calls, 0 tokens"
+    assert usage.summary().endswith("cost 0.5; failed: judge_down 2")
+    assert Usage().summary() == "0 calls, 0 tokens"
 
 
 def test_busy_time_counts_overlaps_once() -> None:

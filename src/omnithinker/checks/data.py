@@ -10,7 +10,7 @@ from typing import Any
 from omnithinker.checks.report import Section
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import DataError
-from omnithinker.rewards.registry import check_row
+from omnithinker.rewards.components import check_row
 from omnithinker.tasks.base import fill, read_split, splits_of
 from omnithinker.types import Prompt
 

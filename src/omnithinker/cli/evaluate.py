@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from omnithinker.cli.judged import judges_told
+from omnithinker.cli.judged import print_judge_usage
 from omnithinker.cli.options import add_recipe, known_task, read_recipe
 from omnithinker.types import EvalResult
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     # With --json nothing but JSON may reach standard output.
     with View(Console(stderr=True)) as view:
         experiment = Experiment(recipe, view)
-        with judges_told(experiment.resources.ledger), experiment:
+        with print_judge_usage(experiment.resources.ledger), experiment:
             results = experiment.evaluate_base()
     if args.json:
         print(json.dumps({task: dataclasses.asdict(result) for task, result in results.items()}, ensure_ascii=False))

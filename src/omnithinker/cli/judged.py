@@ -1,4 +1,4 @@
-"""What judges did in a command that keeps no run folder, said when it ends."""
+"""Judge usage of commands that keep no run folder."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from omnithinker.judge.ledger import Ledger, accounts
+from omnithinker.judge.ledger import Ledger, usage_lines
 
 
 @contextmanager
-def judges_told(ledger: Ledger) -> Iterator[None]:
-    """Around the asking of judges: at its end, however it ends, a line on standard error for each that was asked."""
+def print_judge_usage(ledger: Ledger) -> Iterator[None]:
+    """Print one line per judge that was called to standard error at the end of the block, also after an exception."""
     try:
         yield
     finally:
-        for line in accounts(ledger.metrics()):
+        for line in usage_lines(ledger.metrics()):
             print(line, file=sys.stderr)

@@ -61,13 +61,7 @@ def _absolute(settings: AnySettings, base: Path) -> AnySettings:
 
 def _with_reward_files(task: TaskSettings, base: Path) -> TaskSettings:
     """Make the Python files that rewards name independent of the working directory."""
-    rewards = {}
-    for name, reward in task.rewards.items():
-        prefix, _, path = (reward.kind or "").partition(":")
-        file = path.rpartition(":")[0]
-        if prefix == "python" and file.endswith(".py"):
-            reward = reward.model_copy(update={"kind": f"python:{base / path}"})
-        rewards[name] = reward
+    rewards = {name: reward.relative_to(base) for name, reward in task.rewards.items()}
     return task.model_copy(update={"rewards": rewards})
 
 
@@ -109,12 +103,15 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
     lines = []
     for item in error.errors():
         # Discriminator values and class names that pydantic adds to the path are not keys of the file.
-        location = [str(part) for part in item["loc"] if str(part) not in ("rubric", "chat")]
+        location = [str(part) for part in item["loc"]]
+        if location[:1] == ["judges"]:
+            del location[2:3]
         where = ".".join(location)
         number = _line_of(text, location)
         place = f"{path}:{number}" if number else str(path)
         if item["type"] == "extra_forbidden":
-            lines.append(f"{place}: unknown key '{where}'{nearest(location[-1], _known_keys(location[:-1]))}")
+            known = item.get("ctx", {}).get("known") or _known_keys(location[:-1])
+            lines.append(f"{place}: unknown key '{where}'{nearest(location[-1], known)}")
         else:
             message = item["msg"].removeprefix("Value error, ")
             lines.append(f"{place}: {where + ': ' if where else ''}{message[0].lower() + message[1:]}")

@@ -63,11 +63,12 @@ class Recipe(Settings):
     def _references(self) -> Recipe:
         for name, task in self.tasks.items():
             for component, reward in task.rewards.items():
-                if (reward.kind or component) == "pairwise_judge" and reward.judge not in self.judges:
-                    raise ValueError(
-                        f"tasks.{name}.rewards.{component}: no judge named {reward.judge!r}; "
-                        f"known: {', '.join(self.judges)}"
-                    )
+                for judge in reward.judges:
+                    if judge not in self.judges:
+                        raise ValueError(
+                            f"tasks.{name}.rewards.{component}: no judge named {judge!r}; "
+                            f"known: {', '.join(self.judges)}"
+                        )
         for order in self.study.orders:
             if order not in ("best", "worst"):
                 parse_order(order.replace(">", ","), list(self.tasks))

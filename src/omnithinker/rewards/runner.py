@@ -17,7 +17,7 @@ from typing import Any, SupportsFloat
 from omnithinker.errors import BadInput, DiskError, RewardError
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.judge.ledger import Ledger
-from omnithinker.rewards.base import Answer, Component, Given, Progress, all_of, combine
+from omnithinker.rewards.base import Component, ComponentOutput, ComponentResult, Progress, combine, gather_all
 from omnithinker.types import Prompt, RewardOutput, RolloutGroup, Undefined
 
 STOPS = (BadInput, BudgetSpent, DiskError)
@@ -83,11 +83,11 @@ class Scorer:
 
     async def _score(self, group: RolloutGroup) -> RolloutGroup:
         components = self.components[group.prompt.task]
-        columns = await all_of(self._values(component, group) for component in components)
+        columns = await gather_all(self._values(component, group) for component in components)
         scores = tuple(combine(components, values) for values in zip(*columns, strict=True))
         return replace(group, scores=scores)
 
-    async def _values(self, component: Component, group: RolloutGroup) -> Sequence[Answer]:
+    async def _values(self, component: Component, group: RolloutGroup) -> Sequence[ComponentOutput]:
         deadline = asyncio.timeout(None)
         try:
             async with deadline:
@@ -222,7 +222,7 @@ class BadReward(Exception):
         self.cause = cause
 
 
-def _checked(component: Component, prompt: Prompt, given: Given) -> Answer:
+def _checked(component: Component, prompt: Prompt, given: ComponentResult) -> ComponentOutput:
     if isinstance(given, STOPS):
         raise given
     if isinstance(given, Exception):

@@ -21,7 +21,7 @@ from omnithinker.io.runlog import versions
 from omnithinker.io.trackers import Trackers, require
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
-from omnithinker.rewards.registry import Resources
+from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
 from omnithinker.schedules.adaptive import AdaptiveSchedule
 from omnithinker.schedules.fixed import (

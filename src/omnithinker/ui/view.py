@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from omnithinker.judge.ledger import accounts
+from omnithinker.judge.ledger import usage_lines
 from omnithinker.train.metrics import StepMetrics
 
 PLAIN_EVERY_S = 10.0
@@ -120,7 +120,7 @@ class View:
         parts: list[RenderableType] = [head]
         if self._rewards:
             parts.append(body)
-        if self._metrics and (spent := accounts(self._metrics.values)):
+        if self._metrics and (spent := usage_lines(self._metrics.values)):
             parts.append(Text("; ".join(spent), style="dim"))
         if self.message:
             parts.append(Text(self.message, style="dim"))
