@@ -270,7 +270,7 @@ def test_mixture_and_adaptive_runs(recipe, tmp_path):
         (("up.jsonl", ""), "up.jsonl: has no rows"),
         (("up.jsonl", '{"prompt": "x"}\n{"prompt": \n'), "up.jsonl:2: not valid JSON"),
         (("up.jsonl", "[1]\n"), "up.jsonl:1: expected an object"),
-        (("down.jsonl", '{"promt": "x"}\n'), "down.jsonl:1: no field 'prompt', which the prompt template needs"),
+        (("down.jsonl", '{"promt": "x"}\n'), "down.jsonl:1: no field 'prompt', which the prompt template uses"),
         (("up.jsonl", '{"prompt": "' + 2000 * "x" + '"}\n'), "every prompt is longer than sampling.max_prompt_tokens"),
     ],
 )

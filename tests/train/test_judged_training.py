@@ -61,7 +61,7 @@ def test_a_spent_budget_stops_after_a_step_and_more_money_goes_on_without_a_repe
     assert train("parts", "judges.default.budget=20") == 130
     said = capsys.readouterr().err.strip()
     assert said.startswith("omnithinker train: stopped after step 2: judge m: the budget of 20 is spent")
-    assert said.endswith("raise judges.default.budget and run the same command again to go on")
+    assert said.endswith("raise judges.default.budget and run the same command again to resume")
     assert "\n" not in said
     # Two steps of 9 calls are kept; of the third, what was under way when the money ran out.
     assert [path.name for path in (tmp_path / "parts/checkpoints").iterdir()] == ["step-2"]
@@ -103,7 +103,7 @@ def test_what_judges_did_is_logged_step_by_step(train, tmp_path, server):
 
 def test_a_judge_has_so_much_time_for_a_run(train, tmp_path, server, capsys):
     assert train("run", "judges.default.run_deadline_s=1e-9", "judges.default.concurrency=1") == 130
-    assert "stopped after step 0: judge m: its 1e-09 s for one run are over" in capsys.readouterr().err
+    assert "stopped after step 0: judge m: its 1e-09 s for this run are used up" in capsys.readouterr().err
     assert train("run", "judges.default.run_deadline_s=3600") == 0
     assert 0 < read_json(tmp_path / "run/result.json")["judges"]["default"]["seconds"] < 3600
 
