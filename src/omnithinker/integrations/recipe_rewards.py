@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.config.file import load_recipe
-from omnithinker.config.recipe import Recipe, nearest
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.registry import nearest
 from omnithinker.errors import BadInput, DataError
 from omnithinker.io.closing import Closing
 from omnithinker.judge.ledger import Ledger

@@ -9,7 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from omnithinker.config.file import load_recipe
-from omnithinker.config.recipe import Recipe, nearest
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.registry import nearest
 from omnithinker.errors import RecipeError
 from omnithinker.integrations.recipe_rewards import RecipeRewards, portable_rows, seeded_completion, whole_row
 from omnithinker.io.closing import Closing
