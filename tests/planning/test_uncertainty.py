@@ -119,7 +119,7 @@ def test_sentence_names_what_is_settled_and_what_is_not():
     assert sentence.startswith("C > M > Q > W is best in 4")
     assert "C against M is a coin toss" in sentence
     assert "more test items are needed" in sentence
-    assert "other training seeds are not counted" in sentence
+    assert "test-set noise only, without the variation between training seeds" in sentence
 
 
 def test_confidence_in_json():
