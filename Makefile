@@ -14,7 +14,7 @@ setup: .venv/.installed
 	touch $@
 
 quickstart: setup
-	$(BIN)/omnithinker study recipes/lab-quick.toml
+	$(BIN)/omnithinker study lab-quick
 
 test: setup
 	$(BIN)/pytest -n 2

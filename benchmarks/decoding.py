@@ -1,9 +1,9 @@
-"""Generation with and without compiled decoding, taking turns in one process.
+"""Generation with plain and compiled decoding, alternating in one process.
 
     python benchmarks/decoding.py --case c
 
-The same policy draws the same completions both ways; printed are medians over all turns and their ratio. What it takes
-to make the code, in the first turn, is printed apart. See step_cases.py for the workloads.
+Both modes sample the same completions with the same policy. Prints the medians over all rounds and their ratio. The
+first round, which includes compilation, is printed separately. See step_cases.py for the workloads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from omnithinker.policy.base import Policy
-from omnithinker.policy.compiled import CompiledStep
+from omnithinker.rollout.compiled import CompiledStep
 from omnithinker.policy.loading import load_policy
 from omnithinker.rollout.native import generate, sampling_of
 from omnithinker.train.trainer import sample_seeds
@@ -26,9 +26,9 @@ from step_cases import Case, make_case
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", choices="abcd", default="c")
-    parser.add_argument("--turns", type=int, default=12, help="of each")
-    parser.add_argument("--batches", type=int, default=4, help="rollout batches in a turn")
+    parser.add_argument("--case", choices="abcd", default="c", help="workload; see step_cases.py")
+    parser.add_argument("--rounds", type=int, default=12, help="rounds per mode")
+    parser.add_argument("--batches", type=int, default=4, help="rollout batches per round")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     arguments = parser.parse_args()
     with ExitStack() as stack:
@@ -36,19 +36,19 @@ def main() -> None:
         case = make_case(arguments.case, arguments.batches, arguments.threads, work, stack)
         plain = load_policy(case.recipe.model)
         policies = {"plain": plain, "compiled": replace(plain, compiled=CompiledStep(plain.model))}
-        first = {name: turn(case, policy) for name, policy in policies.items()}
-        print(f"case {arguments.case}: first turn {first['plain']:.2f} s plain, {first['compiled']:.2f} s compiled")
+        first = {name: generate_all(case, policy) for name, policy in policies.items()}
+        print(f"case {arguments.case}: first round {first['plain']:.2f} s plain, {first['compiled']:.2f} s compiled")
         seconds: dict[str, list[float]] = {name: [] for name in policies}
-        for _ in range(arguments.turns):
+        for _ in range(arguments.rounds):
             for name, policy in policies.items():
-                seconds[name].append(turn(case, policy) / arguments.batches)
+                seconds[name].append(generate_all(case, policy) / arguments.batches)
         for name, times in seconds.items():
-            print(f"{name:8s} {statistics.median(times):.3f} s per batch, least {min(times):.3f}")
+            print(f"{name:8s} {statistics.median(times):.3f} s per batch, minimum {min(times):.3f}")
         print(f"plain / compiled: {statistics.median(seconds['plain']) / statistics.median(seconds['compiled']):.2f}")
 
 
-def turn(case: Case, policy: Policy) -> float:
-    """Seconds to draw all batches."""
+def generate_all(case: Case, policy: Policy) -> float:
+    """Generate all batches and return the time, seconds."""
     started = time.perf_counter()
     for step, batch in enumerate(case.schedule):
         prompts = [case.prompts[item.task][item.index] for item in batch]

@@ -1,10 +1,10 @@
-"""The memory estimate beside what training takes.
+"""Memory estimate of ``omnithinker check`` against the measured peak of training. Linux only.
 
     python benchmarks/memory.py
 
-Each case is a fresh process that trains for two steps on lab math and reads its own peak of resident memory from the
-kernel; what Python, the libraries and the data took before the model was loaded is subtracted. The task has a KL term,
-so that every completion is trained on. Linux only.
+Each case runs in a new process, which trains for two steps on lab math and reads its peak resident memory from the
+kernel. Memory of Python, libraries and data before the model is loaded is subtracted. The task has a KL term, so that
+every completion is trained on.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ CASES: dict[str, dict[str, dict[str, object]]] = {
     },
     "100M, LoRA": {"sampling": SMALL, "training": {"prompts_per_step": 4}, "model.lora": {"rank": 16}},
 }
-"""Name -> settings. ``lab`` is the built-in model; the others are a random Qwen2 of 100 million weights."""
+"""Case -> settings. ``lab`` is the built-in model; the others use a random Qwen2 with 100 million weights."""
 
 
 def memory(field: str) -> int:
-    """``VmRSS`` (now) or ``VmHWM`` (peak) of this process, bytes."""
+    """Return ``VmRSS`` (current) or ``VmHWM`` (peak) of this process, bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024
@@ -38,7 +38,7 @@ def memory(field: str) -> int:
 
 
 def save_model(folder: Path) -> None:
-    """A random Qwen2 with 12 layers of 768, a vocabulary of 32,000, and the lab's tokenizer."""
+    """Save a random Qwen2 (12 layers, hidden size 768, vocabulary 32,000) with the lab's tokenizer."""
     import torch
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
@@ -63,7 +63,7 @@ def save_model(folder: Path) -> None:
 
 
 def recipe_text(model: str, case: dict[str, dict[str, object]]) -> str:
-    """A recipe of one task and two steps."""
+    """Return a recipe with one task and two steps."""
     settings = case | {"training": {"max_steps": 2, "learning_rate": 1e-6} | case["training"]}
     lines = [f'[model]\npath = "{model}"\nthreads = 1\n[evaluation]\nitems = 1']
     for name, values in settings.items():
@@ -73,7 +73,7 @@ def recipe_text(model: str, case: dict[str, dict[str, object]]) -> str:
 
 
 def measure(name: str, model: str, folder: Path) -> dict[str, int]:
-    """Train in this process and compare. The estimate is that of ``omnithinker check``."""
+    """Train in this process. Return the estimate by part, the measured peak and the memory before, bytes."""
     from rich.console import Console
 
     from omnithinker.checks.cost import sizes
@@ -82,7 +82,9 @@ def measure(name: str, model: str, folder: Path) -> dict[str, int]:
     from omnithinker.checks.model import check_model
     from omnithinker.config.file import load_recipe
     from omnithinker.policy.loading import load_policy
-    from omnithinker.study import experiment as runs
+    from omnithinker.schedules.plan import RunPlan
+    from omnithinker.train.context import RunContext
+    from omnithinker.train.run import run_training
     from omnithinker.ui.view import View
 
     path = folder / "recipe.toml"
@@ -90,20 +92,22 @@ def measure(name: str, model: str, folder: Path) -> dict[str, int]:
     recipe = load_recipe(path)
     _, outline = check_model(recipe.model)
     assert outline is not None
-    _, tasks = check_data(recipe, outline.policy.encode)
+    _, tasks = check_data(recipe, outline.policy.tokenizer.encode)
     longest = max(max(lengths) for lengths in tasks["math"].lengths.values())
     parts = estimate(*sizes(recipe, outline, longest))
-    load_policy(recipe.model.model_copy(update={"path": "lab"}))  # whatever is imported and allocated once
+    load_policy(recipe.model.model_copy(update={"path": "lab"}))  # imports and one-time allocations
     before = memory("VmRSS")
-    with runs.Experiment(recipe, View(Console(quiet=True))) as experiment:
-        Path("/proc/self/clear_refs").write_text("5")  # loading has a peak of its own
-        experiment.run(runs.single("math", 0), folder / "run")
+    view = View(Console(quiet=True))
+    with RunContext(recipe, view.note) as context:
+        _ = context.base  # stays loaded, as in a study
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak, which loading has raised
+        run_training(context, RunPlan.single_task("math", 0), folder / "run", view)
     return parts | {"measured": memory("VmHWM") - before, "before": before}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", choices=CASES, action="append", help="only this one; may be given several times")
+    parser.add_argument("--case", choices=CASES, action="append", help="run only this case; repeatable")
     parser.add_argument("--measure", nargs=2, metavar=("CASE", "MODEL"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:

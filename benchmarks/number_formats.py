@@ -1,12 +1,15 @@
-"""Number formats of matrix products on this machine's CPU: speed and agreement, on the lab's model.
+"""Number formats of matrix products on this machine's CPU: speed and numerical agreement, on the lab's model.
 
-``python benchmarks/number_formats.py``: float32 and bfloat16 take turns; a turn samples 16 x 8 completions and computes
-the gradient of their log-probabilities. Prints median processor seconds of a turn, and the largest and mean difference
-between the generator's and the trainer's log-probabilities, as JSON.
+    python benchmarks/number_formats.py
+
+float32 and bfloat16 alternate. Each round samples 16 x 8 completions and computes the gradient of their
+log-probabilities. Prints as JSON the median CPU time per round, and the maximum and mean difference between the
+log-probabilities of generator and trainer.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import time
@@ -24,16 +27,17 @@ ROUNDS = 5
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     policies = {
         compute: load_policy(ModelSettings(device="cpu", compute=compute, threads=1))
         for compute in ("float32", "bfloat16")
     }
-    turns: dict[str, list[tuple[float, float, float]]] = {compute: [] for compute in policies}
+    rounds: dict[str, list[tuple[float, float, float]]] = {compute: [] for compute in policies}
     for _ in range(ROUNDS):
         for compute, policy in policies.items():
-            turns[compute].append(turn(policy))
-    for compute, found in turns.items():
-        seconds, largest, mean = (statistics.median(column) for column in zip(*found, strict=True))
+            rounds[compute].append(measure(policy))
+    for compute, results in rounds.items():
+        seconds, largest, mean = (statistics.median(column) for column in zip(*results, strict=True))
         print(
             json.dumps(
                 {
@@ -46,10 +50,12 @@ def main() -> None:
         )
 
 
-def turn(policy: Policy) -> tuple[float, float, float]:
-    """Processor seconds, and the largest and mean difference of log-probabilities."""
+def measure(policy: Policy) -> tuple[float, float, float]:
+    """Run a round. Return CPU seconds, and the maximum and mean difference of log-probabilities."""
     texts = [f"What is {a} + {a + 3}?" for a in range(16)]
-    prompts = [Prompt(task="t", index=a, text=text, token_ids=policy.encode(text)) for a, text in enumerate(texts)]
+    prompts = [
+        Prompt(task="t", index=a, text=text, token_ids=policy.tokenizer.encode(text)) for a, text in enumerate(texts)
+    ]
     seeds = [[sample_seed(a, g) for g in range(8)] for a in range(16)]
     started = time.process_time()
     groups = dict(generate(policy, prompts, seeds, [Sampling(temperature=1.0, max_new_tokens=48)] * 16))

@@ -1,11 +1,11 @@
-"""Quality and time of task ordering on generated instances; prints one markdown table.
+"""Quality and time of task-ordering methods on generated instances. Prints a markdown table.
 
-Families as in the linear ordering literature: uniform numbers (RandA), numbers of which one side of each pair is zero
-(RandB-like tournaments), Paley matrices (many optima, weak bounds), and input-output-like tables (a hidden order,
-skewed sizes, many zeros). Columns: how far each method ends below the best value of all methods here, as a
-share of the distance to the worst order, and its processor time (the limit is in wall-clock time).
+    python benchmarks/ordering.py [--time-limit 10]
 
-Run: ``python benchmarks/ordering.py [--time-limit 10]``.
+The instance families follow the linear ordering literature: uniform numbers (RandA), numbers with one side of each pair
+zero (RandB-like tournaments), Paley matrices (many optima, weak bounds), and input-output-like tables (a hidden order,
+skewed sizes, many zeros). For each method the table has the gap to the best value of all methods, as a fraction of the
+distance from best to worst order, and the CPU time. The time limit is wall-clock time.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def paley(size: int, _seed: int) -> Matrix:
 
 
 def input_output(size: int, seed: int) -> Matrix:
-    """Log-normal sizes, 40 % zeros, and one half of the table five times smaller than the other."""
+    """Return a table of log-normal sizes with 40 % zeros and one triangle five times smaller, in a hidden order."""
     rng = np.random.default_rng(seed)
     table = np.floor(np.exp(rng.normal(3, 2, size=(size, size)))) * (rng.random((size, size)) < 0.6)
     table *= np.where(np.triu(np.ones((size, size)), 1) > 0, 1.0, 0.2)
@@ -66,12 +66,12 @@ def timed(method: Callable[[], tuple[int, ...]]) -> tuple[tuple[int, ...], float
 
 
 def compare(matrix: Matrix, time_limit: float) -> tuple[dict[str, tuple[float, float]], float]:
-    """Value and seconds per method, and the proven bound."""
+    """Return value and CPU seconds of each method, and the proven upper bound."""
     size = len(matrix)
-    found: dict[str, tuple[float, float]] = {}
+    results: dict[str, tuple[float, float]] = {}
     bound = np.inf
 
-    def planned() -> tuple[int, ...]:
+    def plan() -> tuple[int, ...]:
         nonlocal bound
         solution = solve(matrix, time_limit=time_limit)
         bound = solution.bound
@@ -80,7 +80,7 @@ def compare(matrix: Matrix, time_limit: float) -> tuple[dict[str, tuple[float, f
     methods: dict[str, Callable[[], tuple[int, ...]]] = {
         "greedy": lambda: greedy_order(matrix),
         "forgettability": lambda: forgettability_order(matrix),
-        "plan": planned,
+        "plan": plan,
     }
     if size <= 100:
         identity = tuple(range(size))
@@ -89,15 +89,15 @@ def compare(matrix: Matrix, time_limit: float) -> tuple[dict[str, tuple[float, f
         methods["subsets alone"] = lambda: exact_order(matrix)
     for name, method in methods.items():
         order, seconds = timed(method)
-        found[name] = (order_value(matrix, order), seconds)
-    return found, bound
+        results[name] = (order_value(matrix, order), seconds)
+    return results, bound
 
 
-def loss(found: dict[str, tuple[float, float]], name: str, total: float) -> float:
-    """Share of the way from the best order down to the worst: values as such may lie near zero."""
-    best = max(value for value, _ in found.values())
-    # An order and its reverse add up to the total, so the worst value is what the best leaves of it.
-    return (best - found[name][0]) / (2 * best - total)
+def gap(results: dict[str, tuple[float, float]], name: str, total: float) -> float:
+    """Return the gap to the best value as a fraction of best minus worst; the values themselves may be near zero."""
+    best = max(value for value, _ in results.values())
+    # The values of an order and its reverse sum to the total, so the worst value is total - best.
+    return (best - results[name][0]) / (2 * best - total)
 
 
 def rows(time_limit: float) -> Iterator[str]:
@@ -107,13 +107,13 @@ def rows(time_limit: float) -> Iterator[str]:
     for family, make, sizes, count in INSTANCES:
         for size in sizes:
             matrices = [make(size, seed) for seed in range(count)]
-            results = [(*compare(matrix, time_limit), matrix.sum() - np.trace(matrix)) for matrix in matrices]
+            comparisons = [(*compare(matrix, time_limit), matrix.sum() - np.trace(matrix)) for matrix in matrices]
             cells = []
             for name in columns:
-                losses = [loss(found, name, total) for found, _, total in results if name in found]
-                times = [found[name][1] for found, _, _ in results if name in found]
-                cells.append(f"{np.mean(losses):.2%}, {np.mean(times):.2g} s" if losses else "-")
-            proven = sum(bound <= f["plan"][0] * (1 + 1e-9) for f, bound, _ in results)
+                gaps = [gap(results, name, total) for results, _, total in comparisons if name in results]
+                times = [results[name][1] for results, _, _ in comparisons if name in results]
+                cells.append(f"{np.mean(gaps):.2%}, {np.mean(times):.2g} s" if gaps else "-")
+            proven = sum(bound <= results["plan"][0] * (1 + 1e-9) for results, bound, _ in comparisons)
             yield f"| {family} | {size} | " + " | ".join(cells) + f" | {proven} of {count} |"
 
 

@@ -1,10 +1,10 @@
-"""What a slow reward costs a training step: steps of the lab model with a judge that takes 2 s, and without.
+"""Cost of a slow reward to a training step: steps of the lab model with a judge that takes 2 s, and with no latency.
 
     python benchmarks/overlap.py --latency 2 --prompts 32 --completions 8 --tokens 96 --repeats 3
 
-Rewards run beside generation, so what remains visible is the wait for the judgment of what was said last. Steps with
-and without latency take turns; completions are the same in both. Printed are medians, the ratio of the whole step, and
-what the latency would cost if scoring began only when everything is generated.
+Rewards run while generation continues, so the step only waits for verdicts on the last completions. Steps with and
+without latency alternate and sample the same completions. Prints medians, the ratio of step times, and the ratio if
+scoring started only after generation.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.pairwise_judge import PairwiseJudge
-from omnithinker.rewards.registry import Resources
+from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
-from omnithinker.schedules.fixed import FixedSchedule, curriculum_schedule
+from omnithinker.schedules.base import FixedSchedule
+from omnithinker.schedules.curriculum import curriculum_batches
 from omnithinker.tasks.base import encode_prompts, load_tasks
 from omnithinker.train.trainer import train
 from omnithinker.types import Prompt
 
 
 class SlowJudge:
-    """Takes its time, and then prefers the first text or the second by their lengths."""
+    """Judge that sleeps, then prefers a text by the lengths of both."""
 
     def __init__(self, latency_s: float) -> None:
         self.latency_s = latency_s
@@ -43,23 +44,23 @@ class SlowJudge:
     async def compare(
         self, *, request: str, answer_a: str, answer_b: str, row: Mapping[str, Any], trial: int = 0
     ) -> Verdict:
-        """A verdict, after the latency."""
+        """Return a verdict after the latency."""
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
         return Verdict.A if (len(answer_a) + 2 * len(answer_b)) % 3 else Verdict.B
 
 
-class Quiet:
-    """Watches a run without a word."""
+class NullObserver:
+    """Observer that ignores all events."""
 
     def on_step(self, metrics: object, total: int) -> None:
-        """Nothing to show."""
+        """Ignore the step."""
 
     def note(self, text: str) -> None:
-        """Nothing to say."""
+        """Ignore the note."""
 
     def on_evaluate(self, policy: Policy, step: int) -> None:
-        """Nothing to measure."""
+        """Skip the evaluation."""
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:
@@ -84,51 +85,50 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 
 
 def step_seconds(recipe: Recipe, prompts: dict[str, list[Prompt]], latency_s: float) -> dict[str, float]:
-    """Seconds of the first step of a run."""
+    """Train one step. Return its times in seconds, and its tokens."""
     size = len(prompts["writing"])
-    batches = curriculum_schedule({"writing": size}, ["writing"], prompts_per_step=size, epochs=1, seed=0)
+    batches = curriculum_batches({"writing": size}, ["writing"], prompts_per_step=size, epochs=1, seed=0)
     component = Component("judge", PairwiseJudge(SlowJudge(latency_s)), 1.0, True)
     with tempfile.TemporaryDirectory() as folder, Scorer({"writing": [component]}) as scorer:
-        train(recipe, prompts, FixedSchedule(batches), scorer, Path(folder), Quiet(), seed=0)
+        train(recipe, prompts, FixedSchedule(batches), scorer, Path(folder), NullObserver(), seed=0)
         record = read_json_lines(Path(folder) / "metrics.jsonl")[0]
-    return {
-        **(seconds := {part: record[f"seconds/{part}"] for part in ("generate", "wait", "train")}),
-        "step": sum(seconds.values()),
-        "tokens": record["tokens"],
-    }
+    seconds = {part: record[f"seconds/{part}"] for part in ("generate", "wait", "train")}
+    return {**seconds, "step": sum(seconds.values()), "tokens": record["tokens"]}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What a slow reward costs a training step.")
-    parser.add_argument("--latency", type=float, default=2.0, help="seconds a judgment takes (default 2)")
-    parser.add_argument("--prompts", type=int, default=32)
-    parser.add_argument("--completions", type=int, default=8)
-    parser.add_argument("--tokens", type=int, default=96, help="longest completion")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--latency", type=float, default=2.0, help="seconds per verdict (default 2)")
+    parser.add_argument("--prompts", type=int, default=32, help="prompts per step")
+    parser.add_argument("--completions", type=int, default=8, help="completions per prompt")
+    parser.add_argument("--tokens", type=int, default=96, help="maximum completion length")
     parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--repeats", type=int, default=3, help="steps per latency")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     recipe = recipe_of(args)
     policy = load_policy(recipe.model)
     with Resources(recipe) as resources:
         task = load_tasks(recipe, resources)["writing"]
-    prompts = {"writing": encode_prompts(task, task.train, policy.encode)[0]}
-    found: dict[float, list[dict[str, float]]] = {0.0: [], args.latency: []}
-    step_seconds(recipe, prompts, 0.0)  # the first step is slower
+    prompts = {"writing": encode_prompts(task, task.train, policy.tokenizer.encode)[0]}
+    steps_by_latency: dict[float, list[dict[str, float]]] = {0.0: [], args.latency: []}
+    step_seconds(recipe, prompts, 0.0)  # warm-up
     for _ in range(args.repeats):
-        for latency_s, steps in found.items():
+        for latency_s, steps in steps_by_latency.items():
             steps.append(step_seconds(recipe, prompts, latency_s))
-    without, judged = ({name: median(step[name] for step in steps) for name in steps[0]} for steps in found.values())
-    for label, step in (("no latency", without), (f"{args.latency:g} s", judged)):
+    fast, slow = (
+        {name: median(step[name] for step in steps) for name in steps[0]} for steps in steps_by_latency.values()
+    )
+    for label, step in (("no latency", fast), (f"{args.latency:g} s", slow)):
         print(
             f"{label:>11}: generate {step['generate']:6.2f} s  wait {step['wait']:6.2f} s  "
             f"train {step['train']:6.2f} s  step {step['step']:6.2f} s"
         )
     print(
-        f"ratio {judged['step'] / without['step']:.3f} (medians of {args.repeats}, {args.prompts} x {args.completions} "
-        f"completions, {without['tokens']:,.0f} tokens); without overlap "
-        f"{(without['step'] + args.latency) / without['step']:.3f}"
+        f"ratio {slow['step'] / fast['step']:.3f} (medians of {args.repeats}, {args.prompts} x {args.completions} "
+        f"completions, {fast['tokens']:,.0f} tokens); without overlap "
+        f"{(fast['step'] + args.latency) / fast['step']:.3f}"
     )
 
 

@@ -1,9 +1,11 @@
-"""How fast the math reward and the chat judge are.
+"""Throughput of the math reward and the chat judge.
 
-quick   normalise and decide pairs that need no computer algebra, one core
-mixed   answers as models write them, two verifier processes, nothing remembered
-bombs   2,000 answers of which 50 keep computer algebra busy until their deadline
-judge   1,000 judgments, 200 ms latency each, 64 in flight (ideal: 3.2 s)
+    python benchmarks/rewards.py [quick] [mixed] [bombs] [judge]
+
+quick   normalise and compare pairs that need no computer algebra, on one core
+mixed   answers as models write them, two verifier processes, empty cache
+bombs   2,000 answers, 50 of which keep computer algebra busy until their deadline
+judge   1,000 judgments with 200 ms latency, 64 in flight (ideal: 3.2 s)
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.rewards.math_answer import MathAnswer, quick_verdict
 from omnithinker.rewards.math_pool import Equality, MathPool
-from omnithinker.rewards.math_text import normalise
+from omnithinker.rewards.math_text import normalize
 from omnithinker.types import Prompt, Trajectory, Undefined
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,18 +37,18 @@ ENDLESS = r"\prod_{n=1}^{9999}(n^n+%d)"
 
 def quick() -> None:
     pairs = [(case["gold"], case["answer"]) for case in CASES if case["kind"] in ("integers", "decimals", "fractions")]
-    pairs = [pair for pair in pairs if isinstance(quick_verdict(*map(normalise, pair)), Equality)]
+    pairs = [pair for pair in pairs if isinstance(quick_verdict(*map(normalize, pair)), Equality)]
     rounds = 200
     started = time.process_time()
     for _ in range(rounds):
         for gold, answer in pairs:
-            quick_verdict(gold, normalise(answer))
+            quick_verdict(gold, normalize(answer))
     seconds = time.process_time() - started
     print(f"quick: {rounds * len(pairs) / seconds:,.0f} pairs/s of CPU time (normalising included)")
 
 
 def mixed_load(groups: int, seed: int) -> list[tuple[str, list[str]]]:
-    """Groups of 8 answers: mostly plain numbers, a quarter formulas of which each is written differently."""
+    """Return groups (gold, 8 answers): three quarters plain numbers, the rest formulas in varying notation."""
     rng = random.Random(seed)
     formulas = [
         (r"\frac{%d\sqrt{%d}}{%d}", r"\frac{%d}{%d}\sqrt{%d}"),
@@ -58,10 +60,11 @@ def mixed_load(groups: int, seed: int) -> list[tuple[str, list[str]]]:
     for _ in range(groups):
         numbers = [rng.randrange(2, 99) for _ in range(3)]
         if rng.random() < 0.25:
-            gold, other = rng.choice(formulas)
+            template, variant = rng.choice(formulas)
             wrong = [[number + rng.randrange(3) for number in numbers] for _ in range(6)]
-            answers = [gold % tuple(numbers), *(rng.choice((gold, other)) % tuple(w) for w in wrong), "no idea"]
-            load.append((gold % tuple(numbers), answers))
+            gold = template % tuple(numbers)
+            answers = [gold, *(rng.choice((template, variant)) % tuple(w) for w in wrong), "no idea"]
+            load.append((gold, answers))
         else:
             gold = str(numbers[0] * numbers[1])
             load.append((gold, [gold, f"${gold}$", f"{gold}.0", *(str(rng.randrange(9999)) for _ in range(4)), "x=3"]))
@@ -69,86 +72,86 @@ def mixed_load(groups: int, seed: int) -> list[tuple[str, list[str]]]:
 
 
 def score(load: list[tuple[str, list[str]]], pool: MathPool) -> tuple[float, list[object]]:
-    """Seconds and values for a load, groups scored by 16 threads as in training."""
+    """Score groups with 16 threads, as in training. Return seconds and values."""
     from concurrent.futures import ThreadPoolExecutor
 
     reward = MathAnswer(pool)
 
-    def one(group: tuple[str, list[str]]) -> list[object]:
+    def score_one(group: tuple[str, list[str]]) -> list[object]:
         prompt = Prompt(task="math", index=0, text="", row={"answer": group[0]})
         return list(reward.score_group(prompt, [Trajectory(text=f"<answer>{text}</answer>") for text in group[1]]))
 
     started = time.perf_counter()
     with ThreadPoolExecutor(16) as threads:
-        values = [value for values in threads.map(one, load) for value in values]
+        values = [value for values in threads.map(score_one, load) for value in values]
     return time.perf_counter() - started, values
 
 
-def warm(pool: MathPool) -> None:
-    """Start both processes before the clock."""
+def warm_up(pool: MathPool) -> None:
+    """Start both processes before timing begins."""
     for future in [pool.submit("x+1", f"x+{number}") for number in range(8)]:
         future.result()
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process and of the children that have ended."""
+    """Return the CPU time of this process and its finished children, seconds."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
 def mixed() -> None:
     load = mixed_load(1000, 0)
-    first = cpu_seconds()
+    before = cpu_seconds()
     with MathPool(2) as pool:
-        warm(pool)
+        warm_up(pool)
     started = cpu_seconds()
     with MathPool(2) as pool:
-        warm(pool)
+        warm_up(pool)
         seconds, values = score(load, pool)
-    start_up, used = started - first, cpu_seconds() - started
+    start_up, used = started - before, cpu_seconds() - started
     per_answer = (used - start_up) / len(values)
     print(
         f"mixed: {len(values) / seconds:,.0f} answers/s on 2 processes ({len(values)} answers in {seconds:.1f} s); CPU "
-        f"time {1000 * per_answer:.2f} ms an answer, so {2 / per_answer:,.0f}/s on 2 free cores; start-up of 2 "
+        f"time {1000 * per_answer:.2f} ms per answer, so {2 / per_answer:,.0f}/s on 2 free cores; start-up of 2 "
         f"processes {start_up:.1f} s of CPU time, once"
     )
 
 
 def bombs() -> None:
-    peaceful = mixed_load(250, 1)
-    armed = [(gold, list(answers)) for gold, answers in peaceful]
+    baseline = mixed_load(250, 1)
+    load = [(gold, list(answers)) for gold, answers in baseline]
     for number in range(50):
-        armed[number * 5][1][-1] = ENDLESS % number
+        load[number * 5][1][-1] = ENDLESS % number
     with MathPool(2, cpu_seconds=1.0) as pool:
-        warm(pool)
-        plain_seconds, expected = score(peaceful, pool)
+        warm_up(pool)
+        plain_seconds, expected = score(baseline, pool)
     started = cpu_seconds()
     with MathPool(2, cpu_seconds=1.0) as pool:
-        warm(pool)
-        seconds, values = score(armed, pool)
+        warm_up(pool)
+        seconds, values = score(load, pool)
     used = cpu_seconds() - started
-    # A bomb whose gold answer is a tuple is told apart by its kind, without computing it.
+    # A bomb whose gold answer is a tuple differs in kind and is decided without computation.
     bombs = [values[number * 40 + 7] for number in range(50)]
-    late = sum(isinstance(value, Undefined) for value in bombs)
-    neighbours = sum(
-        value == other for place, (value, other) in enumerate(zip(values, expected, strict=True)) if place % 40 != 7
+    undefined = sum(isinstance(value, Undefined) for value in bombs)
+    unaffected = sum(
+        value == other for index, (value, other) in enumerate(zip(values, expected, strict=True)) if index % 40 != 7
     )
     print(
         f"bombs: {len(values)} answers in {seconds:.1f} s ({plain_seconds:.1f} s without bombs), CPU time {used:.1f} "
-        f"s; {late} of 50 bombs undefined at their deadline of 1 s, {50 - late} decided without computing; "
-        f"{neighbours} of {len(values) - 50} neighbours as without bombs"
+        f"s; {undefined} of 50 bombs undefined at their deadline of 1 s, {50 - undefined} decided without computation; "
+        f"{unaffected} of {len(values) - 50} other answers unaffected"
     )
 
 
 def judge() -> None:
-    async def everything(judge: ChatJudge, count: int) -> None:
+    async def compare_all(judge: ChatJudge, count: int) -> None:
         calls = (judge.compare(request="r", answer_a=f"{i}", answer_b="b", row={}) for i in range(count))
         await asyncio.gather(*calls)
 
     async def measure(judge: ChatJudge) -> tuple[float, float]:
-        await everything(judge, 64)  # connections and imports
+        await compare_all(judge, 64)  # opens connections and imports modules
         started, used = time.perf_counter(), time.process_time()
-        await everything(judge, 1000)
+        await compare_all(judge, 1000)
         return time.perf_counter() - started, time.process_time() - used
 
     server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
@@ -163,7 +166,7 @@ def judge() -> None:
 
 
 def serve() -> None:
-    """The endpoint, in a process of its own so that it does not share the judge's interpreter."""
+    """Run the endpoint, in its own process so that it does not share the judge's interpreter."""
     from tests.builders.fake_endpoint import FakeEndpoint, Reply
 
     with FakeEndpoint() as endpoint:
@@ -175,11 +178,11 @@ def serve() -> None:
 def main() -> None:
     parts = {"quick": quick, "mixed": mixed, "bombs": bombs, "judge": judge}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="part", help="what to measure: " + ", ".join(parts) + " (all)")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"parts to measure: {', '.join(parts)} (default: all)")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(parts):
-        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; choose from {', '.join(parts)}")
     if arguments.serve:
         serve()
     for name in arguments.parts or parts:

@@ -1,13 +1,12 @@
-"""Throughput of the sandbox beside the designs of public checkers, in one run on one machine.
+"""Throughput of the sandbox and of the designs of public checkers, in one run on one machine.
 
     python benchmarks/sandbox.py [--runs 400] [--slots 2] [--ballast-gb 3] [--preload numpy]
 
-The peers are re-created from their published shape, none of their code (evalplus itself is measured too, where it
-is installed): evalplus (a forked process per run with shared
-memory for the outcome and a set of functions removed), LiveCodeBench (a manager process and a forked process per run;
-verl's prime_code has the same shape), and a fresh interpreter per run. None of them confines anything. CPU time
-is that of this process and all its children, fork servers included. The last line has the aims that were met, and
-how many times as many runs per second ours does as the best of the others.
+The other designs are re-implemented from their published structure, without their code; evalplus itself is measured too
+if it is installed. They are evalplus (a forked process per run, shared memory for the outcome, dangerous functions
+removed), LiveCodeBench (a manager process and a forked process per run; verl's prime_code has the same design), and a
+fresh interpreter per run. None of them confines the program. CPU time is that of this process and all its children,
+fork servers included. The last line has the targets, and the throughput relative to the other designs, as JSON.
 """
 
 from __future__ import annotations
@@ -37,20 +36,20 @@ CONTEXT = multiprocessing.get_context("fork")
 
 
 def _guard() -> None:
-    """Roughly what the checkers' reliability guards do: limit memory, take away dangerous functions."""
+    """Limit memory and remove dangerous functions, like the reliability guards of these checkers."""
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
     for name in ("kill", "system", "remove", "rename", "fork", "rmdir", "chmod", "chown", "unlink"):
         setattr(os, name, None)
     subprocess.Popen = None  # type: ignore[assignment, misc]
 
 
-def _deadline(*_: object) -> None:
+def _raise_timeout(*_: object) -> None:
     raise TimeoutError
 
 
 def _shared_memory_child(status: Any, passed: Any) -> None:
     _guard()
-    signal.signal(signal.SIGALRM, _deadline)
+    signal.signal(signal.SIGALRM, _raise_timeout)
     names: dict[str, Any] = {}
     exec(CODE, names)
     for index, (arguments, expected) in enumerate(zip(CALLS, EXPECTED, strict=True)):
@@ -60,8 +59,8 @@ def _shared_memory_child(status: Any, passed: Any) -> None:
     status.value = 1
 
 
-def evalplus_shape() -> bool:
-    """A forked process, outcome in shared memory."""
+def evalplus_design() -> bool:
+    """Run a forked process with the outcome in shared memory."""
     status, passed = CONTEXT.Value("i", 0), CONTEXT.Array("b", [0] * len(CALLS))
     process = CONTEXT.Process(target=_shared_memory_child, args=(status, passed))
     process.start()
@@ -70,7 +69,7 @@ def evalplus_shape() -> bool:
 
 
 def installed_evalplus() -> Callable[[], bool] | None:
-    """The real checker of evalplus, if it can be imported."""
+    """Return the checker of evalplus, or None if it is not installed."""
     try:
         from evalplus.eval import untrusted_check
     except ImportError:
@@ -82,7 +81,7 @@ def installed_evalplus() -> Callable[[], bool] | None:
 def _manager_child(results: Any, sample: str) -> None:
     _guard()
     tests = json.loads(sample)
-    signal.signal(signal.SIGALRM, _deadline)
+    signal.signal(signal.SIGALRM, _raise_timeout)
     names: dict[str, Any] = {}
     exec(CODE, names)
     outcome = []
@@ -93,8 +92,8 @@ def _manager_child(results: Any, sample: str) -> None:
     results.append(outcome)
 
 
-def livecodebench_shape() -> bool:
-    """A manager process for the results and a forked process for the run."""
+def livecodebench_design() -> bool:
+    """Run a manager process for the results and a forked process for the program."""
     with CONTEXT.Manager() as manager:
         results = manager.list()
         sample = json.dumps({"inputs": CALLS, "outputs": EXPECTED})
@@ -108,12 +107,12 @@ _SCRIPT = CODE + f"for a, e in zip({CALLS}, {EXPECTED}): assert add(*a) == e"
 
 
 def fresh_interpreter() -> bool:
-    """``python -I -S -c``, verdict by exit code."""
+    """Run ``python -I -S -c`` and take the verdict from the exit code."""
     return subprocess.run([sys.executable, "-I", "-S", "-c", _SCRIPT], timeout=6).returncode == 0
 
 
 def cpu_seconds(servers: list[int]) -> float:
-    """CPU time so far of this process, its ended children, and the fork servers with theirs."""
+    """Return the CPU time of this process and its finished children, and of fork servers and theirs, seconds."""
     total = 0.0
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         usage = resource.getrusage(who)
@@ -124,13 +123,17 @@ def cpu_seconds(servers: list[int]) -> float:
     return total
 
 
-def measure(name: str, once: Callable[[], bool], runs: int, slots: int, servers: list[int]) -> dict[str, Any]:
-    """Time ``runs`` calls from ``slots`` threads; every one must say that the program is right."""
+def measure(name: str, check: Callable[[], bool], runs: int, slots: int, servers: list[int]) -> dict[str, Any]:
+    """Time ``runs`` checks of a correct program from ``slots`` threads.
+
+    Raises:
+        RuntimeError: if a check fails.
+    """
 
     def timed(_: int) -> float:
         start = time.perf_counter()
-        if not once():
-            raise RuntimeError(f"{name}: a right program was called wrong")
+        if not check():
+            raise RuntimeError(f"{name}: a correct program failed")
         return time.perf_counter() - start
 
     with ThreadPoolExecutor(slots) as threads:
@@ -149,59 +152,64 @@ def measure(name: str, once: Callable[[], bool], runs: int, slots: int, servers:
 
 
 def main() -> None:
-    """Run all designs and print a table and JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=400)
-    parser.add_argument("--slots", type=int, default=2)
-    parser.add_argument("--ballast-gb", type=float, default=0, help="memory that this process holds meanwhile")
-    parser.add_argument("--preload", action="append", default=[], help="module that the fork servers import once")
+    parser.add_argument("--runs", type=int, default=400, help="runs per design of the sandbox; half for others")
+    parser.add_argument("--slots", type=int, default=2, help="concurrent runs")
+    parser.add_argument(
+        "--ballast-gb", type=float, default=0, help="memory that this process holds during the runs, GiB"
+    )
+    parser.add_argument(
+        "--preload", action="append", default=[], help="module that the fork servers import once; repeatable"
+    )
     args = parser.parse_args()
     ballast = bytearray(b"x") * int(args.ballast_gb * (1 << 30))
     calls = parse_tests({"fn_name": "add", "inputs": CALLS, "outputs": EXPECTED})
     pairs = zip(CALLS, EXPECTED, strict=True)
-    # A comparison with a variable keeps these tests source code, which needs a judge.
+    # The comparison with a variable keeps these tests source code, which runs in the judge.
     asserts = parse_tests([f"expected = {e}\nassert add(*{a}) == expected" for a, e in pairs])
     lines = [f"{a} {b}\n" for a, b in CALLS]
     stdio = parse_tests({"inputs": lines, "outputs": [str(e) for e in EXPECTED]})
     rows = []
     memory = 1024 if args.preload else 512
     with ForkServer(SandboxSettings(slots=args.slots, preload=tuple(args.preload), memory_mb=memory)) as sandbox:
-        servers = sandbox.processes
+        servers, layers = sandbox.processes, sandbox.layers
         for name, code, tests in (
-            ("ours: calls", CODE, calls),
-            ("ours: judge and solver", CODE, asserts),
-            ("ours: stdio, 5 processes", STDIO_CODE, stdio),
+            ("omnithinker: calls", CODE, calls),
+            ("omnithinker: judge and solver", CODE, asserts),
+            ("omnithinker: stdio, 5 processes", STDIO_CODE, stdio),
         ):
-            once = lambda code=code, tests=tests: sandbox.run(code, tests).status is Status.PASSED  # noqa: E731
-            rows.append(measure(name, once, args.runs, args.slots, servers))
-    real = installed_evalplus()
-    peers = [*([("evalplus, installed", real)] if real else []), ("evalplus' shape", evalplus_shape)]
-    peers += [("LiveCodeBench's shape", livecodebench_shape), ("fresh interpreter", fresh_interpreter)]
-    for name, peer in peers:
-        rows.append(measure(name, peer, max(20, args.runs // 2), args.slots, []))
+            check = lambda code=code, tests=tests: sandbox.run(code, tests).status is Status.PASSED  # noqa: E731
+            rows.append(measure(name, check, args.runs, args.slots, servers))
+    evalplus = installed_evalplus()
+    others = [*([("evalplus, installed", evalplus)] if evalplus else []), ("evalplus' design", evalplus_design)]
+    others += [("LiveCodeBench's design", livecodebench_design), ("fresh interpreter", fresh_interpreter)]
+    for name, check in others:
+        rows.append(measure(name, check, max(20, args.runs // 2), args.slots, []))
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
-    ours, others = rows[0], rows[3:]
+    setup = {"ballast_gb": len(ballast) / (1 << 30), "preload": args.preload, "layers": layers}
+    print(json.dumps(summary(rows, args.slots) | setup))
+
+
+def summary(rows: list[dict[str, Any]], slots: int) -> dict[str, Any]:
+    """Compare the sandbox, the first three rows, with the targets and the other designs."""
+    calls, pair, stdio, *others = rows
     best = max(others, key=lambda row: row["runs_per_s"])
-    per_test = round(rows[2]["cpu_ms"] / len(CALLS), 2)
-    cores = min(args.slots, len(os.sched_getaffinity(0)))
-    summary = {
-        "aims": {
-            "calls: CPU at most 6 ms": ours["cpu_ms"] <= 6,
-            "calls: at least 150 runs/s per core": ours["runs_per_s"] / cores >= 150,
-            "judge and solver: CPU at most 10 ms": rows[1]["cpu_ms"] <= 10,
+    per_test = round(stdio["cpu_ms"] / len(CALLS), 2)
+    cores = min(slots, len(os.sched_getaffinity(0)))
+    return {
+        "targets": {
+            "calls: CPU at most 6 ms": calls["cpu_ms"] <= 6,
+            "calls: at least 150 runs/s per core": calls["runs_per_s"] / cores >= 150,
+            "judge and solver: CPU at most 10 ms": pair["cpu_ms"] <= 10,
             "stdio: CPU at most 3 ms per test": per_test <= 3,
         },
-        "best_unconfined_peer": best["design"],
-        "times_the_best_unconfined_peer": round(ours["runs_per_s"] / best["runs_per_s"], 2),
-        "times_as_many_runs_per_s": {r["design"]: round(ours["runs_per_s"] / r["runs_per_s"], 2) for r in others},
-        "times_less_cpu": {r["design"]: round(r["cpu_ms"] / ours["cpu_ms"], 2) for r in others},
+        "best_other_design": best["design"],
+        "times_the_runs_per_s_of_the_best": round(calls["runs_per_s"] / best["runs_per_s"], 2),
+        "times_the_runs_per_s_of": {row["design"]: round(calls["runs_per_s"] / row["runs_per_s"], 2) for row in others},
+        "times_less_cpu_than": {row["design"]: round(row["cpu_ms"] / calls["cpu_ms"], 2) for row in others},
         "stdio_cpu_ms_per_test": per_test,
-        "ballast_gb": len(ballast) / (1 << 30),
-        "preload": args.preload,
-        "layers": sandbox.layers,
     }
-    print(json.dumps(summary))
 
 
 if __name__ == "__main__":

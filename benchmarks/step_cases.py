@@ -1,14 +1,14 @@
-"""The workloads on which a training step is timed.
+"""Workloads of the training-step benchmarks.
 
 a  equal lengths: prompts of 48 tokens, completions of 64
-b  ragged: prompts of 96, completions of up to 192 of which about 0.3 is filled
-c  the lab's own tasks and model, at their natural lengths; the share of groups without variance is 0 at the base model
-   and grows as it learns: --model takes a checkpoint of a study
-d  as (a) with a vocabulary of 32,000
+b  ragged: prompts of 96 tokens, completions of up to 192 with an average fill of about 0.3
+c  the lab's tasks and model. The fraction of groups without reward variance is 0 for the base model and grows with
+   training; ``--model`` takes a checkpoint of a study
+d  as a, with a vocabulary of 32,000
 
-In a, b and d the model is random and lengths come from its own end tokens: an end token that the model cannot draw
-gives equal lengths; several that it can draw give completions that end with constant probability. Neither trainer needs
-a setting or a logits processor for that.
+In a, b and d the model is random, and its end tokens determine the lengths: an end token that the model cannot sample
+gives equal lengths; several that it can sample end a completion with constant probability per token. Neither trainer
+needs a setting or a logits processor for this.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from omnithinker.lab import MODEL_PATH
 from omnithinker.policy.loading import load_policy
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.runner import Scorer
-from omnithinker.schedules.fixed import Batch, Item
-from omnithinker.study.experiment import Experiment, RunPlan
+from omnithinker.schedules.base import Batch, Item
+from omnithinker.schedules.joint import joint_batches
+from omnithinker.train.context import RunContext
 from omnithinker.types import Prompt, RolloutGroup, Trajectory
 from omnithinker.ui.view import View
 
@@ -45,49 +46,57 @@ class Shape:
     """A workload with a random model."""
 
     vocabulary: int
+    """Vocabulary size."""
     prompt: int
-    limit: int
-    ends: int
-    """Tokens that end a completion; 0 for none."""
+    """Prompt length, tokens."""
+    max_new_tokens: int
+    """Maximum completion length."""
+    end_tokens: int
+    """Number of tokens that end a completion."""
     prompts: int = 16
+    """Prompts per step."""
 
 
 SHAPES = {
-    "a": Shape(vocabulary=512, prompt=48, limit=64, ends=0),
-    "b": Shape(vocabulary=512, prompt=96, limit=192, ends=12),
-    "d": Shape(vocabulary=32000, prompt=48, limit=64, ends=0),
+    "a": Shape(vocabulary=512, prompt=48, max_new_tokens=64, end_tokens=0),
+    "b": Shape(vocabulary=512, prompt=96, max_new_tokens=192, end_tokens=12),
+    "d": Shape(vocabulary=32000, prompt=48, max_new_tokens=64, end_tokens=0),
 }
 
 
 @dataclass(frozen=True)
 class Case:
-    """What both trainers are given."""
+    """Workload that both trainers run."""
 
     recipe: Recipe
+    """Settings of sampling and training."""
     folder: Path
-    """Model and tokenizer."""
+    """Folder of model and tokenizer."""
     prompts: dict[str, list[Prompt]]
+    """Task -> training prompts."""
     schedule: list[Batch]
+    """One batch per step."""
     scorer: Scorer
+    """Rewards of all tasks."""
     conversational: bool
-    """Whether prompts are messages, rendered by the chat template, or plain text."""
+    """True if prompts are messages rendered by the chat template, False for plain text."""
 
     def score(self, groups: Sequence[RolloutGroup]) -> list[float | None]:
-        """Rewards of the completions of some groups, in order: all groups are scored side by side."""
+        """Score groups in parallel and return the rewards of their completions in order."""
         futures = [self.scorer.submit(group) for group in groups]
         return [score.reward for future in futures for score in future.result().scores]
 
 
 class EvenTokens:
-    """Share of a completion's tokens with an even number: cheap, and different within every group."""
+    """Fraction of even token ids in a completion: a cheap reward that varies within every group."""
 
     def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[float]:
-        """[G] shares."""
+        """Return [G] fractions."""
         return [sum(t % 2 == 0 for t in c.token_ids) / len(c.token_ids) for c in completions]
 
 
 def make_case(name: str, steps: int, threads: int, work: Path, stack: ExitStack, model: str = "lab") -> Case:
-    """The workload of one case with a schedule of ``steps`` batches; ``model`` is that of case c."""
+    """Create a workload with a schedule of ``steps`` batches; ``model`` applies to case c."""
     if name == "c":
         return lab_case(steps, threads, stack, model)
     return random_case(SHAPES[name], steps, threads, work, stack)
@@ -97,15 +106,15 @@ def random_case(shape: Shape, steps: int, threads: int, work: Path, stack: ExitS
     folder = work / "model"
     save_model(shape, folder)
     policy = load_policy(ModelSettings(path=str(folder), device="cpu"))
-    draw = random.Random(0)
-    texts = ["".join(draw.choices(string.ascii_lowercase, k=shape.prompt)) for _ in range(shape.prompts * steps)]
+    rng = random.Random(0)
+    texts = ["".join(rng.choices(string.ascii_lowercase, k=shape.prompt)) for _ in range(shape.prompts * steps)]
     prompts = [
-        Prompt(task="x", index=i, text=text, token_ids=tuple(policy.tokenizer(text)["input_ids"]))
+        Prompt(task="x", index=i, text=text, token_ids=tuple(policy.tokenizer.hf(text)["input_ids"]))
         for i, text in enumerate(texts)
     ]
     settings = {
         "model": {"path": str(folder), "device": "cpu", "threads": threads},
-        "sampling": {"completions": COMPLETIONS, "max_new_tokens": shape.limit},
+        "sampling": {"completions": COMPLETIONS, "max_new_tokens": shape.max_new_tokens},
         "training": {"prompts_per_step": shape.prompts, "checkpoint_every": 10**6},
         "tasks": {"x": {"data": "lab:math", "rewards": {"math_answer": 1.0}}},
     }
@@ -115,7 +124,7 @@ def random_case(shape: Shape, steps: int, threads: int, work: Path, stack: ExitS
 
 
 def lab_case(steps: int, threads: int, stack: ExitStack, model: str) -> Case:
-    """The full lab recipe on all tasks mixed; beta 0, as in the paper."""
+    """Create the workload of the full lab recipe with all tasks mixed and beta 0, as in the paper."""
     changes = [
         "training.learning_rate=1e-6",
         "training.checkpoint_every=1000000",
@@ -123,16 +132,18 @@ def lab_case(steps: int, threads: int, stack: ExitStack, model: str) -> Case:
         f"model.path={model}",
     ]
     changes += [f"tasks.{task}.beta=0.0" for task in ("math", "code", "qa", "writing")]
-    recipe = load_recipe(ROOT / "recipes/lab.toml", changes)
-    experiment = stack.enter_context(Experiment(recipe, View(Console(quiet=True))))
-    plan = RunPlan("benchmark", "joint", tuple(recipe.tasks), seed=0)
-    schedule = experiment.batches(plan)[:steps]
+    recipe = load_recipe("lab", changes)
+    context = stack.enter_context(RunContext(recipe, View(Console(quiet=True)).note))
+    training = recipe.training
+    schedule = joint_batches(
+        context.train_sizes, prompts_per_step=training.prompts_per_step, epochs=training.epochs, seed=0
+    )[:steps]
     folder = Path(MODEL_PATH if model == "lab" else model)
-    return Case(recipe, folder, experiment.train_prompts, schedule, experiment.scorer, conversational=True)
+    return Case(recipe, folder, context.train_prompts, schedule, context.scorer, conversational=True)
 
 
 def save_model(shape: Shape, folder: Path) -> None:
-    """A random Qwen2 of 1.0 million weights beside its embedding, and a tokenizer of single bytes."""
+    """Save a random Qwen2 with 1.0 million weights besides its embedding, and a byte-level tokenizer."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
@@ -141,7 +152,7 @@ def save_model(shape: Shape, folder: Path) -> None:
     words = {word: i for i, word in enumerate([*alphabet, *fill, "<end>"])}
     tokenizer = Tokenizer(models.BPE(words, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    end, pad = "<end>" if not shape.ends else fill[0], fill[-1]
+    end, pad = "<end>" if not shape.end_tokens else fill[0], fill[-1]
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, pad_token=pad)
     fast.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     torch.manual_seed(0)
@@ -158,7 +169,7 @@ def save_model(shape: Shape, folder: Path) -> None:
         pad_token_id=fast.pad_token_id,
     )
     model: Any = Qwen2ForCausalLM(config)
-    model.generation_config.eos_token_id = [words[word] for word in fill[: shape.ends] or ["<end>"]]
+    model.generation_config.eos_token_id = [words[word] for word in fill[: shape.end_tokens] or ["<end>"]]
     model.generation_config.pad_token_id = fast.pad_token_id
     model.save_pretrained(folder)
     fast.save_pretrained(folder)

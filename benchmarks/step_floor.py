@@ -1,15 +1,14 @@
-"""The least a step of ours can take: its matrix products at the rate this machine does them, and where the rest goes.
+"""Lower bound of a training step's time, and a profile of the operations above it.
 
-Counted are the products of weights and activations that the step cannot do without: a prompt once per group, completion
-tokens once, forward only while generating, forward and backward (three times as much) for the completions that have a
-gradient. Attention over keys is left out: at these lengths it is a few percent.
+The bound is the time of the unavoidable products of weights and activations at this machine's measured rate: each
+prompt once per group, each completion token once; forward only in generation, forward and backward (three times as
+much) in training, for completions with a gradient. It omits attention over keys, a few percent at these lengths.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -25,7 +24,7 @@ REPEATS = 3
 
 
 def report(case: Case, policy: Policy) -> None:
-    """Print our time over the floor for generation and training, and the operations that take most CPU time."""
+    """Print the time of generation and training relative to the bound, and the most expensive operations."""
     rate = matmul_rate()
     print(f"matrix products: {rate / 1e9:.0f} GFLOP/s in float32")
     optimizer = make_optimizer(policy, case.recipe)
@@ -46,12 +45,12 @@ def report(case: Case, policy: Policy) -> None:
             ("train", trained - generated, training_flops(policy, rows) / rate),
         ):
             print(f"{name:8s} {seconds:7.3f} s   floor {floor:6.3f} s   {seconds / floor:5.1f} x floor")
-    table("generate", lambda: generate(case, policy, 0))
-    table("train", lambda: gradient(policy, None, parts, case.recipe, case.recipe.training.microbatch_tokens))
+    print_profile("generate", lambda: generate(case, policy, 0))
+    print_profile("train", lambda: gradient(policy, None, parts, case.recipe, case.recipe.training.microbatch_tokens))
 
 
 def generate(case: Case, policy: Policy, step: int) -> list[RolloutGroup]:
-    """One rollout with its rewards."""
+    """Generate and score the rollouts of one step."""
     batch = case.schedule[step]
     prompts = [case.prompts[item.task][item.index] for item in batch]
     return rollout(policy, prompts, sample_seeds(batch, case.recipe, 0, step), case.recipe, case.scorer).groups()
@@ -62,7 +61,7 @@ def parts_of(case: Case, groups: Sequence[RolloutGroup]) -> list[Part]:
 
 
 def matmul_rate() -> float:
-    """Floating point operations per second of float32 products, the best of several tries."""
+    """Return the best measured rate of float32 products, floating point operations per second."""
     best = 0.0
     for rows, inner, columns in ((1024, 1024, 1024), (2048, 512, 512)):
         left, right = torch.randn(rows, inner), torch.randn(inner, columns)
@@ -74,7 +73,7 @@ def matmul_rate() -> float:
 
 
 def layer_weights(policy: Policy) -> int:
-    """Weights of the matrices between embedding and output."""
+    """Return the number of weights in matrices between embedding and output."""
     embedding = policy.model.get_input_embeddings().weight
     return sum(p.numel() for p in policy.model.parameters() if p.dim() == 2 and p.shape != embedding.shape)
 
@@ -84,26 +83,26 @@ def head_weights(policy: Policy) -> int:
 
 
 def generation_flops(policy: Policy, groups: Sequence[RolloutGroup]) -> float:
-    """Prompts once, every token but the last once; the output embedding for every token drawn."""
+    """Count the operations of generation: every input token once, the output embedding per sampled token."""
     prompts = sum(len(group.prompt.token_ids) for group in groups)
-    drawn = sum(len(c.token_ids) for group in groups for c in group.trajectories)
-    inputs = prompts + drawn - len(groups) * COMPLETIONS
-    return 2.0 * (layer_weights(policy) * inputs + head_weights(policy) * drawn)
+    sampled = sum(len(c.token_ids) for group in groups for c in group.trajectories)
+    inputs = prompts + sampled - len(groups) * COMPLETIONS
+    return 2.0 * (layer_weights(policy) * inputs + head_weights(policy) * sampled)
 
 
 def training_flops(policy: Policy, rows: Sequence[Row]) -> float:
-    """As for generation, of completions with an advantage, forward and backward."""
+    """Count the operations of forward and backward passes over completions with a nonzero advantage."""
     active = [row for row in rows if row.advantage != 0]
     prompts = sum({id(row.prompt): len(row.prompt.token_ids) for row in active}.values())
-    drawn = sum(len(row.completion.token_ids) for row in active)
-    return 6.0 * (layer_weights(policy) * (prompts + drawn - len(active)) + head_weights(policy) * drawn)
+    sampled = sum(len(row.completion.token_ids) for row in active)
+    return 6.0 * (layer_weights(policy) * (prompts + sampled - len(active)) + head_weights(policy) * sampled)
 
 
-def table(name: str, work: Any) -> None:
-    """The ten operations with most CPU time of their own."""
-    with profile(activities=[ProfilerActivity.CPU]) as found:
+def print_profile(name: str, work: Callable[[], object]) -> None:
+    """Print the twelve operations with the most CPU time of their own."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
         work()
-    events = found.key_averages()
+    events = profiler.key_averages()
     total = sum(event.self_cpu_time_total for event in events)
     print(f"{name}: {total / 1e6:.3f} s under the profiler")
     for event in sorted(events, key=lambda event: -event.self_cpu_time_total)[:12]:

@@ -1,4 +1,4 @@
-"""Clocks for the steps of a trainer, and our trainer under such a clock."""
+"""Step timing, and a timed run of omnithinker's trainer."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.io.step_metrics import StepMetrics
-from omnithinker.schedules.fixed import FixedSchedule
+from omnithinker.schedules.base import FixedSchedule
 from omnithinker.train.trainer import train
 from step_cases import Case
 
 
 @dataclass(frozen=True)
-class Timed:
-    """One step."""
+class StepTime:
+    """Time of one step."""
 
     wall: float
-    """Seconds from the end of the step before to its own."""
+    """Wall time since the end of the previous step, seconds."""
     cpu: float
-    """CPU seconds of this process in that time."""
+    """CPU time of this process in the same interval, seconds."""
     generate: float
-    """Seconds of generating, and of waiting for rewards."""
+    """Time of generation, including the wait for rewards, seconds."""
     tokens: int
-    """Trajectory tokens."""
+    """Completion tokens sampled."""
 
 
 @dataclass
-class Clock:
-    """Collects the steps of a run."""
+class StepTimer:
+    """Records the steps of a run."""
 
-    steps: list[Timed] = field(default_factory=list)
+    steps: list[StepTime] = field(default_factory=list)
     generate: float = 0.0
     last: tuple[float, float] = field(default_factory=lambda: (time.perf_counter(), time.process_time()))
 
     @contextmanager
-    def part(self) -> Iterator[None]:
-        """Time spent in generation."""
+    def generation(self) -> Iterator[None]:
+        """Measure a block as generation."""
         started = time.perf_counter()
         yield
         self.generate += time.perf_counter() - started
 
     def step(self, tokens: int) -> None:
-        """A step has ended that drew this many completion tokens."""
+        """Record the end of a step with this many completion tokens."""
         now = (time.perf_counter(), time.process_time())
         wall, cpu = (b - a for a, b in zip(self.last, now, strict=True))
-        self.steps.append(Timed(wall, cpu, self.generate, tokens))
+        self.steps.append(StepTime(wall, cpu, self.generate, tokens))
         self.last, self.generate = now, 0.0
 
 
 class _Observer:
     def __init__(self) -> None:
-        self.clock = Clock()
-        self.zero: list[float] = []
+        self.timer = StepTimer()
+        self.frac_reward_zero_std: list[float] = []
 
     def on_step(self, metrics: StepMetrics, total: int) -> None:
-        self.clock.generate = metrics.seconds.generate + metrics.seconds.wait
-        self.clock.step(metrics.tokens)
-        self.zero.append(statistics.mean(metrics.per_task("frac_reward_zero_std").values()))
+        self.timer.generate = metrics.seconds.generate + metrics.seconds.wait
+        self.timer.step(metrics.tokens)
+        self.frac_reward_zero_std.append(statistics.mean(metrics.per_task("frac_reward_zero_std").values()))
 
     def note(self, text: str) -> None:
         raise RuntimeError(text)
@@ -71,15 +71,15 @@ class _Observer:
         raise RuntimeError("the workload has no evaluation")
 
 
-def run_ours(case: Case, work: Path) -> tuple[list[Timed], list[float]]:
-    """Every step of a schedule but the first (warm-up) and the last (which writes a checkpoint).
+def run_omnithinker(case: Case, work: Path) -> tuple[list[StepTime], list[float]]:
+    """Time all steps of a schedule except the first (warm-up) and the last (writes a checkpoint).
 
     Returns:
-        The steps, and for each the share of groups without variance.
+        The step times, and the fraction of groups without reward variance in each step.
     """
-    folder = work / "ours"
+    folder = work / "omnithinker"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     observer = _Observer()
     train(case.recipe, case.prompts, FixedSchedule(case.schedule), case.scorer, folder, observer, seed=0)
-    return observer.clock.steps[1:-1], observer.zero[1:-1]
+    return observer.timer.steps[1:-1], observer.frac_reward_zero_std[1:-1]

@@ -1,4 +1,4 @@
-"""TRL's GRPO trainer on a workload, timed step by step."""
+"""Timed run of TRL's GRPO trainer on a workload."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from omnithinker.types import Prompt, RolloutGroup, Trajectory
 from step_cases import COMPLETIONS, Case
-from step_timing import Clock, Timed
+from step_timing import StepTime, StepTimer
 
 warnings.filterwarnings("ignore")
 transformers.utils.logging.set_verbosity_error()
@@ -25,55 +25,55 @@ transformers.utils.logging.disable_progress_bar()
 logging.getLogger("trl").setLevel(logging.ERROR)
 
 
-class _Timed(GRPOTrainer):
-    """TRL's trainer with a clock on generation and reward."""
+class _TimedTrainer(GRPOTrainer):
+    """TRL's trainer with a timer on generation and reward."""
 
-    clock: Clock
+    timer: StepTimer
     prompts: Sequence[Prompt]
     tokens: int
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
-        with self.clock.part():
+        with self.timer.generation():
             batch = super()._generate_and_score_completions(inputs)
         for row, ids, mask in zip(inputs, batch["prompt_ids"], batch["prompt_mask"], strict=True):
             if tuple(ids[mask.bool()].tolist()) != self.prompts[row["number"]].token_ids:
-                raise RuntimeError("TRL sees other prompt tokens")
+                raise RuntimeError("TRL's prompt tokens differ from the workload's")
         self.tokens = int(batch["completion_mask"].sum())
         return batch
 
 
-class _Steps(TrainerCallback):
-    def __init__(self, clock: Clock, trainer: Any = None) -> None:
-        self.clock, self.trainer = clock, trainer
+class _TimerCallback(TrainerCallback):
+    def __init__(self, timer: StepTimer, trainer: Any = None) -> None:
+        self.timer, self.trainer = timer, trainer
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.clock.step(self.trainer.tokens)
+        self.timer.step(self.trainer.tokens)
 
 
-def run_trl(case: Case, work: Path, rows_at_once: int | None) -> list[Timed]:
-    """Every step of a schedule, the first left out as warm-up.
+def run_trl(case: Case, work: Path, rows_per_pass: int | None) -> list[StepTime]:
+    """Time all steps of a schedule except the first (warm-up).
 
     Args:
         case: the workload.
-        work: folder for what TRL writes.
-        rows_at_once: completions in one forward and backward pass; by default all of a step.
+        work: folder for TRL's output.
+        rows_per_pass: completions in one forward and backward pass; None for all of a step.
     """
     prompts = [case.prompts[item.task][item.index] for batch in case.schedule for item in batch]
     per_step = len(case.schedule[0])
     torch.set_num_threads(case.recipe.model.threads or torch.get_num_threads())
-    clock = Clock()
-    watch = _Steps(clock)
-    trainer = _Timed(
+    timer = StepTimer()
+    callback = _TimerCallback(timer)
+    trainer = _TimedTrainer(
         model=AutoModelForCausalLM.from_pretrained(case.folder, dtype=torch.float32),
         processing_class=AutoTokenizer.from_pretrained(case.folder, padding_side="left"),
         reward_funcs=_reward(case, prompts),
-        args=_config(case, work, per_step * COMPLETIONS, rows_at_once),
+        args=_config(case, work, per_step * COMPLETIONS, rows_per_pass),
         train_dataset=Dataset.from_list([_row(case, prompt, k) for k, prompt in enumerate(prompts)]),
-        callbacks=[watch],
+        callbacks=[callback],
     )
-    trainer.clock, trainer.prompts, watch.trainer = clock, prompts, trainer
+    trainer.timer, trainer.prompts, callback.trainer = timer, prompts, trainer
     trainer.train()
-    return clock.steps[1:]
+    return timer.steps[1:]
 
 
 def _row(case: Case, prompt: Prompt, number: int) -> dict[str, Any]:
@@ -81,16 +81,16 @@ def _row(case: Case, prompt: Prompt, number: int) -> dict[str, Any]:
     return {"prompt": content, "number": number}
 
 
-def _config(case: Case, work: Path, rows: int, rows_at_once: int | None) -> GRPOConfig:
-    """The same objective, sampling and optimizer; float32 in one pass, which is TRL's fastest way on a CPU."""
+def _config(case: Case, work: Path, rows: int, rows_per_pass: int | None) -> GRPOConfig:
+    """Return the same objective, sampling and optimizer, in float32 and one pass: TRL's fastest mode on a CPU."""
     sampling, training = case.recipe.sampling, case.recipe.training
     return GRPOConfig(
         output_dir=str(work / "trl"),
         use_cpu=True,
         bf16=False,
         gradient_checkpointing=False,
-        per_device_train_batch_size=rows_at_once or rows,
-        gradient_accumulation_steps=rows // (rows_at_once or rows),
+        per_device_train_batch_size=rows_per_pass or rows,
+        gradient_accumulation_steps=rows // (rows_per_pass or rows),
         max_steps=len(case.schedule),
         num_generations=COMPLETIONS,
         max_completion_length=sampling.max_new_tokens,
@@ -113,7 +113,7 @@ def _config(case: Case, work: Path, rows: int, rows_at_once: int | None) -> GRPO
 
 
 def _reward(case: Case, prompts: Sequence[Prompt]) -> Any:
-    """The workload's rewards as a reward function of TRL's."""
+    """Return the workload's rewards as a TRL reward function."""
 
     def reward(completions: list[Any], completion_ids: list[list[int]], number: list[int], **_: Any) -> list[Any]:
         texts = [c if isinstance(c, str) else c[0]["content"] for c in completions]
@@ -121,7 +121,9 @@ def _reward(case: Case, prompts: Sequence[Prompt]) -> Any:
         groups = [
             RolloutGroup(
                 prompt=prompts[number[start]],
-                completions=tuple(replace(c, seed=start + g) for g, c in enumerate(rows[start : start + COMPLETIONS])),
+                trajectories=tuple(
+                    replace(row, seed=start + g) for g, row in enumerate(rows[start : start + COMPLETIONS])
+                ),
             )
             for start in range(0, len(rows), COMPLETIONS)
         ]

@@ -1,9 +1,9 @@
-"""A whole training step against TRL's GRPOTrainer: same model, prompts, rewards, sampling and threads.
+"""A training step against TRL's GRPOTrainer with the same model, prompts, rewards, sampling and threads.
 
     python benchmarks/step_vs_trl.py --case b --rounds 3
 
-The two take turns, several steps each; printed are medians over all timed steps. Times are of the whole step as a user
-gets it: generation, rewards, update, logging; no checkpoints. See step_cases.py for the workloads.
+The trainers alternate, several steps each. Prints medians over all timed steps. A step includes generation, rewards,
+update and logging, but no checkpoints. See step_cases.py for the workloads.
 """
 
 from __future__ import annotations
@@ -23,26 +23,28 @@ import torch
 import step_floor
 from omnithinker.policy.loading import load_policy
 from step_cases import COMPLETIONS, Case, make_case
-from step_timing import Timed, run_ours
+from step_timing import StepTime, run_omnithinker
 from step_trl import run_trl
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", choices="abcd", default="a")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each trainer")
-    parser.add_argument("--steps", type=int, default=3, help="timed steps in a turn")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each")
-    parser.add_argument("--trl-rows", type=int, help="completions TRL trains on at once; default: all of a step")
-    parser.add_argument("--model", default="lab", help="of case c: the base model, or the folder of a checkpoint")
-    parser.add_argument("--compile", action="store_true", help="compile our decoding (model.compile); TRL has no such")
-    parser.add_argument("--profile", action="store_true", help="our time over the floor, and where it goes; no TRL")
+    parser.add_argument("--case", choices="abcd", default="a", help="workload; see step_cases.py")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per trainer")
+    parser.add_argument("--steps", type=int, default=3, help="timed steps per round")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads per trainer")
+    parser.add_argument("--trl-rows", type=int, help="completions per training pass of TRL (default: all of a step)")
+    parser.add_argument("--model", default="lab", help="model of case c: lab, or a checkpoint folder")
+    parser.add_argument("--compile", action="store_true", help="compile omnithinker's decoding (model.compile)")
+    parser.add_argument(
+        "--profile", action="store_true", help="profile omnithinker against the lower bound, without TRL"
+    )
     arguments = parser.parse_args()
     packages = " ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
     print(f"{platform.processor() or platform.machine()}, {arguments.threads} threads, {packages}")
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        # One step warms up, and the last of ours, which writes a checkpoint, is left out too.
+        # The first step (warm-up) and omnithinker's last (checkpoint) are not timed.
         case = make_case(arguments.case, arguments.steps + 2, arguments.threads, work, stack, arguments.model)
         if arguments.compile:
             model = case.recipe.model.model_copy(update={"compile": True})
@@ -51,14 +53,14 @@ def main() -> None:
         if arguments.profile:
             step_floor.report(case, load_policy(case.recipe.model))
             return
-        theirs: list[Timed] = []
-        ours: list[Timed] = []
-        zero: list[float] = []
+        theirs: list[StepTime] = []
+        ours: list[StepTime] = []
+        fractions: list[float] = []
         for _ in range(arguments.rounds):
             theirs += run_trl(case, work, arguments.trl_rows)
-            timed, shares = run_ours(case, work)
-            ours, zero = ours + timed, zero + shares
-        compare(case, theirs, ours, statistics.mean(zero))
+            step_times, step_fractions = run_omnithinker(case, work)
+            ours, fractions = ours + step_times, fractions + step_fractions
+        compare(case, theirs, ours, statistics.mean(fractions))
 
 
 def describe(name: str, case: Case) -> None:
@@ -73,9 +75,9 @@ def describe(name: str, case: Case) -> None:
     )
 
 
-def compare(case: Case, theirs: list[Timed], ours: list[Timed], frac_reward_zero_std: float) -> None:
+def compare(case: Case, theirs: list[StepTime], ours: list[StepTime], frac_reward_zero_std: float) -> None:
     rows = len(case.schedule[0]) * COMPLETIONS
-    print(f"groups without variance: {frac_reward_zero_std:.2f}")
+    print(f"frac_reward_zero_std: {frac_reward_zero_std:.2f}")
     print("            steps  wall s  generate  train   CPU s  tokens   fill")
     for name, steps in (("TRL", theirs), ("omnithinker", ours)):
         wall, generate, cpu, tokens = (
@@ -93,10 +95,10 @@ def compare(case: Case, theirs: list[Timed], ours: list[Timed], frac_reward_zero
         "CPU": ratio(theirs, ours, lambda step: step.cpu),
         "CPU per token": ratio(theirs, ours, lambda step: step.cpu / step.tokens),
     }
-    print("TRL / ours: " + ", ".join(f"{name} {value:.2f}" for name, value in ratios.items()))
+    print("TRL / omnithinker: " + ", ".join(f"{name} {value:.2f}" for name, value in ratios.items()))
 
 
-def ratio(theirs: list[Timed], ours: list[Timed], measure: Callable[[Timed], float]) -> float:
+def ratio(theirs: list[StepTime], ours: list[StepTime], measure: Callable[[StepTime], float]) -> float:
     return statistics.median(map(measure, theirs)) / statistics.median(map(measure, ours))
 
 

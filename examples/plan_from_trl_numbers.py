@@ -1,7 +1,9 @@
 """Plan a curriculum from accuracies measured with any trainer, here four single-task GRPO runs with TRL.
 
-What you need: the accuracy of the base model on every task's test set, the same after one single-task run per task,
-and the number of test items. Run: ``python examples/plan_from_trl_numbers.py [plan.svg]``.
+    python examples/plan_from_trl_numbers.py [plan.svg]
+
+Required are the base model's accuracy on every task's test set, the same accuracies after one single-task run per task,
+and the number of test items per task.
 """
 
 import sys
@@ -13,7 +15,7 @@ from omnithinker.planning import accuracies_from_dict, explain, make_plan, plan_
 ACCURACIES = {
     "tasks": ["math", "code", "qa", "writing"],
     "base": {"math": 0.52, "code": 0.31, "qa": 0.44, "writing": 0.61},
-    # One entry per run: what it was trained on, then accuracy on every task.
+    # Trained task -> accuracy on every task.
     "after": {
         "math": {"math": 0.58, "code": 0.33, "qa": 0.39, "writing": 0.60},
         "code": {"math": 0.53, "code": 0.40, "qa": 0.42, "writing": 0.57},
@@ -25,7 +27,7 @@ ACCURACIES = {
 
 
 def main() -> None:
-    # A mistake here costs twice as much in code as elsewhere: it weighs 2.
+    # Accuracy on code counts twice as much as on the other tasks.
     plan = make_plan(accuracies_from_dict(ACCURACIES), weights={"code": 2.0})
     console = Console(highlight=False)
     console.print(plan_to_renderable(plan))

@@ -10,9 +10,10 @@ import pytest
 
 from omnithinker.cli import COMMANDS, main
 from omnithinker.config.file import load_recipe
-from omnithinker.schedules.fixed import take, tasks_of
+from omnithinker.io.step_metrics import Seconds, StepMetrics, TaskMetrics
+from omnithinker.schedules.base import count_tasks
+from omnithinker.schedules.shares import next_prompts
 from tests.builders import ROOT
-from tests.builders.metrics import accuracies
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -48,17 +49,19 @@ def test_method_page_names_real_functions():
 
 def test_the_schedule_in_docs_does_what_it_says():
     (source,) = re.findall(r"```python\n(class WorstFirst:.*?)```", (ROOT / "docs/method.md").read_text(), re.DOTALL)
-    names = {"take": take}
+    names = {"next_prompts": next_prompts}
     exec(source, names)
     schedule = names["WorstFirst"]({"a": 3, "b": 9}, prompts_per_step=2, steps=3, seed=0)
-    state = schedule.start()
+    state = schedule.initial_state()
     trained = []
     for step, accuracy in enumerate((0.5, 0.9, 0.7)):
-        tasks = tasks_of(schedule.batch(step, state))
+        tasks = count_tasks(schedule.batch(step, state))
         trained.append(dict(tasks))
-        state = schedule.after(step, state, accuracies(step, dict.fromkeys(tasks, accuracy)))
+        measured = {task: TaskMetrics(accuracy=accuracy) for task in tasks}
+        metrics = StepMetrics(step=step + 1, tokens=0, seconds=Seconds(0, 0, 0), tasks=measured)
+        state = schedule.after(step, state, metrics)
     assert trained == [{"a": 2}, {"b": 2}, {"a": 2}]
-    assert state == {"drawn": {"a": 4, "b": 2}, "last": {"a": 0.7, "b": 0.9}}
+    assert state == {"consumed": {"a": 4, "b": 2}, "last": {"a": 0.7, "b": 0.9}}
 
 
 def test_the_block_in_docs_is_the_example():
@@ -84,5 +87,5 @@ def test_a_fifth_task_trains_as_documented(tmp_path, capsys):
 
 
 def test_readme_names_the_quick_recipe_that_make_runs():
-    assert "recipes/lab-quick.toml" in (ROOT / "Makefile").read_text()
-    assert load_recipe(ROOT / "recipes/lab-quick.toml").evaluation.items >= 200
+    assert "omnithinker study lab-quick" in (ROOT / "Makefile").read_text()
+    assert load_recipe("lab-quick").evaluation.items >= 200

@@ -6,7 +6,7 @@ i is the evaluated task, j the trained task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,20 +29,60 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trajectory:
-    """One sampled answer to a prompt."""
+    """The tokens that follow a prompt: actions of the policy and, over several turns, observations between them.
+
+    In a single turn every token is an action. Only actions are trained on and counted in metrics.
+
+    Raises:
+        ValueError: if a field has another length than ``token_ids``, or an action is not attended to.
+    """
 
     text: str
     """Decoded completion, without the end token."""
     token_ids: tuple[int, ...] = ()
-    """[T] sampled tokens, the end token included when there is one."""
+    """[T] all tokens after the prompt, end tokens included."""
+    attention_mask: tuple[bool, ...] = None  # type: ignore[assignment]
+    """[T] True at tokens that later tokens attend to; all by default."""
+    action_mask: tuple[bool, ...] = None  # type: ignore[assignment]
+    """[T] True at tokens that the policy chose, False at observations such as a tool's answer; True by default."""
     logprobs: tuple[float, ...] = ()
-    """[T] log-probability of each token at the training temperature, before top-k and top-p (nats)."""
-    entropies: tuple[float, ...] = ()
-    """[T] entropy of the full-vocabulary distribution each token was drawn from (nats)."""
+    """[T] log-probability of each action at the training temperature, before top-k and top-p (nats); empty if the
+    generator reports none, any value at observations."""
+    entropies: tuple[float, ...] | None = None
+    """[T] entropy of the full-vocabulary distribution each action was sampled from (nats); None if the generator
+    reports none, any value at observations."""
     truncated: bool = False
-    """True when the token limit was reached before an end token."""
+    """True if the token limit was reached before an end token."""
     seed: int = 0
     """Seed of this sample: fixes its random numbers and the order of a judged pair."""
+
+    def __post_init__(self) -> None:
+        every = (True,) * len(self.token_ids)
+        for name in ("attention_mask", "action_mask"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, every)
+        for name in ("attention_mask", "action_mask", "logprobs", "entropies"):
+            values = getattr(self, name)
+            if values and len(values) != len(self.token_ids):
+                raise ValueError(f"{name} has {len(values)} values for {len(self.token_ids)} tokens")
+        if any(action and not seen for action, seen in zip(self.action_mask, self.attention_mask, strict=True)):
+            raise ValueError("attention_mask is False at an action")
+
+    @property
+    def length(self) -> int:
+        """Number of actions: the completion length of metrics and losses (tokens)."""
+        return sum(self.action_mask)
+
+    @property
+    def mean_entropy(self) -> float | None:
+        """Inner mean of Eq. 11: entropy per action (nats); None if the generator reports none, or without actions."""
+        if self.entropies is None or not self.length:
+            return None
+        return sum(self.actions(self.entropies)) / self.length
+
+    def actions(self, values: Sequence[float]) -> list[float]:
+        """Select from [T] values those at actions."""
+        return [value for value, action in zip(values, self.action_mask, strict=True) if action]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +96,19 @@ class Undefined:
 
 
 Value = float | Undefined
-"""What a reward component says of one completion."""
+"""Value of a reward component for one completion."""
 
 
 @dataclass(frozen=True, slots=True)
 class RewardOutput:
-    """A value with what led to it, for people who look into a reward."""
+    """The value of a component with an explanation for people who inspect rewards."""
 
     value: Value | None
-    """What the component says; None as for functions written for other trainers."""
+    """Value; None for undefined, as functions written for other trainers return it."""
     details: Mapping[str, Any]
-    """Plain data, fit for JSON."""
+    """JSON data."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """Numbers to be averaged over the step's completions, as metrics of the component."""
+    """Metrics of the component, averaged over the step's completions."""
 
 
 CANDIDATE_CHARS, REFERENCE_CHARS = "candidate_chars", "reference_chars"
@@ -84,11 +124,11 @@ class Score:
     components: Mapping[str, float | None]
     """Value of every component, unweighted; None where undefined."""
     causes: Mapping[str, str] = field(default_factory=dict)
-    """For each undefined component, why."""
+    """Cause per undefined component."""
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What a component tells of its value beyond the number, plain data; only for components that tell something."""
+    """Explanation per component that gives one, JSON data."""
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Per component, the numbers it wants averaged; only for components that have some."""
+    """Metrics per component that reports some."""
     correct: float | None = None
     """Mean of the defined primary components, in [0, 1]: the task's accuracy on this completion."""
 
@@ -106,7 +146,7 @@ class RolloutGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalResult:
-    """How a model does on the held-out items of one task."""
+    """Evaluation of a model on the held-out items of one task."""
 
     task: str
     """Name of the task."""
@@ -122,8 +162,9 @@ class EvalResult:
     """Mean outcome of one sample per item at the training temperature."""
     sampled_standard_error: float
     """Its standard error."""
-    entropy: float
-    """Eq. 11: mean over sampled completions of the mean over tokens of the full-vocabulary entropy (nats)."""
+    entropy: float | None
+    """Eq. 11: mean over sampled completions of the mean over tokens of the full-vocabulary entropy (nats); None if no
+    sampled completion has a defined outcome."""
     components: Mapping[str, float | None]
     """Mean of every reward component over the sampled completions; None when nowhere defined."""
     length: float
@@ -138,7 +179,7 @@ class EvalResult:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """How a model does on the validation items of one task."""
+    """Evaluation of a model on the validation items of one task."""
 
     accuracy: float
     """Mean greedy outcome, in [0, 1]."""

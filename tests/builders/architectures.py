@@ -9,8 +9,9 @@ import transformers
 
 from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
-from omnithinker.rollout.native import Sampling, generate, sample_seed
-from tests.builders.policy import make_policy, prompt_of
+from omnithinker.policy.tokenizer import ChatTokenizer
+from omnithinker.rollout.base import Sampling, sample_seed
+from tests.builders.policy import generate, make_policy, prompt_of
 
 SHAPE: dict[str, Any] = {
     "hidden_size": 32,
@@ -59,7 +60,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 def random_policy(family: str, *, seed: int = 0) -> Policy:
     """A random model of a family with the byte-level tokenizer of :func:`make_policy`."""
-    tokenizer = make_policy().tokenizer
+    tokenizer = make_policy().tokenizer.hf
     config = transformers.AutoConfig.for_model(
         family.split()[0],
         **SHAPE | FAMILIES[family],
@@ -70,7 +71,7 @@ def random_policy(family: str, *, seed: int = 0) -> Policy:
     torch.manual_seed(seed)
     model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
     speed_up_decoding(model)
-    return Policy(model, tokenizer)
+    return Policy(model, ChatTokenizer(tokenizer, (tokenizer.eos_token_id,)))
 
 
 TEXTS = ["ab", "a prompt that is longer than a window", "third"]

@@ -1,7 +1,7 @@
-"""Hostile programs for the conformance suite, and a command that runs them all and prints what happened.
+"""Hostile programs for the conformance suite, and a command that runs them all and prints the problems.
 
-Every program answers ``add(1, 2)`` and ``add(3, 4)`` wrongly; it may only pass by forging. One that reaches something
-it must not reach prints ``ABILITY``; secrets that it could print are planted by the suite.
+Every program answers ``add(1, 2)`` and ``add(3, 4)`` incorrectly and can pass only by forging its verdict. A program
+that succeeds at a forbidden operation prints ``ABILITY``. The suite plants secrets that a program could print.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WRONG = "\ndef add(a, b):\n    return -1\n"
 
 
 def _attempt(*statements: str) -> str:
-    """Each statement must fail; those that do not are reported. Chosen to do no harm where they succeed."""
+    """Return a program that tries statements and reports those that succeed. None does harm if it succeeds."""
     lines = ["import os, sys, ctypes, socket, subprocess, signal, resource, mmap, threading, time"]
     lines.append("libc = ctypes.CDLL(None, use_errno=True)")
     lines.append("def must(ok):\n    if ok: raise OSError")
@@ -38,7 +38,7 @@ def _attempt(*statements: str) -> str:
 
 
 def _inside(body: str) -> str:
-    """A function whose body is the attack."""
+    """Return a program whose function has the attack as its body."""
     return "def add(a, b):\n" + "\n".join("    " + line for line in body.split("\n")) + "\n"
 
 
@@ -268,62 +268,62 @@ PROGRAMS: dict[str, str] = {
 }
 
 
-if platform.machine() != "x86_64":  # these two name system calls by the numbers of that architecture
+if platform.machine() != "x86_64":  # these two use system call numbers of that architecture
     del PROGRAMS["clone by system call"], PROGRAMS["kernel doors"]
 
 
 def prepared(code: str, secret_file: str) -> str:
-    """The program's text with the place of the planted file."""
+    """Insert the path of the planted file into a program."""
     return code.replace("SECRET_FILE", repr(secret_file))
 
 
 def children_of(processes: list[int]) -> list[int]:
-    """Processes whose parent is one of these."""
-    found = []
+    """Return the ids of running processes whose parent is in ``processes``."""
+    children = []
     for path in glob.glob("/proc/[0-9]*/stat"):
         try:
             fields = Path(path).read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[1]) in processes and fields[0] != "Z":
-            found.append(int(path.split("/")[2]))
-    return found
+            children.append(int(path.split("/")[2]))
+    return children
 
 
 def planted_files() -> list[str]:
-    """Files that a program managed to leave."""
-    places = ("/tmp", "/dev/shm", "/", os.path.expanduser("~"), os.getcwd())
-    return [path for place in places for path in glob.glob(f"{place}/{MARKER}*")]
+    """Return the files that programs have left."""
+    folders = ("/tmp", "/dev/shm", "/", os.path.expanduser("~"), os.getcwd())
+    return [path for folder in folders for path in glob.glob(f"{folder}/{MARKER}*")]
 
 
 def problems(sandbox: Sandbox, servers: list[int], name: str, tests: Tests, secret_file: str) -> list[str]:
-    """Everything that went wrong with one program; empty if it was held.
+    """Run a program and return the problems; empty if it is contained.
 
     Args:
-        sandbox: runs it.
+        sandbox: sandbox under test.
         servers: process ids of the sandbox's fork servers.
-        name: of the program.
-        tests: that it must not pass.
-        secret_file: that it must not read.
+        name: name of the program.
+        tests: tests that the program must not pass.
+        secret_file: file that the program must not read.
     """
     result = sandbox.run(prepared(PROGRAMS[name], secret_file), tests, stop_early=True)
     text = repr(result)
-    found = [word for word in (SECRET, "ABILITY") if word in text]
+    detected = [word for word in (SECRET, "ABILITY") if word in text]
     if result.status in ("passed", "sandbox_error", "invalid_task") or result.passed:
-        found.append(f"status {result.status}, {result.passed} passed")
+        detected.append(f"status {result.status}, {result.passed} passed")
     if result.wall_s > 2 * (3 * CPU_SECONDS + 2) + 3:
-        found.append(f"took {result.wall_s} s")
+        detected.append(f"took {result.wall_s} s")
     if result.peak_rss_mb > MEMORY_MB:
-        found.append(f"used {result.peak_rss_mb} MiB")
-    if left := children_of(servers):
-        found.append(f"left processes {left}")
+        detected.append(f"used {result.peak_rss_mb} MiB")
+    if remaining := children_of(servers):
+        detected.append(f"left processes {remaining}")
     if files := planted_files():
-        found.append(f"left files {files}")
-    return [f"{name}: {problem} ({result.status}: {result.detail}; {result.stdout[:200]})" for problem in found]
+        detected.append(f"left files {files}")
+    return [f"{name}: {problem} ({result.status}: {result.detail}; {result.stdout[:200]})" for problem in detected]
 
 
 def settings() -> SandboxSettings:
-    """Tight limits, so that the suite is quick."""
+    """Return settings with tight limits, which keep the suite fast."""
     return SandboxSettings(slots=1, cpu_seconds=CPU_SECONDS, memory_mb=MEMORY_MB)
 
 

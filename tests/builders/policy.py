@@ -9,6 +9,8 @@ import torch
 
 from omnithinker.config.model import ModelSettings
 from omnithinker.policy.base import Policy
+from omnithinker.policy.tokenizer import ChatTokenizer
+from omnithinker.rollout.native import NativeGenerator
 from omnithinker.types import Prompt, Trajectory
 
 TEMPLATE = (
@@ -52,7 +54,7 @@ def make_policy(*, vocabulary: int = 261, dtype: torch.dtype = torch.float32) ->
         # transformers' RMSNorm computes in float32 whatever its input; exact comparisons need all of it in float64.
         for norm in (m for m in model.modules() if type(m).__name__ == "Qwen2RMSNorm"):
             norm.forward = MethodType(_norm_in_float64, norm)
-    return Policy(model, fast)
+    return Policy(model, ChatTokenizer(fast, (fast.eos_token_id,)))
 
 
 def _norm_in_float64(norm, hidden):
@@ -61,7 +63,12 @@ def _norm_in_float64(norm, hidden):
 
 def prompt_of(policy: Policy, text: str, task: str = "math", index: int = 0, **row: object) -> Prompt:
     """A prompt with tokens."""
-    return Prompt(task=task, index=index, text=text, token_ids=policy.encode(text), row=row)
+    return Prompt(task=task, index=index, text=text, token_ids=policy.tokenizer.encode(text), row=row)
+
+
+def generate(policy, prompts, seeds_PG, sampling_P, **settings):
+    """Groups of the native generator, in order of completion."""
+    return NativeGenerator(policy, **settings).generate(prompts, seeds_PG, sampling_P)
 
 
 def completion_of(token_ids: Sequence[int], text: str = "") -> Trajectory:

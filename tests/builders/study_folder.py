@@ -38,7 +38,7 @@ def recipe(seeds: Sequence[int] = (0,)) -> Recipe:
             "output": "runs/synthetic",
             "sampling": {"completions": 8, "max_new_tokens": 40},
             "training": {"learning_rate": 7e-4, "prompts_per_step": 8},
-            "study": {"orders": ["best", "worst"], "joint": True, "seeds": list(seeds)},
+            "study": {"orders": ["best", "worst"], "schedules": ["joint"], "seeds": list(seeds)},
             "tasks": {
                 task: {"data": f"lab:{task}", "rewards": {PRIMARY[task]: 1.0, "format": 0.1, "tags": 0.1}}
                 for task in TASKS

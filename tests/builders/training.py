@@ -9,8 +9,11 @@ import torch
 from omnithinker.config.recipe import Recipe
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.runner import Scorer
-from omnithinker.schedules.fixed import FixedSchedule, curriculum_schedule
-from omnithinker.train.trainer import train
+from omnithinker.schedules.base import FixedSchedule
+from omnithinker.schedules.curriculum import curriculum_batches
+from omnithinker.train.advantages import group_advantages
+from omnithinker.train.batching import group_samples, rewards_tensor
+from omnithinker.train.trainer import Trainer
 from omnithinker.types import Prompt, Undefined
 from tests.builders.policy import make_policy, prompt_of
 
@@ -41,12 +44,12 @@ class Quiet:
         if metrics.step == self.stop_after:
             raise KeyboardInterrupt
 
-    def on_evaluate(self, policy, step):
-        self.evaluated.append(step)
+    def on_evaluate(self, trainer):
+        self.evaluated.append(trainer.state.step)
 
-    def on_validate(self, policy, step):
-        self.validated.append(step)
-        return self.accuracies[step]
+    def on_validate(self, trainer):
+        self.validated.append(trainer.state.step)
+        return self.accuracies[trainer.state.step]
 
     def note(self, text):
         self.notes.append(text)
@@ -80,13 +83,20 @@ def prompts_of(recipe: Recipe) -> dict[str, list[Prompt]]:
 def run(recipe: Recipe, folder: Path, *, schedule=None, observer=None, reward=None):
     prompts = prompts_of(recipe)
     sizes = {task: len(items) for task, items in prompts.items()}
-    batches = schedule or curriculum_schedule(sizes, ["b", "a"], prompts_per_step=3, epochs=1, seed=0)
+    batches = schedule or curriculum_batches(sizes, ["b", "a"], prompts_per_step=3, epochs=1, seed=0)
     components = [Component("letters", reward or Letters(), 1.0, True)]
     folder.mkdir(exist_ok=True)
     batches = FixedSchedule(batches) if isinstance(batches, list) else batches
     with Scorer(dict.fromkeys(recipe.tasks, components)) as scorer:
-        policy, _ = train(recipe, prompts, batches, scorer, folder, observer or Quiet(), seed=1)
-        return policy
+        trainer = Trainer(recipe, prompts, batches, scorer, folder, observer or Quiet(), seed=1)
+        trainer.train()
+        return trainer.policy
+
+
+def samples_of(groups, recipe):
+    """Samples of scored groups, as the trainer builds them."""
+    scale = recipe.training.scale_advantages
+    return [group_samples(group, group_advantages(rewards_tensor(group), scale=scale)[0], recipe) for group in groups]
 
 
 def weights(policy) -> list[torch.Tensor]:

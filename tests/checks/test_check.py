@@ -10,11 +10,11 @@ import pytest
 
 from omnithinker.cli import main
 from omnithinker.errors import SandboxUnavailable
-from omnithinker.rewards import registry
+from omnithinker.rewards import resources
 from tests.builders import ROOT
 from tests.builders.fake_endpoint import FakeEndpoint, Reply
 
-LAB = str(ROOT / "recipes" / "lab-quick.toml")
+LAB = "lab-quick"
 TESTS = {"fn_name": "inc", "inputs": [[1], [2]], "outputs": [2, 3]}
 
 
@@ -49,12 +49,12 @@ def tallies(report, component):
 def test_the_lab_is_fine(capsys):
     assert main(["check", LAB, "--rows", "12", "--set", "sandbox.cpu_seconds=0.5"]) == 0
     out = capsys.readouterr().out
-    for line in ("✓ model", "✓ data", "✓ rewards", "✓ sandbox", "✓ memory", "✓ tokens", "all fine"):
+    for line in ("✓ model", "✓ data", "✓ rewards", "✓ sandbox", "✓ memory", "✓ tokens", "no problems"):
         assert line in out
     assert re.search(r"math +math_answer +gold answer +12/12 +all", out)
     assert re.search(r"code +unit_tests +reference solution +12/12 +all", out)
-    assert re.search(r"report written +0/12 +none", out)
-    assert re.search(r"loop without end +0/2 +none", out)
+    assert re.search(r"writes a forged report +0/12 +none", out)
+    assert re.search(r"infinite loop +0/2 +none", out)
 
 
 def test_the_lab_as_json(capsys):
@@ -97,7 +97,7 @@ def test_rows_that_fail_are_named_with_value_and_cause(check):
     assert failure["place"].endswith("train.jsonl:2")
     assert (failure["field"], failure["expected"], failure["value"]) == ("answer", 0.0, None)
     assert failure["cause"].startswith("gold_unparseable: ")
-    assert any("wrong answer: 1 of 4 did not get 0; first" in line for line in problems(report, "rewards"))
+    assert any("wrong answer: 1 of 4 did not score 0; first" in line for line in problems(report, "rewards"))
 
 
 def test_a_reference_solution_that_fails_is_named(check):
@@ -108,7 +108,7 @@ def test_a_reference_solution_that_fails_is_named(check):
     code, report = check(rows, rows[:1], {"unit_tests": 1.0}, more="sandbox.cpu_seconds = 0.3")
     assert code == 2
     (line,) = problems(report, "rewards")
-    assert "reference solution: 1 of 3 did not get 1; first" in line
+    assert "reference solution: 1 of 3 did not score 1; first" in line
     assert "train.jsonl:2: 0 (failed: test 0: got 1)" in line
     found = tallies(report, "unit_tests")
     assert found.pop("reference solution")["ones"] == 2
@@ -121,7 +121,7 @@ def test_tests_that_a_constant_passes_are_a_note_and_no_cheat(check):
     code, report = check(rows, [rows[0] | {"prompt": "b"}], {"unit_tests": 1.0})
     assert code == 0
     notes = report["rewards"]["notes"]
-    assert any("2 of 2 rows have tests that a constant passes" in note for note in notes)
+    assert any("2 of 2 rows have tests that constant output passes" in note for note in notes)
     assert any("no row has a reference solution" in note for note in notes)
 
 
@@ -186,7 +186,7 @@ def test_a_model_without_chat_template_or_weights(check, tmp_path, model_folder)
     )
     assert code == 2
     assert [line for line in problems(report, "model") if "no chat template" in line]
-    assert [line for line in problems(report, "model") if "found no weights in safetensors format" in line]
+    assert [line for line in problems(report, "model") if "no weights in safetensors format" in line]
 
 
 def test_the_number_of_rows_is_a_choice(check):
@@ -236,13 +236,6 @@ def test_an_error_in_other_peoples_rewards_is_named(check, external):
     assert "reward 'mine' of task 't' failed on row 0: KeyError: 'missing column'" in problems(report, "rewards")[0]
 
 
-def test_an_unknown_reward_is_a_problem(check):
-    rows = [{"prompt": "a", "answer": "gold"}]
-    code, report = check(rows, [{"prompt": "c", "answer": "x"}], {"nonsuch": 1.0})
-    assert code == 2
-    assert "no reward of kind 'nonsuch'" in problems(report, "rewards")[0]
-
-
 def test_failing_rows_are_cut_unless_all_are_wanted(check, tmp_path, capsys):
     rows = [{"prompt": str(n), "answer": f"\\frac{{{n}"} for n in range(12)]
     check(rows, [{"prompt": "x", "answer": "1"}], {"math_answer": 1.0})
@@ -250,7 +243,7 @@ def test_failing_rows_are_cut_unless_all_are_wanted(check, tmp_path, capsys):
     assert main(["check", recipe]) == 2
     few = capsys.readouterr().out
     assert few.count("field answer: math_answer of wrong answer") == 5
-    assert "more (--all)" in few
+    assert "more (--all lists them)" in few
     assert main(["check", recipe, "--all"]) == 2
     assert capsys.readouterr().out.count("field answer: math_answer of wrong answer") == 12
 
@@ -274,10 +267,22 @@ def test_a_judge_is_asked_about_one_row_and_its_cost_is_shown(check):
     used = report["judges"]["judges"]["default"]
     assert (used["model"], used["calls"], used["prompt_tokens"], used["failures"]) == ("m", 2, 200, {})
     assert used["cost"] == pytest.approx((200 * 1.0 + 20 * 2.0) / 1e6)
+    assert report["judges"]["notes"] == ["judges.default: up to 128 calls in a training step, retries not included"]
     assert problems(report, "rewards") == []
     assert tallies(report, "pairwise_judge")["reference itself"]["values"] == [0.0]
     assert code == 2  # the test prompt is a training prompt too; nothing else
     assert len(report["problems"]) == 1
+
+
+def test_a_judge_without_a_key_is_a_problem_and_the_rest_is_checked(check, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    code, report = check(WRITING[:3], WRITING[4:], JUDGED, more='judges.default = { kind = "chat", model = "m" }')
+    assert code == 2
+    (line,) = problems(report, "rewards")
+    assert "the environment variable OPENAI_API_KEY is not set" in line
+    assert report["judges"]["judges"]["default"]["calls"] == 0
+    assert report["memory"]["problems"] == []
 
 
 def test_a_judge_that_prefers_nonsense_or_gives_no_verdict_is_a_problem(check):
@@ -285,11 +290,11 @@ def test_a_judge_that_prefers_nonsense_or_gives_no_verdict_is_a_problem(check):
         endpoint.answer = lambda body: Reply("The first. [[A]]")
         _, report = check(WRITING[:3], WRITING[4:], JUDGED, more=judge_settings(endpoint.url))
         (line,) = problems(report, "rewards")
-        assert "nonsense: 1 of 1 did not get 0" in line
+        assert "nonsense: 1 of 1 did not score 0" in line
         endpoint.answer = lambda body: Reply("I cannot say.")
         code, report = check(WRITING[:3], WRITING[4:], JUDGED, more=judge_settings(endpoint.url))
     assert code == 2
-    assert "reference itself: 1 of 1 did not get a verdict" in problems(report, "rewards")[0]
+    assert "reference itself: 1 of 1 did not score a verdict" in problems(report, "rewards")[0]
     assert "undefined (judge_unparseable: two replies without a verdict" in problems(report, "rewards")[0]
 
 
@@ -297,7 +302,7 @@ def test_a_sandbox_that_is_refused_is_a_problem_and_other_tasks_go_on(check, mon
     def refuse(settings):
         raise SandboxUnavailable('no Landlock; sandbox.level = "weak" does without')
 
-    monkeypatch.setattr(registry, "open_sandbox", refuse)
+    monkeypatch.setattr(resources, "open_sandbox", refuse)
     rows = [{"prompt": "a", "tests": TESTS}]
     code, report = check(rows, [{"prompt": "b", "tests": TESTS}], {"unit_tests": 1.0, "format": 0.1})
     assert code == 2
@@ -331,18 +336,18 @@ def test_an_adapter_frozen_embeddings_and_small_batches_are_counted(capsys):
         assert sizes[name]["optimizer"] == 2 * sizes[name]["gradients"] == 8 * sizes[name]["trained"]
         assert sizes[name]["base"] == 4 * base
     assert sizes["lora"]["weights"] == 4 * (base + sizes["lora"]["trained"])
-    assert (sizes["all"]["reference"], sizes["lora"]["reference"]) == (0, 0)
-    assert sizes["reference"]["reference"] == 4 * base
-    # The completions of a prompt stay together: 8 of the step's 64 are drawn at once.
+    # The base model is loaded once, for evaluation and as the reference policy.
+    assert sizes["reference"] == sizes["all"]
+    # The completions of a prompt stay together: 8 of the step's 64 are decoded at once.
     assert sizes["all"]["kv_cache"] == 8 * sizes["small batches"]["kv_cache"]
-    assert sizes["all"]["drawing"] == 8 * sizes["small batches"]["drawing"]
+    assert sizes["all"]["sampling"] == 8 * sizes["small batches"]["sampling"]
 
 
-@pytest.mark.parametrize(("compiled", "moment"), [("false", "generating"), ("true", "always")])
-def test_memory_says_when_the_cache_is_held(compiled, moment, capsys):
+@pytest.mark.parametrize(("compiled", "phase"), [("false", "generation"), ("true", "all")])
+def test_memory_says_when_the_cache_is_allocated(compiled, phase, capsys):
     assert main(["check", LAB, "--rows", "1", "--set", f"model.compile={compiled}"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "kv cache" in line]
-    assert line.split()[-1] == moment
+    assert line.split()[-1] == phase
 
 
 def lab_linear_widths() -> int:

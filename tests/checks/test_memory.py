@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from omnithinker.checks.memory import Load, ModelSize, estimate, microbatch, model_size, readable
-from omnithinker.policy.compiled import fixed_length
+from omnithinker.rollout.compiled import fixed_length
 
 SIZE = ModelSize(
     parameters=1000,
@@ -32,7 +32,6 @@ LOAD = Load(
     minibatches=1,
     microbatch_tokens=10_000,
     logits_at_once=10_000,
-    reference=True,
 )
 
 
@@ -42,13 +41,12 @@ def test_parts_by_hand():
         "weights": 4400,
         "gradients": 3200,
         "optimizer": 6400,
-        "reference": 4000,
         "kv_cache": 3 * 12 * (2 * 6) * 3 * 4,  # rows at once x tokens x keys and values x (layers + 1) x bytes
-        "drawing": 3 * 50 * 4 * 6,
+        "sampling": 3 * 50 * 4 * 6,
         # 2 prompts of 5 and 6 completions of 7; 2 layers of 6 x 8 + 5 x 12 + 4 x 16, and prompts repeated for 6 rows
         "activations": 2 * (52 * 172 + 30 * 24) * 4,
         "logits": 52 * 50 * 4 * 6 + 2 * 50 * 8 * 4,
-        "peak": 4000 + 4400 + 3200 + 6400 + 4000 + 2 * (52 * 172 + 30 * 24) * 4 + 52 * 50 * 4 * 6 + 2 * 50 * 8 * 4,
+        "peak": 4000 + 4400 + 3200 + 6400 + 2 * (52 * 172 + 30 * 24) * 4 + 52 * 50 * 4 * 6 + 2 * 50 * 8 * 4,
     }
 
 
@@ -56,7 +54,7 @@ def test_generation_can_be_the_peak():
     parts = estimate(SIZE, replace(LOAD, microbatch_tokens=1, logits_at_once=1))
     assert parts["activations"] == 1 * 2 * 172 * 4
     assert parts["logits"] == 1 * 4 * 6 + 2 * 50 * 8 * 4
-    assert parts["peak"] == 22_000 + parts["kv_cache"] + parts["drawing"]
+    assert parts["peak"] == 18_000 + parts["kv_cache"] + parts["sampling"]
 
 
 @pytest.mark.parametrize(("minibatches", "tokens"), [(1, 52), (2, 26), (4, 19)])
@@ -66,15 +64,14 @@ def test_a_microbatch_is_no_larger_than_a_minibatch(minibatches, tokens):
 
 def test_half_precision_halves_all_but_logits_and_what_training_adds():
     full, half = estimate(SIZE, LOAD), estimate(replace(SIZE, bytes_per_weight=2), LOAD)
-    for part in ("base", "reference", "kv_cache", "activations"):
+    for part in ("base", "kv_cache", "activations"):
         assert 2 * half[part] == full[part]
     for part in ("gradients", "optimizer", "logits"):
         assert half[part] == full[part]
 
 
-def test_no_reference_and_checkpointing():
-    parts = estimate(SIZE, replace(LOAD, reference=False, checkpointing=True))
-    assert parts["reference"] == 0
+def test_gradient_checkpointing():
+    parts = estimate(SIZE, replace(LOAD, checkpointing=True))
     assert parts["activations"] == (52 * 2 * 8 + 52 * 172 + 30 * 24) * 4
 
 

@@ -10,9 +10,8 @@ import sys
 import pytest
 
 from omnithinker.cli import COMMANDS, main
-from tests.builders import ROOT
 
-RECIPE = str(ROOT / "recipes" / "lab-quick.toml")
+RECIPE = "lab-quick"
 GOOD = "<think> so </think> <answer> {} </answer>"
 ADD = {"fn_name": "add", "inputs": [[1, 2], [3, 4]], "outputs": [3, 7]}
 
@@ -75,9 +74,9 @@ def test_score_keep_going_answers_in_order(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ({"answer": "1"}, 'expected an object with a text field "completion"'),
+        ({"answer": "1"}, 'expected a JSON object with a text field "completion"'),
         ({"completion": "x"}, "no field 'answer'"),
-        ([1], "expected an object"),
+        ([1], "expected a JSON object"),
     ],
 )
 def test_score_bad_fields(line, message, monkeypatch, capsys):
@@ -108,12 +107,15 @@ def test_unknown_command_is_bad_input(capsys):
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"], ["score", "--help"], ["report", "--help"]])
-def test_light_commands_do_not_import_torch(arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["plan", "--help"], ["score", "--help"], ["report", "--help"], ["recipes"], ["init", "my.toml"]],
+)
+def test_light_commands_do_not_import_torch(arguments, tmp_path):
     code = (
         "import sys\nfrom omnithinker.cli import main\n"
         f"try: main({arguments!r})\nexcept SystemExit: pass\n"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -22,7 +22,7 @@ from omnithinker.cli.score import IN_FLIGHT, score_lines
 from omnithinker.integrations.recipe_rewards import RecipeRewards
 from tests.builders import ROOT
 
-RECIPE = str(ROOT / "recipes" / "lab-quick.toml")
+RECIPE = "lab-quick"
 ADD = {"fn_name": "add", "inputs": [[1, 2], [3, 4], [5, 6]], "outputs": [3, 8, 11]}
 
 
@@ -91,7 +91,7 @@ def test_the_argument_decides_over_the_field(monkeypatch, capsys):
     ("line", "message"),
     [
         (MIXED[0] | {"task": "qaa"}, "standard input:1: no task 'qaa' in the recipe; did you mean 'qa'?"),
-        ({"answer": "1", "completion": ""}, 'standard input:1: no field "task" that names a task'),
+        ({"answer": "1", "completion": ""}, 'standard input:1: no field "task"; add it'),
     ],
 )
 def test_a_line_without_a_known_task_is_bad_input(line, message, monkeypatch, capsys):
@@ -118,7 +118,7 @@ def qa_lines(count: int, consumed: list[int]) -> Iterator[bytes]:
 def run_lines(count: int) -> tuple[int, int]:
     """Most lines read but not answered, and the most memory held, bytes."""
     consumed, answered, most = [0], 0, 0
-    with RecipeRewards(RECIPE, explain=True) as rewards:
+    with RecipeRewards(RECIPE, details=True) as rewards:
         tracemalloc.start()
         for answer in score_lines(qa_lines(count, consumed), rewards, "qa", "lines", keep_going=False):
             assert answer["correct"] == float(answered < 7)  # line k says k % 7: in order, the first seven are right
@@ -223,7 +223,7 @@ def test_the_program_in_docs_reads_every_answer():
 def test_a_bad_line_is_answered_at_once_too(own):
     with co_process(str(own), "--task", "echo", "--keep-going") as process:
         tell(process, {"text": "0.5"})
-        assert "standard input:1: expected an object" in json.loads(process.stdout.readline())["error"]
+        assert "standard input:1: expected a JSON object" in json.loads(process.stdout.readline())["error"]
         tell(process, {"completion": "0.5"})
         assert json.loads(process.stdout.readline())["reward"] == 0.5
 
@@ -231,7 +231,7 @@ def test_a_bad_line_is_answered_at_once_too(own):
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        ({"text": "0.5"}, 2, "standard input:2: expected an object"),
+        ({"text": "0.5"}, 2, "standard input:2: expected a JSON object"),
         ({"completion": "no number"}, 1, "reward 'it' of task 'echo' failed on row 1: ValueError"),
     ],
 )
@@ -253,7 +253,7 @@ def test_an_interrupt_ends_it_while_it_waits_for_a_line(own):
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
-        assert process.stderr.read() == "\nomnithinker score: interrupted; the same command goes on from here\n"
+        assert process.stderr.read() == "\nomnithinker score: interrupted\n"
 
 
 def test_lines_that_are_there_are_scored_side_by_side_and_answered_in_order(own):
@@ -271,7 +271,7 @@ def test_a_pipe_in_place_of_a_file_holds_nothing_up(own, tmp_path):
         end.write(b'{"completion": "0.5"}\n{}\n')
         assert json.loads(process.stdout.readline())["reward"] == 0.5
         assert process.wait() == 2
-        assert f"{pipe}:2: expected an object" in process.stderr.read()
+        assert f"{pipe}:2: expected a JSON object" in process.stderr.read()
 
 
 def test_a_file_that_cannot_be_read_is_bad_input(own, tmp_path, capsys):

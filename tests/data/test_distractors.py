@@ -13,8 +13,7 @@ import pytest
 from omnithinker.cli import data
 from omnithinker.data.distractors import NoDistractors, Question, write_distractors
 from omnithinker.errors import BadInput, DataError
-
-from ..judge.fake_endpoint import FakeEndpoint, Reply
+from tests.builders.fake_endpoint import FakeEndpoint, Reply
 
 CAPITAL = Question("Capital of France?", ("Paris", "City of Light"))
 
@@ -115,7 +114,7 @@ def test_command_writes_rows_lists_failures_and_replays_for_free(
     out, err = capsys.readouterr()
     # Ten calls for the five rows; the sixth found one option and then none, in four rounds.
     assert out == f"{recipe.with_name('out.jsonl')}: 5 of 6 rows; 15 calls, 1,650 tokens, cost 0.015\n"
-    assert re.fullmatch(r"left out: \S+train\.jsonl:4: 1 of 4 after 4 rounds, 0 struck out as correct\n", err)
+    assert re.fullmatch(r"dropped: \S+train\.jsonl:4: 1 of 4 after 4 rounds, 0 rejected as correct\n", err)
     first = recipe.with_name("out.jsonl").read_text()
     assert run(recipe) == 1
     assert "; 0 calls, 15 from the cache, 0 tokens\n" in capsys.readouterr().out
@@ -146,11 +145,11 @@ def test_a_run_after_a_failure_asks_only_for_what_is_missing(
 
 
 def test_bad_requests_are_named(recipe: Path) -> None:
-    with pytest.raises(DataError, match=r"train\.jsonl:1: no text in field 'text' \(fields: question, answer\)"):
+    with pytest.raises(DataError, match=r"train\.jsonl:1: no text field 'text' \(fields: question, answer\)"):
         run(recipe, "--question", "text")
-    with pytest.raises(BadInput, match=r"judges\.default: is no model"):
+    with pytest.raises(BadInput, match=r"judges\.default: not a chat judge"):
         run(recipe, "--judge", "default")
-    with pytest.raises(BadInput, match=r"tasks\.lab: has built-in data"):
+    with pytest.raises(BadInput, match=r"tasks\.lab: uses built-in data"):
         run(recipe, "--task", "lab")
     with pytest.raises(BadInput, match="no task 'x'"):
         run(recipe, "--task", "x")

@@ -12,6 +12,7 @@ from omnithinker.errors import OmniThinkerError
 from omnithinker.evals.evaluate import evaluate, mean_and_error
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.runner import Scorer
+from omnithinker.rollout.base import make_generator
 from omnithinker.types import Undefined
 from tests.builders.policy import prompt_of
 
@@ -40,7 +41,9 @@ def recipe_of(**sampling) -> Recipe:
 def measure(policy, recipe, reward, count=8):
     prompts = {"math": [prompt_of(policy, f"item {i}", "math", i) for i in range(count)]}
     with Scorer({"math": [Component("first", reward, 1.0, True)]}) as scorer:
-        return evaluate(policy, prompts, scorer, recipe, seed=0)["math"], prompts["math"]
+        return evaluate(policy, make_generator(policy, recipe), prompts, scorer, recipe, seed=0)["math"], prompts[
+            "math"
+        ]
 
 
 def test_mean_and_standard_error_by_hand():
@@ -62,7 +65,8 @@ def test_greedy_accuracy_entropy_and_length_against_a_loop(policy):
     assert result.accuracy == pytest.approx(sum(expected) / len(expected))
     assert result.n == len(prompts)
     # Eq. 11 from the samples themselves: seeds are fixed, so they can be drawn again.
-    from omnithinker.rollout.native import Sampling, generate, sample_seed
+    from omnithinker.rollout.base import Sampling, sample_seed
+    from tests.builders.policy import generate
 
     sampling = Sampling(temperature=1.0, top_k=50, max_new_tokens=4)
     entropies, lengths = [], []

@@ -22,17 +22,17 @@ from omnithinker.cli import main
 from omnithinker.config.model import ModelSettings
 from omnithinker.io import files, runlog
 from omnithinker.policy.loading import load_policy
-from omnithinker.study.experiment import Experiment
 from omnithinker.train import checkpoint
 from omnithinker.train import trainer as train
+from omnithinker.train.run import run_training
 from tests.builders.policy import make_policy
 
 ROOMS = {
     "checkpoint": [checkpoint.save_checkpoint],
     "best": [checkpoint.keep_best],
     "logs": [runlog.RunLog.__init__, runlog.RunLog.step, runlog.RunLog.rollouts, files.write_text],
-    "update": [train.update],
-    "run": [Experiment.run],
+    "update": [train.update_policy],
+    "run": [run_training],
     "anywhere": [main],
 }
 

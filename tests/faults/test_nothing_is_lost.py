@@ -270,7 +270,7 @@ def test_a_second_interrupt_ends_at_once_and_the_run_goes_on(world, tmp_path):
         process.wait()
         stuck.unlink()
     assert process.returncode == 130
-    assert "interrupted; the same command goes on from here" in output
+    assert "interrupted; run the same command to resume" in output
     assert "Traceback" not in output
     assert [path.name for path in list_checkpoints(folder / "checkpoints")] == finished
     assert world.run(folder)["status"] == 0

@@ -11,7 +11,7 @@ import pytest
 
 from omnithinker.errors import BadInput, DataError
 from omnithinker.integrations import verl
-from omnithinker.integrations.recipe_rewards import close_all
+from omnithinker.integrations.recipe_rewards import close_shared
 from omnithinker.integrations.verl import UndefinedReward, compute_score, dataset_rows
 
 RECIPE = """
@@ -42,7 +42,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Any:
     path = str(tmp_path_factory.mktemp("verl") / "recipe.toml")
     Path(path).write_text(RECIPE)
     yield path
-    close_all()
+    close_shared()
 
 
 def as_verl(recipe: str, row: dict[str, Any], completion: str, **settings: Any) -> dict[str, float]:
@@ -113,7 +113,7 @@ def test_a_damaged_row_is_named(recipe: str) -> None:
 
 
 def test_a_closed_recipe_opens_again(recipe: str) -> None:
-    close_all()
+    close_shared()
     assert compute_score("math", ANSWER % "5", "5", recipe=recipe)["acc"] == 1.0
 
 

@@ -19,8 +19,8 @@ from omnithinker.rewards.base import Component
 from omnithinker.rewards.pairwise_judge import PairwiseJudge
 from omnithinker.rewards.runner import Scorer
 from omnithinker.types import Prompt, RolloutGroup, Trajectory
+from tests.builders.fake_endpoint import FakeEndpoint, Reply
 
-from .fake_endpoint import FakeEndpoint, Reply
 from .test_limits import Clock
 
 KEY = "sk-very-secret-key"
@@ -35,7 +35,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
     """Tries follow each other at once; gives what the endpoint asked to wait."""
     asked: list[float | None] = []
-    monkeypatch.setattr(endpoint.Endpoint, "_pause", staticmethod(lambda attempt, wait: asked.append(wait) or 0.0))
+    monkeypatch.setattr(endpoint.Endpoint, "_backoff", staticmethod(lambda attempt, wait: asked.append(wait) or 0.0))
     return asked
 
 
@@ -183,10 +183,10 @@ def test_retry_after_is_honoured(server: FakeEndpoint, no_pause: list[float | No
 
 def test_pauses_grow_and_have_jitter() -> None:
     for attempt, longest in enumerate([0.5, 1, 2, 4, 8, 8]):
-        pauses = {endpoint.Endpoint._pause(attempt, None) for _ in range(50)}
+        pauses = {endpoint.Endpoint._backoff(attempt, None) for _ in range(50)}
         assert len(pauses) > 1
         assert all(longest / 2 <= pause <= longest for pause in pauses)
-    assert all(7 <= endpoint.Endpoint._pause(0, 7.0) <= 7.7 for _ in range(50))
+    assert all(7 <= endpoint.Endpoint._backoff(0, 7.0) <= 7.7 for _ in range(50))
 
 
 def test_retry_after_dates() -> None:
@@ -377,6 +377,6 @@ def test_time_for_a_run_is_measured_while_replies_are_waited_for(server: FakeEnd
             clock.now += 1000  # nothing is under way: does not count
             await one.complete([{"role": "user", "content": f"{number}"}])
 
-    with pytest.raises(BudgetSpent, match=r"its 100 s for one run are over; raise judges\.default\.run_deadline_s"):
+    with pytest.raises(BudgetSpent, match=r"its 100 s for this run are used up; raise judges\.default\.run_deadline_s"):
         asyncio.run(judge())
     assert (one.usage.calls, one.usage.seconds) == (3, 120.0)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from omnithinker.judge.limits import CircuitBreaker, RateLimit
+from omnithinker.judge.limits import BusyClock, CircuitBreaker, RateLimit
 
 
 class Clock:
@@ -82,3 +82,18 @@ def test_a_success_in_between_starts_the_count_anew() -> None:
     for success in (False, True, False):
         breaker.record(success)
     assert breaker.allows()
+
+
+def test_busy_time_counts_overlaps_once() -> None:
+    clock = Clock()
+    busy = BusyClock(clock)
+    clock.now += 5
+    with busy:
+        clock.now += 1
+        with busy:
+            clock.now += 2
+        assert busy.seconds == pytest.approx(3.0)
+        clock.now += 1
+    clock.now += 7
+    assert busy.take() == pytest.approx(4.0)
+    assert busy.take() == 0.0

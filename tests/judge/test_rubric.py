@@ -67,5 +67,5 @@ def test_verdicts_are_symmetric():
 
 @pytest.mark.parametrize("rubric", [None, {}, "words", {"words": ["a"], "lenght": 3}])
 def test_a_row_without_a_usable_rubric_is_an_error(rubric):
-    with pytest.raises(JudgeError, match="needs a field 'rubric' with some of words, topic"):
+    with pytest.raises(JudgeError, match="requires a row field 'rubric' with some of words, topic"):
         compare("a", "b", rubric)

@@ -1,4 +1,4 @@
-"""The shipped model: what its files are, its tokenizer, and its limits; and that building it is reproducible."""
+"""The shipped model: files, tokenizer, lengths, accuracy; reproducibility of the build."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from transformers import AutoConfig, AutoTokenizer
 from omnithinker.config.model import ModelSettings
 from omnithinker.lab import DOMAINS, MODEL_PATH, generate_items, generate_rows
 from omnithinker.lab.build import BuildSettings, build
-from omnithinker.lab.habits import HABITS, completion_text, habitual_completion
+from omnithinker.lab.habits import HABITS, completion_text, sample_completion
 from omnithinker.lab.tokenizer import END, TAGS
 from omnithinker.policy.loading import load_policy
 from omnithinker.rewards.answers import last_answer
-from omnithinker.rollout.native import Sampling, generate
+from omnithinker.rollout.base import Sampling
 from omnithinker.types import Prompt
+from tests.builders.policy import generate
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +27,13 @@ def tokenizer():
     return AutoTokenizer.from_pretrained(MODEL_PATH)
 
 
-def sums(folder):
+def checksums(folder):
     lines = (folder / "SHA256SUMS").read_text().splitlines()
     return {name: digest for digest, name in (line.split("  ") for line in lines)}
 
 
 def test_files_have_the_published_hashes():
-    published = sums(MODEL_PATH)
+    published = checksums(MODEL_PATH)
     assert {
         "model.safetensors",
         "config.json",
@@ -73,7 +74,7 @@ def test_chat_template_is_short(tokenizer):
 def test_completions_survive_the_tokenizer(tokenizer, domain):
     rng = random.Random(0)
     for item in generate_items(domain, "test", 60):
-        text = habitual_completion(item, HABITS[domain][item.row["kind"]], rng)
+        text = sample_completion(item, HABITS[domain][item.row["kind"]], rng)
         ids = tokenizer(text)["input_ids"]
         assert tokenizer.decode(ids, skip_special_tokens=True) == text
 
@@ -83,13 +84,13 @@ def test_any_text_survives_the_tokenizer(tokenizer):
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-def test_every_loader_gives_the_same_tokenizer(tokenizer):
-    """Some loaders choose the class by architecture, others by the file; both must cut text alike."""
+def test_all_loaders_give_the_same_tokenizer(tokenizer):
+    """Some loaders choose the tokenizer class by architecture, others by file; token ids must agree."""
     from_file = Tokenizer.from_file(str(MODEL_PATH / "tokenizer.json"))
     rng = random.Random(0)
     for domain in DOMAINS:
         for item in generate_items(domain, "test", 40):
-            completion = habitual_completion(item, HABITS[domain][item.row["kind"]], rng)
+            completion = sample_completion(item, HABITS[domain][item.row["kind"]], rng)
             for text in (f"<|im_start|> {item.row['prompt']}<|im_end|>", completion):
                 assert from_file.encode(text).ids == tokenizer(text)["input_ids"]
 
@@ -108,8 +109,8 @@ def test_prompts_and_completions_are_short(tokenizer, domain):
         messages = [{"role": "user", "content": item.row["prompt"]}]
         prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         assert 10 <= len(prompt["input_ids"]) <= 30
-        for work in (item.right, item.wrong):
-            text = completion_text("slowly", work.think, work.answer) + END
+        for solution in (item.right, item.wrong):
+            text = completion_text("slowly", solution.reasoning, solution.answer) + END
             assert 8 <= len(tokenizer(text)["input_ids"]) <= 36
 
 
@@ -117,20 +118,21 @@ def test_building_twice_gives_the_same_files(tmp_path):
     settings = BuildSettings(tokens=4_000, batch=16, pool=64, tokenizer_items=400, threads=1)
     for name in ("one", "two"):
         build(tmp_path / name, settings)
-    first = sums(tmp_path / "one")
-    assert first == sums(tmp_path / "two")
+    first = checksums(tmp_path / "one")
+    assert first == checksums(tmp_path / "two")
     assert "model.safetensors" in first
     build(tmp_path / "other", replace(settings, seed=1))
-    assert sums(tmp_path / "other")["model.safetensors"] != first["model.safetensors"]
+    assert checksums(tmp_path / "other")["model.safetensors"] != first["model.safetensors"]
 
 
 @pytest.mark.parametrize("domain", ["math", "qa"])
 def test_base_model_is_partly_right(domain):
-    """The full bars (500 items, every domain) are in docs/lab.md; here a sample that needs no sandbox."""
+    """Accuracy on a sample of the domains that need no sandbox; docs/lab.md has all domains."""
     policy = load_policy(ModelSettings(device="cpu"))
     rows = generate_rows(domain, "test", 160)
     prompts = [
-        Prompt(task=domain, index=i, text=r["prompt"], token_ids=policy.encode(r["prompt"])) for i, r in enumerate(rows)
+        Prompt(task=domain, index=i, text=r["prompt"], token_ids=policy.tokenizer.encode(r["prompt"]))
+        for i, r in enumerate(rows)
     ]
     greedy = Sampling(temperature=0.0, max_new_tokens=40)
     groups = generate(policy, prompts, [[0]] * len(prompts), [greedy] * len(prompts))

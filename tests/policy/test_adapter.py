@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM
 from omnithinker.errors import BadInput
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import Reference, completion_logprobs, token_batch
-from omnithinker.schedules.fixed import FixedSchedule
+from omnithinker.schedules.base import FixedSchedule
 from omnithinker.train.checkpoint import list_checkpoints
-from omnithinker.train.setup import start_training
+from omnithinker.train.setup import load_or_resume
 from tests.builders.architectures import random_policy
 from tests.builders.policy import LORA, completion_of, prompt_of, settings_of
 from tests.builders.training import Quiet, recipe_of, run, same, weights
@@ -61,7 +61,7 @@ def test_a_checkpoint_is_a_model_of_its_own_for_other_commands(trained, monkeypa
     monkeypatch.chdir(tmp_path)
     merged = load_policy(settings_of(folder))
     assert merged.adapter is None
-    assert merged.encode("hello") == policy.encode("hello")
+    assert merged.tokenizer.encode("hello") == policy.tokenizer.encode("hello")
     with torch.no_grad():
         assert torch.allclose(merged.model(IDS).logits, policy.model(IDS).logits, atol=1e-4)
     merged.save(tmp_path / "whole")
@@ -91,7 +91,7 @@ def test_the_reference_is_the_adapter_switched_off(trained, model_folder, tmp_pa
         assert torch.equal(Reference(policy).logprobs(batch), completion_logprobs(base, batch))
         assert torch.equal(completion_logprobs(policy, batch), before)
     recipe = recipe_of(model_folder, held=LORA, betas={"a": 0.1, "b": 0.0})
-    started, reference, _, _ = start_training(recipe, FixedSchedule([]), tmp_path / "new", print, seed=0)
+    started, reference, _, _ = load_or_resume(recipe, FixedSchedule([]), tmp_path / "new", print, seed=0)
     assert reference.policy is started
 
 
@@ -136,11 +136,11 @@ def test_an_adapter_of_another_model_is_refused(trained, tmp_path):
     names = sorted({name.rpartition(".")[2] for name in config["target_modules"]})
     other = {"base_model_name_or_path": str(tmp_path / "other"), "target_modules": names}
     file.write_text(json.dumps(config | other))
-    with pytest.raises(BadInput, match="was made for other layers"):
+    with pytest.raises(BadInput, match="was trained for other layers"):
         load_policy(settings_of(folder))
     random_policy("gpt2").save(tmp_path / "gpt2")
     file.write_text(json.dumps(config | {"base_model_name_or_path": str(tmp_path / "gpt2")}))
-    with pytest.raises(BadInput, match=r"cannot be put on .*gpt2"):
+    with pytest.raises(BadInput, match=r"does not fit .*gpt2"):
         load_policy(settings_of(folder))
     file.write_text(json.dumps(config | {"base_model_name_or_path": None}))
     with pytest.raises(BadInput, match="names no base model"):

@@ -78,7 +78,7 @@ def test_a_saved_model_of_any_family_loads(family, tmp_path):
     policy = random_policy(family)
     policy.save(tmp_path)
     loaded = load_policy(ModelSettings(path=str(tmp_path), device="cpu"))
-    ids = torch.tensor([loaded.encode("hello")])
+    ids = torch.tensor([loaded.tokenizer.encode("hello")])
     assert torch.equal(loaded.model(ids).logits, policy.model(ids).logits)
 
 
@@ -92,5 +92,5 @@ def test_a_model_with_a_head_of_its_own_is_refused(tmp_path, monkeypatch):
         return output
 
     monkeypatch.setattr(Qwen2ForCausalLM, "forward", doubled)
-    with pytest.raises(BadInput, match="Qwen2ForCausalLM makes its logits in a way that is not known"):
+    with pytest.raises(BadInput, match="Qwen2ForCausalLM computes its logits in an unsupported way"):
         load_policy(ModelSettings(path=str(tmp_path), device="cpu"))

@@ -12,10 +12,11 @@ from omnithinker.errors import BadInput
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
 from omnithinker.policy.recompute import recompute_layers
-from omnithinker.rollout.native import Candidates, Sampling, draw, generate, sample_seed
-from omnithinker.schedules.fixed import joint_schedule
+from omnithinker.rollout.base import Sampling, sample_seed
+from omnithinker.rollout.sampling import SamplingTensors, sample_tokens
+from omnithinker.schedules.joint import joint_batches
 from tests.builders.architectures import random_policy, sampled
-from tests.builders.policy import completion_of, make_policy, prompt_of, settings_of
+from tests.builders.policy import completion_of, generate, make_policy, prompt_of, settings_of
 from tests.builders.training import recipe_of, run, same, weights
 
 
@@ -57,11 +58,11 @@ def test_the_setting_changes_memory_and_not_the_run(lora, model_folder, tmp_path
 
 @pytest.mark.parametrize("gpu", [False, True])
 def test_auto_recomputes_and_halves_on_a_gpu_only(gpu):
-    assert settings_of("x").recomputes(gpu) == settings_of("x").halves(gpu) == gpu
-    assert settings_of("x", gradient_checkpointing=True).recomputes(gpu)
-    assert not settings_of("x", gradient_checkpointing=False).recomputes(gpu)
-    assert settings_of("x", compute="bfloat16").halves(gpu)
-    assert not settings_of("x", compute="float32").halves(gpu)
+    assert settings_of("x").uses_gradient_checkpointing(gpu) == settings_of("x").uses_autocast(gpu) == gpu
+    assert settings_of("x", gradient_checkpointing=True).uses_gradient_checkpointing(gpu)
+    assert not settings_of("x", gradient_checkpointing=False).uses_gradient_checkpointing(gpu)
+    assert settings_of("x", compute="bfloat16").uses_autocast(gpu)
+    assert not settings_of("x", compute="float32").uses_autocast(gpu)
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -86,7 +87,7 @@ def test_bfloat16_products_keep_float32_weights(model_folder):
     assert rounded.dtype == torch.float32
     assert 1e-4 < float((exact - rounded).abs().max()) < 0.5
     recorded = torch.zeros_like(rounded).masked_scatter(
-        batch.mask_BT, torch.tensor([x for _, completion in rows for x in completion.logprobs])
+        batch.action_mask_BT, torch.tensor([x for _, completion in rows for x in completion.logprobs])
     )
     assert float((recorded - rounded).abs().max()) < 0.5
     assert float((recorded - exact).abs().max()) > 1e-4
@@ -94,10 +95,10 @@ def test_bfloat16_products_keep_float32_weights(model_folder):
 
 def test_a_token_is_drawn_in_full_precision_whatever_the_model_computes_in():
     logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(1)) * 3
-    candidates = Candidates.of([Sampling(temperature=0.8, max_new_tokens=1)] * 3, torch.device("cpu"))
-    plain = draw(logits, torch.tensor([0.1, 0.5, 0.9]), candidates)
+    candidates = SamplingTensors.of([Sampling(temperature=0.8, max_new_tokens=1)] * 3, torch.device("cpu"))
+    plain = sample_tokens(logits, torch.tensor([0.1, 0.5, 0.9]), candidates)
     with torch.autocast("cpu", torch.bfloat16):
-        half = draw(logits, torch.tensor([0.1, 0.5, 0.9]), candidates)
+        half = sample_tokens(logits, torch.tensor([0.1, 0.5, 0.9]), candidates)
     assert all(torch.equal(one, two) for one, two in zip(plain, half, strict=True))
 
 
@@ -111,7 +112,7 @@ def test_the_number_format_ends_where_a_group_is_handed_over(model_folder):
 
 def test_a_run_in_bfloat16_learns(model_folder, tmp_path):
     recipe = recipe_of(model_folder, learning_rate=1e-2, held={"compute": "bfloat16"})
-    batches = joint_schedule({"a": 6, "b": 6}, prompts_per_step=6, epochs=12, seed=0)
+    batches = joint_batches({"a": 6, "b": 6}, prompts_per_step=6, epochs=12, seed=0)
     policy = run(recipe, tmp_path / "run", schedule=batches)
     assert {weight.dtype for weight in policy.trained} == {torch.float32}
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]

@@ -13,11 +13,12 @@ import pytest
 
 from omnithinker.config.file import load_recipe
 from omnithinker.config.recipe import Recipe
-from omnithinker.config.tasks import RewardSettings
+from omnithinker.config.rewards import parse_reward
 from omnithinker.errors import RecipeError, RewardError
 from omnithinker.rewards.base import Component, Progress
-from omnithinker.rewards.external import TrlReward, VerlReward, load_external
-from omnithinker.rewards.registry import Resources, build_components
+from omnithinker.rewards.components import build_components
+from omnithinker.rewards.external import TrlFunction, VerlFunction, load_external
+from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
 from omnithinker.train.metrics import component_metrics
 from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory
@@ -138,7 +139,7 @@ def test_trainer_state_tells_where_the_run_stands() -> None:
         seen.append((trainer_state.global_step, trainer_state.max_steps))
         return [0.0] * len(completions)
 
-    function = TrlReward(reward, progress=progress)
+    function = TrlFunction(reward, progress=progress)
     function.score_group(PROMPT, PAIR)
     progress.step, progress.steps = 7, 20
     function.score_group(PROMPT, PAIR)
@@ -164,7 +165,7 @@ def test_a_column_of_the_wrong_length_is_the_functions_error() -> None:
         log_extra("length", [1])
         return [1.0, 1.0]
 
-    with pytest.raises(RewardError, match=r"'length'.* was given 1 values for 2 completions"):
+    with pytest.raises(RewardError, match=r"'length'.* got 1 values for 2 completions"):
         score(reward)
 
 
@@ -202,7 +203,7 @@ def alone(completions: list[str]) -> list[float]:
 
 def test_sync_functions_are_called_one_at_a_time() -> None:
     recipe = Recipe.model_validate({"tasks": {"t": {"data": "lab:qa", "rewards": {"short_answer": 1.0}}}})
-    settings = {"mine": RewardSettings(kind=f"python:{__file__}:alone")}
+    settings = {"mine": parse_reward({"kind": f"python:{__file__}:alone"})}
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -265,11 +266,11 @@ def test_verl_function_that_raises_for_one_completion_leaves_the_other(is_async:
 
     async def later(solution_str: str) -> Any:
         if solution_str == "a":
-            raise ValueError("a dict result needs a key 'score'; it has: points")
+            raise ValueError("a dict result requires the key 'score'; its keys: points")
         return 1.0
 
     function = later if is_async else compute_score
-    with pytest.raises(RewardError, match=r"'r' of task 't' failed on row 4: ValueError: .*'score'; it has: points"):
+    with pytest.raises(RewardError, match=r"'r' of task 't' failed on row 4: ValueError: .*'score'; its keys: points"):
         score(function)
     scores = score(function, on_error="undefined")
     assert [one.reward for one in scores] == [None, 1.0]
@@ -281,8 +282,8 @@ def test_functions_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     broken.write_text("raise OSError('no data')")
     for path, message in [
         ("json:nothing", "AttributeError"),
-        ("no_such_module:f", "No module named 'no_such_module'; a file is named as python:file.py:function"),
-        ("os.path:join", "takes neither 'completions' .* nor 'solution_str'"),
+        ("no_such_module:f", "No module named 'no_such_module'; for a file, write python:file.py:function"),
+        ("os.path:join", "accepts neither 'completions' .* nor 'solution_str'"),
         (f"{broken}:f", "OSError: no data"),
         (f"{tmp_path}/none.py:f", "FileNotFoundError"),
         ("justaname", "cannot import"),
@@ -324,15 +325,12 @@ def test_a_recipe_names_a_file_beside_it_and_its_settings_arrive(
 
 def test_settings_refuse_other_words() -> None:
     with pytest.raises(ValueError, match="on_error"):
-        RewardSettings.model_validate({"on_error": "zero"})
-    assert Recipe.model_validate({"tasks": {"t": {"data": "lab:qa", "rewards": {"short_answer": 1.0}}}}).tasks[
-        "t"
-    ].rewards["short_answer"] == RewardSettings(on_error="stop", chat=None)
+        parse_reward({"kind": "short_answer", "on_error": "zero"})
 
 
 def test_both_kinds_are_known_by_their_parameters() -> None:
-    assert isinstance(load_external(f"{__file__}:of_trl", "here"), TrlReward)
-    assert isinstance(load_external(f"{__file__}:of_verl", "here"), VerlReward)
+    assert isinstance(load_external(f"{__file__}:of_trl", "here"), TrlFunction)
+    assert isinstance(load_external(f"{__file__}:of_verl", "here"), VerlFunction)
 
 
 def of_trl(prompts: list[str], completions: list[str], **kwargs: Any) -> list[float]:

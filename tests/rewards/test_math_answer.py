@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from omnithinker.rewards.math_answer import MathAnswer, answer_text, gold_text, quick_verdict
 from omnithinker.rewards.math_pool import Equality, MathPool
-from omnithinker.rewards.math_text import as_number, balanced, last_boxed, normalise, too_complex
+from omnithinker.rewards.math_text import as_number, balanced, last_boxed, normalize, too_complex
 from omnithinker.types import Prompt, Trajectory, Undefined, Value
 from tests.builders import ROOT
 
@@ -130,32 +130,32 @@ def test_unparseable_gold_is_undefined_and_silence_is_zero(pool: MathPool) -> No
 @given(st.fractions(), st.fractions())
 def test_fractions_are_compared_exactly(gold: Fraction, answer: Fraction) -> None:
     expected = Equality.EQUAL if gold == answer else Equality.DIFFERENT
-    assert quick_verdict(normalise(str(gold)), normalise(f"{answer.numerator}/{answer.denominator}")) is expected
+    assert quick_verdict(normalize(str(gold)), normalize(f"{answer.numerator}/{answer.denominator}")) is expected
 
 
 @given(st.integers(-(10**12), 10**12), st.integers(1, 10**6), st.integers(2, 9))
 def test_ways_to_write_a_fraction(numerator: int, denominator: int, scale: int) -> None:
     value = Fraction(numerator, denominator)
-    assert as_number(normalise(rf"\dfrac{{{numerator * scale}}}{{{denominator * scale}}}")) == value
-    assert as_number(normalise(f"${numerator} / {denominator}$")) == value
-    assert as_number(normalise(f"{numerator:,}")) == numerator
+    assert as_number(normalize(rf"\dfrac{{{numerator * scale}}}{{{denominator * scale}}}")) == value
+    assert as_number(normalize(f"${numerator} / {denominator}$")) == value
+    assert as_number(normalize(f"{numerator:,}")) == numerator
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**9), max_value=10**9))
 def test_decimals_are_exact(value: object) -> None:
-    assert as_number(normalise(f"{value}")) == Fraction(str(value))
+    assert as_number(normalize(f"{value}")) == Fraction(str(value))
 
 
 @given(st.text(max_size=60))
 def test_text_equals_itself(text: str) -> None:
-    normal = normalise(text)
+    normal = normalize(text)
     if normal:
         assert quick_verdict(normal, normal) is Equality.EQUAL
 
 
 @given(st.text(alphabet=r"\{}$()[]<>=,.%^_ 0123456789abcxyztextfrac", max_size=80), st.text(max_size=30))
 def test_the_quick_path_takes_any_text(gold: str, answer: str) -> None:
-    verdict = quick_verdict(normalise(gold), normalise(answer))
+    verdict = quick_verdict(normalize(gold), normalize(answer))
     assert isinstance(verdict, Equality | tuple)
 
 
@@ -173,7 +173,7 @@ def test_last_box_and_complexity() -> None:
 def test_long_answers_take_linear_time() -> None:
     # Each is a megabyte; anything quadratic would not end.
     for piece in (r"\boxed{", "$", "(", "1,", r"\text{", "a ", "1 ", "{", r"\frac{"):
-        assert quick_verdict("5", normalise(piece * (1_000_000 // len(piece)))) is Equality.DIFFERENT
+        assert quick_verdict("5", normalize(piece * (1_000_000 // len(piece)))) is Equality.DIFFERENT
 
 
 def test_pairs_that_need_no_algebra_start_no_process() -> None:

@@ -8,11 +8,11 @@ from latex2sympy2_extended import latex2sympy2
 
 from omnithinker.rewards import math_worker
 from omnithinker.rewards.math_forms import for_algebra
-from omnithinker.rewards.math_text import balanced, normalise, too_complex
+from omnithinker.rewards.math_text import balanced, normalize, too_complex
 from tests.builders import ROOT
 
 TABLE = ROOT / "tests/golden" / "math_cases.jsonl"
-TEXTS = sorted({for_algebra(normalise(json.loads(line)["answer"])) for line in TABLE.read_text("utf-8").splitlines()})
+TEXTS = sorted({for_algebra(normalize(json.loads(line)["answer"])) for line in TABLE.read_text("utf-8").splitlines()})
 SAMPLE = [text for text in TEXTS if len(text) > 4 and balanced(text) and not too_complex(text)][::3]
 
 

@@ -6,10 +6,11 @@ import pytest
 
 from omnithinker.io.files import read_json_lines
 from omnithinker.rewards.base import Component, Progress
-from omnithinker.rewards.external import TrlReward
+from omnithinker.rewards.external import TrlFunction
 from omnithinker.rewards.runner import Scorer
-from omnithinker.schedules.fixed import FixedSchedule, curriculum_schedule
-from omnithinker.train.trainer import train
+from omnithinker.schedules.base import FixedSchedule
+from omnithinker.schedules.curriculum import curriculum_batches
+from omnithinker.train.trainer import Trainer
 from tests.builders.training import Quiet, prompts_of, recipe_of
 
 
@@ -25,12 +26,12 @@ def test_the_loop_tells_its_step_and_logged_numbers_become_metrics(model_folder:
     recipe = recipe_of(model_folder)
     prompts = prompts_of(recipe)
     sizes = {task: len(items) for task, items in prompts.items()}
-    batches = curriculum_schedule(sizes, ["a", "b"], prompts_per_step=3, epochs=1, seed=0)
-    component = Component("mine", TrlReward(reward, progress=progress), 1.0, True)
+    batches = curriculum_batches(sizes, ["a", "b"], prompts_per_step=3, epochs=1, seed=0)
+    component = Component("mine", TrlFunction(reward, progress=progress), 1.0, True)
     folder = tmp_path / "run"
     folder.mkdir()
     with Scorer({task: [component] for task in recipe.tasks}, progress=progress) as scorer:
-        train(recipe, prompts, FixedSchedule(batches), scorer, folder, Quiet(), seed=1)
+        Trainer(recipe, prompts, FixedSchedule(batches), scorer, folder, Quiet(), seed=1).train()
     assert seen == {(step, len(batches)) for step in range(len(batches))}
     assert progress.step == len(batches)
     logged = [

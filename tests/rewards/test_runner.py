@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnithinker.config.recipe import Recipe
-from omnithinker.config.tasks import RewardSettings
+from omnithinker.config.rewards import parse_reward
 from omnithinker.errors import BadInput, DataError, RewardError
 from omnithinker.rewards.base import Component, combine
-from omnithinker.rewards.registry import Resources, build_components, check_row
+from omnithinker.rewards.components import build_components, check_row
+from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
 from omnithinker.types import Prompt, RolloutGroup, Trajectory, Undefined
 
@@ -170,15 +171,15 @@ def test_what_the_user_can_mend_stops_the_run_under_any_setting():
     ("kind", "row", "message"),
     [
         ("math_answer", {"anser": "1"}, r"f:1: no field 'answer' \(fields: anser\)"),
-        ("math_answer", {"answer": ["1"]}, "f:1: field 'answer' should be text or a number, got list"),
+        ("math_answer", {"answer": ["1"]}, "f:1: field 'answer' must be text or a number, got list"),
         ("short_answer", {}, r"f:1: no field 'answer' or 'answers' \(fields: none\)"),
-        ("pairwise_judge", {"reference": 3}, "field 'reference' should be text, got int"),
+        ("pairwise_judge", {"reference": 3}, "field 'reference' must be text, got int"),
         ("unit_tests", {"tests": "{"}, "f:1: field 'tests': "),
     ],
 )
 def test_rows_are_checked_before_training(kind, row, message):
     with pytest.raises(DataError, match=message):
-        check_row({kind: RewardSettings()}, row, "f:1")
+        check_row({kind: parse_reward({"kind": kind})}, row, "f:1")
 
 
 class Hanging:
@@ -351,16 +352,16 @@ for reward in (Hanging(), HangingAsync()):
 @pytest.mark.parametrize(
     ("name", "settings", "seconds"),
     [
-        ("mine", RewardSettings(kind="python:tests.rewards.test_runner:of_trl"), 300.0),
-        ("mine", RewardSettings(kind="python:tests.rewards.test_runner:of_trl", deadline_s=7), 7.0),
-        ("short_answer", RewardSettings(), 3600.0),
-        ("short_answer", RewardSettings(deadline_s=9), 9.0),
+        ("mine", {"kind": "python:tests.rewards.test_runner:of_trl"}, 300.0),
+        ("mine", {"kind": "python:tests.rewards.test_runner:of_trl", "deadline_s": 7}, 7.0),
+        ("short_answer", {"kind": "short_answer"}, 3600.0),
+        ("short_answer", {"kind": "short_answer", "deadline_s": 9}, 9.0),
     ],
 )
 def test_deadlines_come_from_the_recipe(name, settings, seconds):
     recipe = Recipe.model_validate({"tasks": {"t": {"data": "lab:qa", "rewards": {"short_answer": 1.0}}}})
     with Resources(recipe) as resources:
-        (component,) = build_components("t", {name: settings}, resources)
+        (component,) = build_components("t", {name: parse_reward(settings)}, resources)
     assert component.deadline_s == seconds
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnithinker.rewards.short_answer import ShortAnswer, normalise_answer
+from omnithinker.rewards.short_answer import ShortAnswer, normalize_answer
 from omnithinker.types import Prompt, Trajectory, Undefined, Value
 
 
@@ -31,7 +31,7 @@ def score(row: dict[str, object], *bodies: str) -> list[Value]:
     ],
 )
 def test_ways_to_write_the_same_answer(written: str) -> None:
-    assert normalise_answer(written) == "paris"
+    assert normalize_answer(written) == "paris"
     assert score({"answer": "Paris"}, written) == [1]
 
 
@@ -44,10 +44,10 @@ def test_other_answers(written: str) -> None:
 
 
 def test_inner_signs_stay() -> None:
-    assert normalise_answer("U.S. dollars ($).") == "u.s. dollars ($)"
-    assert normalise_answer("O'Neil's") == "o'neil's"
-    assert normalise_answer("3.5") == "3.5"
-    assert normalise_answer("Straße") == normalise_answer("STRASSE")
+    assert normalize_answer("U.S. dollars ($).") == "u.s. dollars ($)"
+    assert normalize_answer("O'Neil's") == "o'neil's"
+    assert normalize_answer("3.5") == "3.5"
+    assert normalize_answer("Straße") == normalize_answer("STRASSE")
 
 
 def test_set_of_reference_answers() -> None:
@@ -85,12 +85,12 @@ def test_only_the_answer_counts() -> None:
 
 @given(st.text(max_size=40))
 def test_normalisation_is_idempotent_and_ignores_case_and_space(text: str) -> None:
-    once = normalise_answer(text)
-    assert normalise_answer(once) == once
-    assert normalise_answer(f"  {text}\n") == once
+    once = normalize_answer(text)
+    assert normalize_answer(once) == once
+    assert normalize_answer(f"  {text}\n") == once
 
 
 @given(st.text(alphabet="abcAB .'\"$", min_size=1, max_size=12), st.text(alphabet="abcAB .'\"$", max_size=12))
 def test_reward_is_equality_of_normal_forms(gold: str, answer: str) -> None:
-    if normalise_answer(gold):
-        assert score({"answer": gold}, answer) == [float(normalise_answer(gold) == normalise_answer(answer))]
+    if normalize_answer(gold):
+        assert score({"answer": gold}, answer) == [float(normalize_answer(gold) == normalize_answer(answer))]

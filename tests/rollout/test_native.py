@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from omnithinker.policy.base import Policy
-from omnithinker.policy.logprobs import completion_logprobs, compute_prompts, token_batch
-from omnithinker.rollout.native import Candidates, Sampling, batches, draw, generate, sample_seed
-from tests.builders.policy import make_policy, prompt_of
+from omnithinker.policy.logprobs import completion_logprobs, compute_prefix, token_batch
+from omnithinker.rollout.base import Sampling, sample_seed
+from omnithinker.rollout.native import split_batches
+from omnithinker.rollout.sampling import SamplingTensors, sample_tokens
+from tests.builders.policy import generate, make_policy, prompt_of
 
 SAMPLING = Sampling(temperature=1.0, top_k=50, top_p=1.0, max_new_tokens=12)
 
@@ -34,7 +36,7 @@ def test_recorded_logprobs_are_those_of_the_trainer(policy, limit):
     batch = token_batch([group.prompt for group in groups], rows, policy.device)
     trained = completion_logprobs(policy, batch)
     recorded = torch.zeros_like(trained).masked_scatter(
-        batch.mask_BT, torch.tensor([x for _, c in rows for x in c.logprobs])
+        batch.action_mask_BT, torch.tensor([x for _, c in rows for x in c.logprobs])
     )
     assert torch.allclose(trained, recorded, atol=2e-5)
 
@@ -60,7 +62,7 @@ def test_prompts_computed_once_for_several_batches_give_the_same_gradients(polic
     gradients = []
     for size in (len(rows), 2):
         policy.model.zero_grad()
-        computed = compute_prompts(policy, token_batch(prompts, rows, policy.device)) if size == 2 else None
+        computed = compute_prefix(policy, token_batch(prompts, rows, policy.device)) if size == 2 else None
         for start in range(0, len(rows), size):
             batch = token_batch(prompts, rows[start : start + size], policy.device)
             completion_logprobs(policy, batch, computed).square().sum().backward()
@@ -88,7 +90,7 @@ def test_a_sample_does_not_depend_on_its_batch(policy):
 
 def test_greedy_equals_transformers(policy):
     group = sample(policy, ["hello"], 1, Sampling(temperature=0, max_new_tokens=8))[0]
-    ids = torch.tensor([policy.encode("hello")])
+    ids = torch.tensor([policy.tokenizer.encode("hello")])
     expected = policy.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)[
         0, ids.shape[1] :
     ]
@@ -97,7 +99,7 @@ def test_greedy_equals_transformers(policy):
 
 def test_end_token_finishes_a_row_and_is_kept():
     policy = make_policy()
-    end = policy.end_ids[0]
+    end = policy.tokenizer.end_ids[0]
     groups = sample(policy, ["q"], 64, dataclasses.replace(SAMPLING, top_k=0, max_new_tokens=200))
     finished = [c for c in groups[0].trajectories if not c.truncated]
     assert finished, "some of 64 x 200 tokens should be the end token"
@@ -125,8 +127,8 @@ def test_draws_follow_the_exact_distribution(temperature, top_k, top_p):
     n = 20_000
     uniform = torch.from_numpy(np.random.default_rng(5).random(n))
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, max_new_tokens=1)
-    token, logprob, entropy = draw(
-        logits.float().expand(n, -1), uniform, Candidates.of([sampling] * n, torch.device("cpu"))
+    token, logprob, entropy = sample_tokens(
+        logits.float().expand(n, -1), uniform, SamplingTensors.of([sampling] * n, torch.device("cpu"))
     )
     observed = torch.bincount(token, minlength=12)
     assert observed[expected == 0].sum() == 0
@@ -142,10 +144,10 @@ def test_draws_follow_the_exact_distribution(temperature, top_k, top_p):
 @pytest.mark.parametrize("top_k", [0, 50])
 def test_the_largest_uniform_number_draws_a_token_that_can_be_drawn(top_k):
     logits = torch.tensor([[-torch.inf, 2.0, 1.0, -torch.inf, -1e4]])
-    candidates = Candidates.of([Sampling(temperature=1.0, top_k=top_k, max_new_tokens=1)], torch.device("cpu"))
-    token, _, _ = draw(logits, torch.tensor([np.nextafter(1.0, 0.0)], dtype=torch.float64), candidates)
+    candidates = SamplingTensors.of([Sampling(temperature=1.0, top_k=top_k, max_new_tokens=1)], torch.device("cpu"))
+    token, _, _ = sample_tokens(logits, torch.tensor([np.nextafter(1.0, 0.0)], dtype=torch.float64), candidates)
     assert token.item() == 2
-    token, _, _ = draw(logits, torch.zeros(1, dtype=torch.float64), candidates)
+    token, _, _ = sample_tokens(logits, torch.zeros(1, dtype=torch.float64), candidates)
     assert token.item() == 1
 
 
@@ -166,7 +168,7 @@ def test_rows_with_other_settings_side_by_side_equal_themselves_alone(policy):
             assert one.token_ids == two.token_ids
             assert one.logprobs == pytest.approx(two.logprobs, abs=1e-5)
             assert len(one.token_ids) <= sampling.max_new_tokens
-            assert one.truncated == (one.token_ids[-1] not in policy.end_ids)
+            assert one.truncated == (one.token_ids[-1] not in policy.tokenizer.end_ids)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 100])
@@ -187,7 +189,7 @@ def test_what_is_drawn_does_not_depend_on_how_much_is_drawn_at_once(policy, batc
 
 @given(st.lists(st.integers(1, 9), max_size=12), st.integers(1, 20))
 def test_batches_cover_everything_in_order_and_are_as_large_as_may_be(sizes, limit):
-    found = batches(sizes, limit)
+    found = split_batches(sizes, limit)
     assert [p for members in found for p in members] == list(range(len(sizes)))
     for members in found:
         total = sum(sizes[p] for p in members)
@@ -198,24 +200,18 @@ def test_batches_cover_everything_in_order_and_are_as_large_as_may_be(sizes, lim
 def test_a_greedy_row_beside_sampled_ones_takes_the_most_likely_token():
     logits = torch.tensor([[0.0, 1.0, 3.0], [0.0, 1.0, 3.0]])
     settings = [Sampling(temperature=0, max_new_tokens=1), Sampling(temperature=1.0, max_new_tokens=1)]
-    candidates = Candidates.of(settings, torch.device("cpu"))
-    token, logprob, _ = draw(logits, torch.tensor([0.99999, 0.99999]), candidates)
+    candidates = SamplingTensors.of(settings, torch.device("cpu"))
+    token, logprob, _ = sample_tokens(logits, torch.tensor([0.99999, 0.99999]), candidates)
     assert token.tolist() == [2, 0]  # candidates are ordered from the most likely one; 0.99999 is the last
     assert logprob.tolist() == pytest.approx(torch.log_softmax(logits[0], 0)[[2, 0]].tolist())
 
 
-@pytest.mark.parametrize("generation_config", [True, False])
-def test_any_of_several_end_tokens_ends_a_completion(generation_config):
+def test_any_of_several_end_tokens_ends_a_completion():
     policy = make_policy()
-    own = policy.end_ids[0]
     common = sample(policy, ["q"], 1)[0].trajectories[0].token_ids[2]
-    if generation_config:
-        policy.model.generation_config.eos_token_id = [own, common]
-    else:
-        policy.model.generation_config.eos_token_id = None
-    expected = (own, common) if generation_config else (own,)
-    assert policy.end_ids == expected
+    ends_of_two = (policy.tokenizer.end_ids[0], common)
+    policy = dataclasses.replace(policy, tokenizer=dataclasses.replace(policy.tokenizer, end_ids=ends_of_two))
     for completion in sample(policy, ["q"], 32, dataclasses.replace(SAMPLING, max_new_tokens=40))[0].trajectories:
-        ends = [t for t, token in enumerate(completion.token_ids) if token in expected]
+        ends = [t for t, token in enumerate(completion.token_ids) if token in ends_of_two]
         assert ends == ([] if completion.truncated else [len(completion.token_ids) - 1])
         assert len(completion.token_ids) == 40 or not completion.truncated

@@ -1,7 +1,7 @@
 """Other backends: a peer behind a command, a container, bubblewrap, and a SandboxFusion service.
 
-Docker and bubblewrap are replaced by scripts that record their options and start what they were asked to start; the
-service is a local server that speaks its protocol. A real bubblewrap is used as well where one is installed.
+Scripts replace Docker and bubblewrap: they record their options and run the command. A local server implements the
+SandboxFusion protocol. If bubblewrap is installed, it is tested too.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def _check(sandbox, *, judge=True):
 
 
 @pytest.mark.parametrize("tests", [CALLS, ASSERTS, STDIO, parse_tests(["assert f({1}, (2,)) == {3: b'4'}"])])
-def test_tests_survive_the_wire(tests):
+def test_tests_round_trip_through_json(tests):
     assert wire.tests_from_json(json.loads(json.dumps(wire.tests_to_json(tests)))) == tests
 
 
-def test_settings_ask_for_a_target():
+def test_target_is_required_or_refused_by_backend():
     with pytest.raises(ValidationError, match="needs a 'target'"):
         SandboxSettings(backend="container")
     with pytest.raises(ValidationError, match="takes no 'target'"):
@@ -69,7 +69,7 @@ def peer(planted):
         yield sandbox
 
 
-def test_peer_behind_a_command(peer):
+def test_command_backend(peer):
     assert (peer.level, peer.slots) == ("strong", 1)
     assert "seccomp" in peer.layers
     _check(peer)
@@ -81,17 +81,43 @@ def test_peer_behind_a_command(peer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.PROGRAMS)
-def test_peer_holds_hostile_programs(peer, tmp_path, name):
+def test_command_backend_contains_hostile_programs(peer, tmp_path, name):
     secret = tmp_path / "token"
     secret.write_text(hostile.SECRET)
-    servers = hostile.children_of([peer._process.pid])
+    servers = hostile.children_of([peer._peer._process.pid])
     assert hostile.problems(peer, servers, name, CALLS, str(secret)) == []
 
 
 def test_a_dead_peer_is_replaced():
     with open_sandbox(SandboxSettings(slots=1, backend="command", target=SERVE)) as sandbox:
-        sandbox._process.kill()
+        sandbox._peer._process.kill()
         assert sandbox.run(RIGHT, CALLS).status is Status.PASSED
+
+
+def test_a_peer_with_closed_pipes_is_replaced_while_its_process_lives(tmp_path):
+    marker = tmp_path / "started"
+    lingering = f"""
+import os, sys, time
+if os.path.exists({str(marker)!r}):
+    os.execv(sys.executable, [sys.executable, "-m", "omnithinker.sandbox.serve"])
+open({str(marker)!r}, "w").close()
+sys.stdin.readline()
+print('{{"level": "strong", "layers": [], "slots": 1}}', flush=True)
+os.close(0)
+os.close(1)
+time.sleep(600)
+"""
+    target = shlex.join([sys.executable, "-c", lingering])
+    with open_sandbox(SandboxSettings(slots=1, backend="command", target=target)) as sandbox:
+        assert sandbox.run(RIGHT, CALLS).status is Status.PASSED
+
+
+def test_a_request_written_to_a_dying_peer_is_repeated(monkeypatch):
+    with open_sandbox(SandboxSettings(slots=1, backend="command", target=SERVE)) as sandbox:
+        first = sandbox._peer
+        monkeypatch.setattr(first, "_write", lambda line: first.close())
+        assert sandbox.run(RIGHT, CALLS).status is Status.PASSED
+        assert sandbox._peer is not first
 
 
 @pytest.mark.parametrize(
@@ -102,7 +128,7 @@ def test_a_dead_peer_is_replaced():
         ('echo \'{"error": "lacks landlock"}\'', "echo says: lacks landlock"),
     ],
 )
-def test_peer_that_cannot_serve(target, message):
+def test_peer_that_cannot_serve_is_reported(target, message):
     with pytest.raises(SandboxUnavailable, match=message):
         open_sandbox(SandboxSettings(backend="command", target=target))
 
@@ -113,7 +139,7 @@ def _script(folder, name, text):
     path.chmod(0o755)
 
 
-def test_container_is_started_with_everything_taken_away(tmp_path, monkeypatch):
+def test_container_options(tmp_path, monkeypatch):
     record = tmp_path / "arguments"
     _script(
         tmp_path,
@@ -131,7 +157,7 @@ def test_container_is_started_with_everything_taken_away(tmp_path, monkeypatch):
         assert option in arguments
 
 
-def test_bubblewrap_is_started_with_an_empty_environment(tmp_path, monkeypatch):
+def test_bubblewrap_starts_with_an_empty_environment(tmp_path, monkeypatch):
     record = tmp_path / "record"
     _script(
         tmp_path,
@@ -170,10 +196,10 @@ def test_real_bubblewrap(jailed):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["call", "judge"])
 @pytest.mark.parametrize("name", hostile.PROGRAMS)
-def test_real_bubblewrap_holds_hostile_programs(jailed, tmp_path, name, mode):
+def test_real_bubblewrap_contains_hostile_programs(jailed, tmp_path, name, mode):
     secret = tmp_path / "token"
     secret.write_text(hostile.SECRET)
-    # Inside of bubblewrap's own process is its init, inside of that the fork server.
+    # Bubblewrap starts an init process, which starts the fork server.
     init = hostile.children_of(jailed.processes)
     servers = hostile.children_of(init)
     assert len(init) == len(servers) == 1
@@ -182,14 +208,14 @@ def test_real_bubblewrap_holds_hostile_programs(jailed, tmp_path, name, mode):
     assert hostile.children_of([*jailed.processes, *init]) == [*init, *servers]
 
 
-def test_missing_bubblewrap_says_so(monkeypatch):
+def test_missing_bubblewrap_is_reported(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SandboxUnavailable, match="install bubblewrap"):
         open_sandbox(SandboxSettings(backend="bubblewrap"))
 
 
 class Service(BaseHTTPRequestHandler):
-    """``/run_code`` as SandboxFusion answers it, by running a plain interpreter."""
+    """``/run_code`` of the SandboxFusion protocol, with a plain interpreter."""
 
     broken: ClassVar[list[int]] = []
 
@@ -262,7 +288,7 @@ def test_sandbox_fusion_cannot_be_forged(service, name):
     assert result.passed == 0
 
 
-def test_sandbox_fusion_failures_are_not_the_program_s(service):
+def test_sandbox_fusion_failures_are_sandbox_errors(service):
     with open_sandbox(_fusion(service)) as sandbox:
         Service.broken[:] = [1]
         result = sandbox.run(RIGHT, CALLS)
@@ -273,6 +299,6 @@ def test_sandbox_fusion_failures_are_not_the_program_s(service):
         assert "500" in result.detail
 
 
-def test_sandbox_fusion_is_refused_where_strong_is_required():
+def test_sandbox_fusion_refuses_level_strong():
     with pytest.raises(SandboxUnavailable, match="cannot be verified"):
         open_sandbox(SandboxSettings(backend="sandbox_fusion", target="http://localhost:1"))

@@ -1,4 +1,4 @@
-"""Cheats fail on tests of every kind, and would pass if they did what they claim."""
+"""Cheats fail on tests of every kind; constant programs detect worthless tests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sandbox():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_cheat_passes_and_the_solution_does(kind, sandbox):
+def test_only_the_solution_passes(kind, sandbox):
     row, solution = KINDS[kind]
     tests = parse_tests(row)
     assert sandbox.run(solution, tests).status is Status.PASSED
@@ -52,7 +52,7 @@ def test_no_cheat_passes_and_the_solution_does(kind, sandbox):
         assert "NameError" not in result.detail or name in ("empty program",), (name, result)
 
 
-def test_the_hard_coded_value_passes_the_test_it_knows(sandbox):
+def test_hard_coded_value_passes_only_its_own_test(sandbox):
     tests = parse_tests(KINDS["calls"][0])
     result = sandbox.run(cheats(tests)["first expected value"], tests)
     assert [test.status for test in result.tests] == [Status.PASSED, Status.FAILED]
@@ -69,7 +69,7 @@ def test_the_hard_coded_value_passes_the_test_it_knows(sandbox):
         (["assert f(1)", "assert not f(2)"], False),
     ],
 )
-def test_tests_that_a_constant_passes_are_found(row, passes, sandbox):
+def test_constant_programs_detect_worthless_tests(row, passes, sandbox):
     tests = parse_tests(row)
     statuses = [sandbox.run(program, tests).status for program in constant_programs(tests)]
     assert (Status.PASSED in statuses) is passes

@@ -1,4 +1,4 @@
-"""Hostile programs: none passes, leaks, survives, leaves a file, or takes unbounded time or memory."""
+"""Hostile programs: none passes, leaks a secret, outlives its run, leaves a file, or exceeds its limits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sandbox():
     del os.environ["PLANTED"]
 
 
-def test_the_suite_is_large_and_its_controls_pass(sandbox):
+def test_suite_size_and_control_programs(sandbox):
     assert len(hostile.PROGRAMS) >= 40
     right = {"stdio": "print(sum(map(int, input().split())))"}
     for mode, tests in TESTS.items():
@@ -41,12 +41,12 @@ def test_the_suite_is_large_and_its_controls_pass(sandbox):
 
 @pytest.mark.parametrize("mode", TESTS)
 @pytest.mark.parametrize("name", hostile.PROGRAMS)
-def test_hostile_program_is_held(sandbox, secret_file, name, mode):
+def test_hostile_program_is_contained(sandbox, secret_file, name, mode):
     assert hostile.problems(sandbox, sandbox.processes, name, parse_tests(TESTS[mode]), secret_file) == []
 
 
 def _interpreter_for_everyone() -> str | None:
-    """An interpreter of our version that an unprivileged user can start, or None."""
+    """Return an interpreter of this version that an unprivileged user can start, or None."""
     for path in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         real = Path(path).resolve()
         if real.exists() and all(folder.stat().st_mode & 1 for folder in (real, *real.parents)):
@@ -55,8 +55,8 @@ def _interpreter_for_everyone() -> str | None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.getuid() != 0, reason="already unprivileged: the whole suite ran as such")
-@pytest.mark.skipif(_interpreter_for_everyone() is None, reason="no interpreter that other users may start")
+@pytest.mark.skipif(os.getuid() != 0, reason="already unprivileged")
+@pytest.mark.skipif(_interpreter_for_everyone() is None, reason="no interpreter that other users can start")
 def test_the_suite_as_an_unprivileged_user(secret_file):
     packages = [path for path in sys.path if path.endswith("-packages")]
     done = subprocess.run(

@@ -51,8 +51,8 @@ class Evil:
     ("row", "message"),
     [
         ({"private_test_cases": _packed(Evil())}, "refused: .*system"),
-        ({"private_test_cases": _packed(["x"])}, "packed list instead of text"),
-        ({"private_test_cases": "!!"}, "neither JSON nor packed"),
+        ({"private_test_cases": _packed(["x"])}, "contains a packed list; expected text"),
+        ({"private_test_cases": "!!"}, "neither JSON nor in LiveCodeBench.s packed format"),
         ({"public_test_cases": json.dumps(FUNCTIONAL)}, "func_name"),
         ({"public_test_cases": "[]"}, "at least one test"),
         ({"public_test_cases": '[{"input": "1"}]'}, "needs 'input' and 'output'"),
@@ -62,7 +62,7 @@ class Evil:
         ({"test": "def ("}, "does not parse"),
     ],
 )
-def test_bad_rows_say_what_is_wrong(row, message):
+def test_error_messages_of_malformed_rows(row, message):
     with pytest.raises(DataError, match=message):
         parse_tests(row)
     assert not os.path.exists("/tmp/omnithinker-pickle-ran")
@@ -93,7 +93,7 @@ def test_human_eval(sandbox):
     assert sandbox.run("mean = 1.5", tests).status is Status.FAILED
 
 
-def test_unittest_classes_run_in_process_and_say_so(sandbox):
+def test_unittest_results_are_marked_in_process(sandbox):
     tests = parse_tests({"test": CASES, "entry_point": "task_func"})
     assert tests == UnittestTests(CASES, ("TestCases.test_one", "TestCases.test_two"))
     right = sandbox.run("def task_func(n):\n    return n + 1", tests)
@@ -119,7 +119,7 @@ def test_plain_cheats_in_process_fail(sandbox, code):
     assert result.status is not Status.PASSED
 
 
-def test_unittest_classes_are_refused_unless_allowed():
+def test_unittest_classes_are_refused_by_default():
     with open_sandbox(SandboxSettings(slots=1)) as sandbox:
         result = sandbox.run("def task_func(n):\n    return n + 1", parse_tests({"test": CASES}))
     assert result.status is Status.INVALID_TASK

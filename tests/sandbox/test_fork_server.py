@@ -1,4 +1,4 @@
-"""The default backend: verdicts, limits, and behaviour under many threads."""
+"""The default backend: verdicts, limits and concurrency."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def sandbox():
         yield opened
 
 
-def test_level_and_layers_are_those_seen_to_work(sandbox):
+def test_level_and_layers_are_verified(sandbox):
     assert sandbox.level == "strong"
     assert {"rlimits", "no_new_privs", "seccomp"} <= set(sandbox.layers)
     assert any(layer.startswith("landlock") for layer in sandbox.layers)
     assert sandbox.slots == 2
 
 
-def test_right_program_passes_with_its_values(sandbox):
+def test_correct_program_passes(sandbox):
     result = sandbox.run("def add(a, b):\n    return a + b", ADD)
     assert (result.status, result.passed, result.total) == (Status.PASSED, 2, 2)
     assert [test.got for test in result.tests] == ["3", "7"]
@@ -58,7 +58,7 @@ def test_status(sandbox, code, status, passed):
     assert result.detail
 
 
-def test_a_result_says_what_the_program_used_and_left(sandbox):
+def test_result_reports_resources_and_output(sandbox):
     code = (
         "import sys, time\nkept = bytearray(b'x') * (60 << 20)\n"
         "while time.process_time() < 0.1: pass\n"
@@ -79,7 +79,7 @@ def test_a_result_says_what_the_program_used_and_left(sandbox):
     assert all(0 <= test.wall_s <= result.wall_s for test in result.tests)
 
 
-def test_a_result_names_the_signal_that_ended_the_program(sandbox):
+def test_result_reports_the_signal(sandbox):
     result = sandbox.run("import ctypes\nctypes.string_at(0)", ADD)
     assert (result.exit_code, result.signal, result.truncated) == (None, signal.SIGSEGV, False)
 
@@ -96,10 +96,10 @@ def _nested(depth):
     [
         (parse_tests(["assert f(...) == 1"]), "a value of type ellipsis is not plain data"),
         (CallTests("f", (Call((_nested(3000),), 1),)), "maximum recursion depth exceeded"),
-        (AssertTests(("assert f(1) ==",)), "the tests are not Python: invalid syntax"),
+        (AssertTests(("assert f(1) ==",)), "the tests are not valid Python: invalid syntax"),
     ],
 )
-def test_tests_that_cannot_be_run_are_invalid_and_no_error_of_the_sandbox(sandbox, tests, detail):
+def test_tests_that_cannot_run_are_an_invalid_task(sandbox, tests, detail):
     result = sandbox.run("def f(x): return x", tests)
     assert (result.status, result.passed, result.retries) == (Status.INVALID_TASK, 0, 0)
     assert detail in result.detail
@@ -142,7 +142,7 @@ def test_a_dead_fork_server_is_replaced_within_the_run():
         assert (result.status, result.retries) == (Status.PASSED, 1)
 
 
-def test_closed_sandbox_says_so():
+def test_closed_sandbox_raises():
     sandbox = open_sandbox(SandboxSettings(slots=1))
     sandbox.close()
     with pytest.raises(SandboxError, match="closed"):

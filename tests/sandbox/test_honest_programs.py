@@ -1,4 +1,4 @@
-"""What honest solutions commonly do works inside: confinement must not cost right answers."""
+"""Operations that correct solutions commonly use work under confinement."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_program(sandbox, name):
 
 
 @pytest.mark.parametrize("value", ["list({'a', 'b', 'c', 'd', 'e', 'f'})", "random.random()"])
-def test_the_same_program_gives_the_same_order_and_draws_in_every_slot(value):
+def test_set_order_and_random_numbers_are_equal_in_all_slots(value):
     code = f"def order():\n    return {value}"
     tests = parse_tests({"fn_name": "order", "inputs": [[]], "outputs": [None]})
     seen = set()
@@ -103,12 +103,12 @@ def test_the_same_program_gives_the_same_order_and_draws_in_every_slot(value):
         ("seccomp", "confine.seccomp.supported = lambda: False", "sockets"),
     ],
 )
-def test_a_layer_that_does_not_work_is_noticed(monkeypatch, tmp_path, layer, sabotage, program):
-    """Also shows that the hostile programs tell confinement from its absence."""
+def test_disabled_layer_is_detected(monkeypatch, tmp_path, layer, sabotage, program):
+    """Without the layer, a hostile program reaches its target, so the programs do test confinement."""
     secret = tmp_path / "token"
     secret.write_text(hostile.SECRET)
     broken = f"from omnithinker.sandbox.inside import confine\n{sabotage}\ntemplate.main()"
-    monkeypatch.setattr(slot, "_BOOT", slot._BOOT.replace("template.main()", broken))
+    monkeypatch.setattr(slot, "_BOOTSTRAP", slot._BOOTSTRAP.replace("template.main()", broken))
     settings = hostile.settings().model_copy(update={"level": "weak"})
     with open_sandbox(settings) as sandbox:
         assert sandbox.level == "weak"

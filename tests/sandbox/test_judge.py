@@ -1,4 +1,4 @@
-"""Tests that are source code: the judge holds them, the solver holds the program."""
+"""Tests that are source code: they run in the judge, the program runs in the solver."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ADD = ["assert add(1, 2) == 3", "assert abs(add(0.1, 0.2) - 0.3) < 1e-6"]
         ),
     ],
 )
-def test_right_programs_pass(sandbox, code, tests):
+def test_correct_programs_pass(sandbox, code, tests):
     result = sandbox.run(code, parse_tests(tests))
     assert (result.status, result.detail) == (Status.PASSED, "")
     assert result.trust is Trust.JUDGE
@@ -85,14 +85,14 @@ EQUAL = "class E(int):\n    def __eq__(self, o): return True\n    __ne__ = lambd
         ("def f():\n    return 1", ["x = 1\nassert x == 1"], Status.INVALID_TASK),
     ],
 )
-def test_others_do_not(sandbox, code, tests, status):
+def test_other_programs_fail(sandbox, code, tests, status):
     tests = [test + "\nassert True" for test in tests] if isinstance(tests, list) else tests
     result = sandbox.run(code, parse_tests(tests))
     assert result.status is status
     assert result.detail
 
 
-def test_entry_point_may_bear_a_built_in_name(sandbox):
+def test_entry_point_may_shadow_a_builtin(sandbox):
     tests = AssertTests(("assert candidate(2, 3) == 6",), entry_point="product")
     assert sandbox.run("def product(a, b):\n    return a * b", tests).status is Status.PASSED
     assert sandbox.run("def product(a, b):\n    return a + b", tests).status is Status.FAILED

@@ -1,4 +1,4 @@
-"""How the sandbox starts, dies and behaves on a busy or large machine."""
+"""Start, shutdown, death of processes, load, and large owner processes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ RIGHT = "def add(a, b):\n    return a + b"
 
 
 class LackingSlot(Slot):
-    """A fork server that reports a missing layer, as on an old kernel."""
+    """Fork server that reports a missing layer, as on an old kernel."""
 
     def _start(self) -> None:
         super()._start()
         self.problems = ("landlock",)
 
 
-def test_missing_layer_refuses_with_one_line(monkeypatch):
+def test_missing_layer_is_refused_in_one_line(monkeypatch):
     monkeypatch.setattr(fork_server, "Slot", LackingSlot)
     with pytest.raises(SandboxUnavailable, match=r"lacks landlock.*sandbox.level = 'weak'") as caught:
         open_sandbox(SandboxSettings(slots=1))
@@ -40,7 +40,7 @@ def test_missing_layer_refuses_with_one_line(monkeypatch):
         assert sandbox.run(RIGHT, ADD).status is Status.PASSED
 
 
-def test_lower_limits_of_the_owner_stay():
+def test_lower_limits_of_the_owner_are_kept():
     script = (
         "import resource\nfrom omnithinker.sandbox import *\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
@@ -67,7 +67,7 @@ def test_preload_makes_a_package_importable():
         )
 
 
-def test_unknown_preload_says_so():
+def test_unknown_preload_is_reported():
     with pytest.raises(SandboxError, match="No module named 'no_such_package'"):
         open_sandbox(SandboxSettings(slots=1, preload=("no_such_package",)))
 
@@ -86,7 +86,7 @@ sys.stdin.read()
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-def test_everything_dies_with_a_killed_owner():
+def test_all_processes_die_with_their_owner():
     owner = subprocess.Popen([sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     processes = [int(word) for word in owner.stdout.readline().split()]
     assert len(processes) == 2
@@ -96,11 +96,11 @@ def test_everything_dies_with_a_killed_owner():
     for handle in handles:
         poll = select.poll()
         poll.register(handle, 1)
-        assert poll.poll(60_000), "still alive a minute after its owner"
+        assert poll.poll(60_000), "still alive a minute after its owner died"
         os.close(handle)
 
 
-def test_a_thread_that_opened_it_may_end():
+def test_sandbox_outlives_the_thread_that_opened_it():
     with ThreadPoolExecutor(1) as thread:
         sandbox = thread.submit(open_sandbox, SandboxSettings(slots=1)).result()
     with sandbox:
@@ -108,18 +108,18 @@ def test_a_thread_that_opened_it_may_end():
 
 
 def _sizes(process: int) -> tuple[int, int]:
-    """Address space and page tables of a process, KiB: what a fork of it would have to copy."""
+    """Return the size of a process's address space and page tables, KiB; a fork copies the page tables."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     fields = dict(line.split(":", 1) for line in lines)
     return tuple(int(fields[name].split()[0]) for name in ("VmSize", "VmPTE"))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-def test_programs_inherit_nothing_of_the_owner_s_memory():
+def test_programs_do_not_inherit_the_owners_memory():
     with mmap.mmap(-1, 3 << 30) as ballast:
-        # Written to, so that pages are really there; a tenth of them, for the test's own speed.
-        for at in range(0, 300 << 20, mmap.PAGESIZE):
-            ballast[at] = 1
+        # Write to pages so that they exist; a tenth of them keeps the test fast.
+        for offset in range(0, 300 << 20, mmap.PAGESIZE):
+            ballast[offset] = 1
         assert _sizes(os.getpid())[0] > 3 << 20
         with open_sandbox(SandboxSettings(slots=1)) as sandbox:
             address_space, page_tables = _sizes(sandbox.processes[0])
@@ -144,7 +144,7 @@ def f():
 """
 
 
-def test_programs_hold_no_descriptor_of_the_owner_or_the_fork_server_however_many_there_are():
+def test_programs_inherit_no_descriptors():
     tests = parse_tests({"fn_name": "f", "inputs": [[]], "outputs": [[]]})
     with contextlib.ExitStack() as stack:
         for _ in range(200):
@@ -154,14 +154,14 @@ def test_programs_hold_no_descriptor_of_the_owner_or_the_fork_server_however_man
     assert (result.status, result.tests[0].got) == (Status.PASSED, "[]")
 
 
-def test_no_false_verdict_on_a_busy_machine():
+def test_no_false_verdicts_under_load():
     with open_sandbox(SandboxSettings(slots=8)) as sandbox, ThreadPoolExecutor(16) as threads:
         results = list(threads.map(lambda _: sandbox.run(RIGHT, ADD), range(2000)))
     assert {result.status for result in results} == {Status.PASSED}
     assert sum(result.retries for result in results) == 0
 
 
-def test_an_interrupted_run_leaves_nothing_behind():
+def test_sandbox_works_after_an_interrupted_run():
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -176,7 +176,7 @@ def test_an_interrupted_run_leaves_nothing_behind():
         signal.signal(signal.SIGALRM, before)
 
 
-def test_use_from_a_forked_process_is_refused():
+def test_use_in_a_forked_process_is_refused():
     with open_sandbox(SandboxSettings(slots=1)) as sandbox:
         reader, writer = os.pipe()
         if os.fork() == 0:

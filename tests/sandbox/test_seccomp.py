@@ -1,4 +1,4 @@
-"""The seccomp filter, run by a small interpreter of its instructions: also for the architecture that we are not on."""
+"""The seccomp filter of every architecture, run by a small interpreter of its instructions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFUSED = {
     },
     "aarch64": {"socket": 198, "execve": 221, "kill": 129, "ptrace": 117, "fchmodat": 53, "mkdirat": 34, "mount": 40},
 }
-THREAD = 0x3D0F00  # what the C library passes for a new thread
+THREAD = 0x3D0F00  # flags that the C library passes for a new thread
 FORK = 0x1200011
 
 
@@ -67,7 +67,7 @@ def test_calls_by_number(machine, monkeypatch):
 
 
 @pytest.mark.parametrize("machine", AUDIT)
-def test_what_the_table_lacks_is_refused(machine, monkeypatch):
+def test_calls_outside_the_table_are_refused(machine, monkeypatch):
     table = {"x86_64": syscalls.X86_64, "aarch64": syscalls.AARCH64}[machine]
     by_argument = {table[name] for name in ("clone", "clone3", "prlimit64", "ioctl", "fcntl")}
     for number in range(452):
@@ -95,20 +95,20 @@ def test_calls_by_argument(machine, monkeypatch):
         assert verdict(machine, monkeypatch, table[name], *arguments) == expected, (name, arguments)
 
 
-def test_a_foreign_architecture_is_killed(monkeypatch):
+def test_other_architectures_are_killed(monkeypatch):
     assert verdict("x86_64", monkeypatch, 0, audit=0x40000003) == KILL
     assert verdict("aarch64", monkeypatch, 63, audit=AUDIT["x86_64"]) == KILL
 
 
 @pytest.mark.parametrize("machine", AUDIT)
-def test_jumps_fit_their_bytes(machine, monkeypatch):
+def test_jump_offsets_fit_in_a_byte(machine, monkeypatch):
     monkeypatch.setattr(seccomp.platform, "machine", lambda: machine)
     program = seccomp._program()
     assert len(program) <= 4096
     assert all(0 <= jump <= 255 for _, *jumps, _ in program for jump in jumps)
 
 
-def test_other_machines_have_no_filter(monkeypatch):
+def test_unsupported_machines_have_no_filter(monkeypatch):
     monkeypatch.setattr(seccomp.platform, "machine", lambda: "riscv64")
     assert not seccomp.supported()
 
@@ -120,12 +120,12 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("machine", HEADERS)
-def test_numbers_are_those_of_the_kernel_s_headers(machine):
+def test_numbers_match_the_kernel_headers(machine):
     header = next((path for path in map(Path, HEADERS[machine]) if path.exists()), None)
     if header is None:
         pytest.skip("the kernel's headers are not installed")
     defined = dict(re.findall(r"^#define __NR(?:3264)?_(\w+) (\d+)$", header.read_text(), re.MULTILINE))
-    # On 64-bit machines these go by the names without a size.
+    # On 64-bit machines these have names without a size.
     names = {"newfstatat": "fstatat"} if machine == "aarch64" else {}
     table = {"x86_64": syscalls.X86_64, "aarch64": syscalls.AARCH64}[machine]
     known = {name: int(defined.get(names.get(name, name), -1)) for name in table}

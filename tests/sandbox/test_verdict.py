@@ -1,4 +1,4 @@
-"""Reports as a hostile process may write them: never a crash, never a pass without the right values."""
+"""Reports from hostile processes: parsing never raises, and only the expected values pass."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from omnithinker.sandbox import AssertTests, Call, CallTests, Status, UnittestTests
 from omnithinker.sandbox.inside import template
 from omnithinker.sandbox.inside.codec import decode
-from omnithinker.sandbox.slot import Ended
-from omnithinker.sandbox.verdict import judge_calls, judge_output, judge_report, judge_unittests
+from omnithinker.sandbox.slot import ProcessResult
+from omnithinker.sandbox.verdict import judge_asserts, judge_calls, judge_output, judge_unittests
 
 CALLS = CallTests("f", (Call((1,), 12345), Call((2,), [{1, 2}, {"a": 7.5}])))
 UNITTESTS = UnittestTests("", ("A.test_a", "A.test_b"))
@@ -22,8 +22,8 @@ RIGHT = b"""{"i":0,"value":12345,"wall":0.1}
 """
 
 
-def ended(report: bytes, stdout: bytes = b"") -> Ended:
-    return Ended(0, None, template.ENDED, 0.1, 0.1, 10.0, report, stdout, b"")
+def ended(report: bytes, stdout: bytes = b"") -> ProcessResult:
+    return ProcessResult(0, None, template.NOT_KILLED, 0.1, 0.1, 10.0, report, stdout, b"")
 
 
 ATOMS = (
@@ -42,32 +42,32 @@ LINES = st.dictionaries(KEYS, VALUES, max_size=4) | VALUES
 REPORTS = st.lists(LINES, max_size=4).map(lambda lines: b"\n".join(json.dumps(line).encode() for line in lines))
 
 
-def test_the_right_report_passes():
+def test_correct_report_passes():
     assert judge_calls(ended(RIGHT), CALLS).status is Status.PASSED
 
 
 @given(REPORTS | st.binary(max_size=60))
-def test_no_other_report_passes_or_raises(report):
+def test_other_reports_neither_pass_nor_raise(report):
     assert judge_calls(ended(report), CALLS).status is not Status.PASSED
     assert judge_output(ended(report, b"1"), 0, "2").status is not Status.PASSED
 
 
 @given(REPORTS | st.binary(max_size=60))
-def test_source_tests_and_unittests_do_not_raise(report):
+def test_assert_and_unittest_reports_do_not_raise(report):
     for verdict in (
-        judge_report(ended(report), ended(b""), len(AssertTests(("a", "b")))),
+        judge_asserts(ended(report), ended(b""), len(AssertTests(("a", "b")))),
         judge_unittests(ended(report), UNITTESTS),
     ):
         assert verdict.status in set(Status)
 
 
 @pytest.mark.parametrize("cut", range(2, len(RIGHT.splitlines()[0]) + 40, 7))
-def test_a_report_cut_short_does_not_pass(cut):
+def test_truncated_report_does_not_pass(cut):
     assert judge_calls(ended(RIGHT[:-cut]), CALLS).status is not Status.PASSED
 
 
 @pytest.mark.parametrize("line", range(3))
-def test_a_missing_or_repeated_line_does_not_pass(line):
+def test_report_with_missing_or_repeated_line_does_not_pass(line):
     lines = RIGHT.splitlines()
     missing = b"\n".join(lines[:line] + lines[line + 1 :])
     repeated = b"\n".join(lines[: line + 1] + lines[line:])
@@ -76,7 +76,7 @@ def test_a_missing_or_repeated_line_does_not_pass(line):
         assert judge_calls(ended(repeated), CALLS).status is Status.TAMPERED
 
 
-def test_keys_chosen_to_collide_are_not_hashed():
+def test_colliding_keys_are_not_hashed():
     colliding = [number * (2**61 - 1) for number in range(3)]
     with pytest.raises(ValueError, match="larger than any expected"):
         decode({"s": colliding}, largest=2)
@@ -87,6 +87,6 @@ def test_keys_chosen_to_collide_are_not_hashed():
     assert "larger than any expected" in verdict.detail
 
 
-def test_an_unfinished_report_with_all_results_does_not_pass():
+def test_report_without_final_line_does_not_pass():
     unfinished = b"\n".join(RIGHT.splitlines()[:2])
     assert judge_calls(ended(unfinished), CALLS).status is Status.EARLY_EXIT

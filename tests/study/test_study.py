@@ -1,4 +1,4 @@
-"""A whole study of two tiny tasks through the command line: files, resume after kill -9, stages, bad input."""
+"""A study of two tiny tasks through the command line: files, resuming after kill -9, stages, bad input."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ import transformers
 
 from omnithinker.cli import main
 from omnithinker.config.file import load_recipe
-from omnithinker.study.experiment import Experiment
+from omnithinker.train.context import RunContext
 from omnithinker.ui.view import View
 from tests.builders.study import study
 
 
 def results(folder: Path) -> dict[str, object]:
-    """Everything a study found, without times."""
-    found: dict[str, object] = {}
+    """Read all results of a study, without times."""
+    contents: dict[str, object] = {}
     for file in sorted(folder.glob("*/result.json")):
-        found[file.parent.name] = {k: v for k, v in json.loads(file.read_text()).items() if k != "seconds"}
+        contents[file.parent.name] = {k: v for k, v in json.loads(file.read_text()).items() if k != "seconds"}
     for name in ("accuracies.json", "plan.json"):
-        found[name] = json.loads((folder / name).read_text())
-    return found
+        contents[name] = json.loads((folder / name).read_text())
+    return contents
 
 
 def test_study_writes_every_result_and_repeats_nothing(recipe, tmp_path, capsys):
@@ -79,7 +79,7 @@ def test_killed_study_ends_with_the_same_result(recipe, tmp_path, deadly):
     assert ended == whole
 
 
-def test_a_stage_alone_and_what_it_needs(recipe, tmp_path, capsys):
+def test_a_stage_alone_and_its_needs(recipe, tmp_path, capsys):
     assert study(recipe, "--stage", "plan") == 2
     assert "stage plan needs the results of: base, single:up, single:down" in capsys.readouterr().err
     assert study(recipe, "--stage", "single:up") == 0
@@ -102,7 +102,7 @@ def test_other_settings_in_the_same_folder_are_refused(recipe, tmp_path, capsys)
     assert "training.epochs was 1, is now 2" in capsys.readouterr().err
 
 
-def test_a_stage_that_another_process_holds_is_left_alone(recipe, tmp_path, capsys):
+def test_a_stage_that_another_process_runs_is_refused(recipe, tmp_path, capsys):
     lock = tmp_path / "study/base/running.json"
     lock.parent.mkdir(parents=True)
     lock.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getppid()}))
@@ -110,15 +110,15 @@ def test_a_stage_that_another_process_holds_is_left_alone(recipe, tmp_path, caps
     assert f"stage base is running on {socket.gethostname()} (process {os.getppid()})" in capsys.readouterr().err
     assert study(recipe, "--status") == 0
     assert "running" in capsys.readouterr().out
-    # A process that is gone holds nothing.
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    lock.write_text(json.dumps({"host": socket.gethostname(), "pid": gone.pid}))
+    # The lock of a process that has ended does not count.
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    lock.write_text(json.dumps({"host": socket.gethostname(), "pid": ended.pid}))
     assert study(recipe, "--stage", "base") == 0
     assert not lock.exists()
 
 
-def test_a_stage_gives_signs_of_life_and_is_taken_over_without(recipe, tmp_path, capsys, monkeypatch):
+def test_a_running_stage_touches_its_lock_and_a_stale_lock_is_taken_over(recipe, tmp_path, capsys, monkeypatch):
     lock = tmp_path / "study/base/running.json"
     lock.parent.mkdir(parents=True)
     lock.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
@@ -126,13 +126,13 @@ def test_a_stage_gives_signs_of_life_and_is_taken_over_without(recipe, tmp_path,
     assert "stage base is running on elsewhere" in capsys.readouterr().err
     for file in (lock, lock.parent):
         os.utime(file, (0, 0))
-    # While the stage runs, its lock is touched again and again, whatever else is written.
+    # A running stage touches its lock at intervals, whatever else it writes.
     touched = threading.Event()
-    evaluate = Experiment.evaluate
+    evaluate = RunContext.evaluate
 
-    def patient(*arguments):
+    def wait_for_touches(*arguments):
         os.utime(lock, (0, 0))
-        for _ in range(2):  # the first may have begun before
+        for _ in range(2):  # the first may have started earlier
             touched.clear()
             assert touched.wait(60)
         assert lock.stat().st_mtime > 1e9
@@ -145,8 +145,8 @@ def test_a_stage_gives_signs_of_life_and_is_taken_over_without(recipe, tmp_path,
 
     os_utime = os.utime
     monkeypatch.setattr(os, "utime", utime)
-    monkeypatch.setattr("omnithinker.study.runner.BEAT_S", 0.01)
-    monkeypatch.setattr(Experiment, "evaluate", patient)
+    monkeypatch.setattr("omnithinker.study.lock.HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(RunContext, "evaluate", wait_for_touches)
     assert study(recipe, "--stage", "base") == 0
     assert not lock.exists()
 
@@ -192,25 +192,25 @@ def test_a_study_with_adapters_starts_every_run_from_the_bare_model(recipe, tmp_
     assert study(recipe, "--set", "model.lora={rank=2}", "--set", "training.learning_rate=0.02") == 0
     folder = tmp_path / "study"
     capsys.readouterr()
-    found = results(folder)
-    # An adapter stands for its base with the adapter merged, and is read by what knows nothing of the study.
+    contents = results(folder)
+    # A saved adapter loads as its base with the adapter merged, without the study.
     for run in ("single-up", "single-down", "curriculum-best", "joint"):
         newest = sorted((folder / run / "checkpoints").iterdir(), key=lambda path: int(path.name.split("-")[1]))[-1]
         assert {"adapter_model.safetensors"} == {path.name for path in newest.glob("adapter_model*")}
         assert not list(newest.glob("model*.safetensors"))
         assert main(["evaluate", str(recipe), "--model", str(newest), "--json"]) == 0
         measured = json.loads(capsys.readouterr().out)
-        for task, result in found[run]["tasks"].items():
+        for task, result in contents[run]["tasks"].items():
             assert measured[task]["outcomes"] == pytest.approx(result["outcomes"], abs=1e-6)
     assert main(["evaluate", str(recipe), "--json"]) == 0
     bare = json.loads(capsys.readouterr().out)
-    for task, result in found["base"]["tasks"].items():
+    for task, result in contents["base"]["tasks"].items():
         assert bare[task]["outcomes"] == result["outcomes"]
-        assert result["outcomes"] != found["joint"]["tasks"][task]["outcomes"]
+        assert result["outcomes"] != contents["joint"]["tasks"][task]["outcomes"]
 
 
-def test_a_study_with_adapters_that_is_stopped_goes_on_from_its_adapter(recipe, tmp_path, capsys, monkeypatch):
-    settings = ("--set", "model.lora={rank=2}", "--set", "training.learning_rate=0.02", "--set", "study.joint=false")
+def test_an_interrupted_study_with_adapters_resumes_from_its_adapter(recipe, tmp_path, capsys, monkeypatch):
+    settings = ("--set", "model.lora={rank=2}", "--set", "training.learning_rate=0.02", "--set", "study.schedules=[]")
     assert study(recipe, *settings) == 0
     whole = results(tmp_path / "study")
     shown: list[int] = []
@@ -228,7 +228,7 @@ def test_a_study_with_adapters_that_is_stopped_goes_on_from_its_adapter(recipe, 
     assert not (folder / "curriculum-best/result.json").exists()
     assert study(recipe, *settings, "--set", f"output={folder}") == 0
     assert results(folder) == whole
-    # What PEFT makes of the last adapter is the model that was measured, and no other run's.
+    # Merged by PEFT, the last adapter is the evaluated model, and no other run's.
     last = folder / "curriculum-best/checkpoints/step-4"
     base = transformers.AutoModelForCausalLM.from_pretrained(load_recipe(recipe).model.path)
     peft.PeftModel.from_pretrained(base, last).merge_and_unload().save_pretrained(tmp_path / "merged")
@@ -244,7 +244,7 @@ def test_a_study_with_adapters_that_is_stopped_goes_on_from_its_adapter(recipe, 
 
 
 def test_mixture_and_adaptive_runs(recipe, tmp_path):
-    def drawn(name, *settings):
+    def prompts_per_step(name, *settings):
         overrides = [word for setting in settings for word in ("--set", setting)]
         folder = tmp_path / "-".join([name, *settings])
         assert main(["train", str(recipe), "--schedule", name, "--output", str(folder), *overrides]) == 0
@@ -255,11 +255,11 @@ def test_mixture_and_adaptive_runs(recipe, tmp_path):
         assert result["completions"] == 3 * sum(map(sum, counts))
         return counts
 
-    assert drawn("mixture") == [(2, 1), (1, 2), (2, 1), (1, 2)]
-    assert drawn("mixture", "tasks.down.share=2") == [(1, 2)] * 4
-    # Where nothing may be taken from a share, adaptive is mixture.
-    adaptive = drawn("adaptive", "tasks.up.share=9", "adaptive.min_share=1")
-    assert adaptive == drawn("mixture", "tasks.up.share=9")
+    assert prompts_per_step("mixture") == [(2, 1), (1, 2), (2, 1), (1, 2)]
+    assert prompts_per_step("mixture", "tasks.down.share=2") == [(1, 2)] * 4
+    # With fixed shares, adaptive equals mixture.
+    adaptive = prompts_per_step("adaptive", "tasks.up.share=9", "schedules.adaptive.min_share=1")
+    assert adaptive == prompts_per_step("mixture", "tasks.up.share=9")
     assert adaptive[0] == (3, 0)
 
 
@@ -270,7 +270,7 @@ def test_mixture_and_adaptive_runs(recipe, tmp_path):
         (("up.jsonl", ""), "up.jsonl: has no rows"),
         (("up.jsonl", '{"prompt": "x"}\n{"prompt": \n'), "up.jsonl:2: not valid JSON"),
         (("up.jsonl", "[1]\n"), "up.jsonl:1: expected an object"),
-        (("down.jsonl", '{"promt": "x"}\n'), "down.jsonl:1: no field 'prompt', which the prompt template needs"),
+        (("down.jsonl", '{"promt": "x"}\n'), "down.jsonl:1: no field 'prompt', which the prompt template uses"),
         (("up.jsonl", '{"prompt": "' + 2000 * "x" + '"}\n'), "every prompt is longer than sampling.max_prompt_tokens"),
     ],
 )
@@ -286,7 +286,7 @@ def test_bad_data_gets_one_line_and_leaves_nothing_behind(recipe, tmp_path, caps
     assert not list((tmp_path / "study").glob("*/result.json"))
 
 
-def test_too_long_prompts_are_skipped_and_said(recipe, tmp_path, capsys):
+def test_overlong_prompts_are_skipped_and_reported(recipe, tmp_path, capsys):
     with (tmp_path / "up.jsonl").open("a") as stream:
         stream.write('{"prompt": "' + 2000 * "x" + '"}\n')
     assert study(recipe, "--dry-run") == 0
@@ -296,9 +296,12 @@ def test_too_long_prompts_are_skipped_and_said(recipe, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "{recipe}"], "say what to train"),
+        (
+            ["train", "{recipe}"],
+            "select what to train: one task, or a schedule for all tasks (curriculum, joint, mixture, adaptive)",
+        ),
         (["train", "{recipe}", "--task", "upp"], "no task 'upp' in the recipe; its tasks: up, down"),
-        (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "--order goes with"),
+        (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "an order needs the schedule curriculum"),
         (["train", "{recipe}", "--schedule", "curriculum", "--order", "up"], "lacks down"),
         (["evaluate", "{recipe}", "--model", "/nowhere/model"], "model '/nowhere/model' cannot be loaded"),
         (["study", "/nowhere.toml"], "/nowhere.toml: cannot be read"),

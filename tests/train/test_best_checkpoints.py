@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from omnithinker.policy.loading import load_policy
-from omnithinker.schedules.fixed import joint_schedule
+from omnithinker.schedules.joint import joint_batches
 from omnithinker.train import checkpoint
 from omnithinker.train.checkpoint import list_checkpoints
 from tests.builders.training import Quiet, recipe_of, run, same, weights
@@ -53,7 +53,7 @@ def test_patience_ends_an_interrupted_run_at_the_same_step(stop_after, model_fol
     # The mean is best after step 2, so patience of 3 ends the run after step 5 of 12.
     accuracies = {step: FOUND.get(step, {"a": 0.1, "b": 0.1}) for step in range(1, 13)}
     recipe = recipe_of(model_folder, evaluation=VALIDATION | {"patience": 3})
-    batches = joint_schedule({"a": 6, "b": 6}, prompts_per_step=3, epochs=3, seed=0)
+    batches = joint_batches({"a": 6, "b": 6}, prompts_per_step=3, epochs=3, seed=0)
     whole = weights(run(recipe, tmp_path / "whole", schedule=batches, observer=Quiet(accuracies=accuracies)))
     observer = Quiet(stop_after, accuracies)
     if stop_after <= 5:

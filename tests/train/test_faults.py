@@ -33,12 +33,12 @@ def test_an_infinite_loss_is_not_applied_and_its_batch_is_kept(model_folder, tmp
     assert [r["nonfinite"] for r in read_json_lines(tmp_path / "run/metrics.jsonl")] == [0, 1, 0, 0]
     assert [r["updates"] for r in read_json_lines(tmp_path / "run/metrics.jsonl")] == [1, 0, 1, 1]
     assert observer.notes == [
-        f"step 2: loss or gradient not finite, update left out; see {tmp_path / 'run/nonfinite/step-2.json'}"
+        f"step 2: loss or gradient not finite, update skipped; see {tmp_path / 'run/nonfinite/step-2.json'}"
     ]
     batch = read_json(tmp_path / "run/nonfinite/step-2.json")
     assert batch["loss"] in ("inf", "-inf", "nan")
-    assert len(batch["rows"]) == 3 * 4
-    assert batch["rows"][0]["prompt"].startswith("b ")
+    assert len(batch["samples"]) == 3 * 4
+    assert batch["samples"][0]["prompt"].startswith("b ")
     assert batch["weights_with_nonfinite_gradient"]
     assert checkpoint.read_state(tmp_path / "run/checkpoints/step-4").updates == 3
 
@@ -100,7 +100,7 @@ def test_memory_that_runs_out_once_costs_a_retry_and_changes_nothing(error, mode
     with pytest.raises(KeyboardInterrupt):
         run(recipe, tmp_path / "run", observer=Stopping(observer.notes))
     assert budgets == [60, 30]
-    assert observer.notes == ["out of memory; trying again with training.microbatch_tokens = 30"]
+    assert observer.notes == ["out of memory; retrying with training.microbatch_tokens = 30"]
     first = checkpoint.list_checkpoints(tmp_path / "run/checkpoints")[0]
     assert json.loads((first / checkpoint.STATE_FILE).read_text())["step"] == 1
     monkeypatch.undo()
@@ -120,7 +120,7 @@ class Stopping(Quiet):
 
 def test_memory_that_runs_out_twice_names_the_setting(model_folder, tmp_path, monkeypatch):
     run_out_of_memory(monkeypatch, torch.OutOfMemoryError("CUDA out of memory"), {1, 2})
-    with pytest.raises(TrainingError, match=r"again with training\.microbatch_tokens = 4096; lower it"):
+    with pytest.raises(TrainingError, match=r"also with training\.microbatch_tokens = 4096; lower it"):
         run(recipe_of(model_folder), tmp_path / "run")
 
 

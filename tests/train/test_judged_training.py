@@ -13,11 +13,9 @@ import pytest
 from safetensors.torch import load_file
 
 from omnithinker.cli import main
-from omnithinker.config.recipe import Recipe
 from omnithinker.io.files import read_json, read_json_lines
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.runner import Scorer
-from omnithinker.train.trainer import rollout
 from omnithinker.types import Prompt, RolloutGroup, Trajectory
 from tests.builders.fake_endpoint import FakeEndpoint, Reply
 from tests.builders.judged import JUDGED, RECIPE, STEPS, verdict
@@ -61,7 +59,7 @@ def test_a_spent_budget_stops_after_a_step_and_more_money_goes_on_without_a_repe
     assert train("parts", "judges.default.budget=20") == 130
     said = capsys.readouterr().err.strip()
     assert said.startswith("omnithinker train: stopped after step 2: judge m: the budget of 20 is spent")
-    assert said.endswith("raise judges.default.budget and run the same command again to go on")
+    assert said.endswith("raise judges.default.budget and run the same command again to resume")
     assert "\n" not in said
     # Two steps of 9 calls are kept; of the third, what was under way when the money ran out.
     assert [path.name for path in (tmp_path / "parts/checkpoints").iterdir()] == ["step-2"]
@@ -103,7 +101,7 @@ def test_what_judges_did_is_logged_step_by_step(train, tmp_path, server):
 
 def test_a_judge_has_so_much_time_for_a_run(train, tmp_path, server, capsys):
     assert train("run", "judges.default.run_deadline_s=1e-9", "judges.default.concurrency=1") == 130
-    assert "stopped after step 0: judge m: its 1e-09 s for one run are over" in capsys.readouterr().err
+    assert "stopped after step 0: judge m: its 1e-09 s for this run are used up" in capsys.readouterr().err
     assert train("run", "judges.default.run_deadline_s=3600") == 0
     assert 0 < read_json(tmp_path / "run/result.json")["judges"]["default"]["seconds"] < 3600
 
@@ -191,17 +189,15 @@ def test_a_group_is_scored_while_others_are_generated(monkeypatch):
             scored.set()
             return [1.0 if prompt.index == 1 else 0.5 for _ in completions]
 
-    def first_the_second(policy, prompts, *_, **__):
+    def second_first(prompts):
         said = (Trajectory(text="x"),)
         yield 1, RolloutGroup(prompt=prompts[1], trajectories=said)
         assert scored.wait(60), "scoring waits for generation to end"
         yield 0, RolloutGroup(prompt=prompts[0], trajectories=said)
 
-    monkeypatch.setattr("omnithinker.train.trainer.generate", first_the_second)
-    recipe = Recipe.model_validate({"tasks": {"w": {"data": "lab:writing", "rewards": {"pairwise_judge": 1.0}}}})
     prompts = [Prompt(task="w", index=index, text="") for index in range(2)]
     with Scorer({"w": [Component("mine", Tells(), 1.0, True)]}) as scorer:
-        drawn = rollout(None, prompts, [[0], [1]], recipe, scorer)
-        groups = drawn.groups()
-    assert drawn.as_drawn([0, 1]) == [1, 0]
+        pending = scorer.score(second_first(prompts))
+        groups = pending.groups()
+    assert pending.in_generation_order([0, 1]) == [1, 0]
     assert [group.scores[0].reward for group in groups] == [0.5, 1.0]

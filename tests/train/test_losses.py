@@ -157,7 +157,7 @@ def test_group_weights_of_each_loss_norm():
 
 
 @pytest.mark.parametrize(
-    ("level", "excess", "expected"),
+    ("level", "mode", "expected"),
     [
         ("token", "truncate", [[2.0, 0.5, 3.0], [1.5, 1.0, 1.0]]),
         ("token", "mask", [[2.0, 0.5, 0.0], [1.5, 1.0, 1.0]]),
@@ -165,11 +165,11 @@ def test_group_weights_of_each_loss_norm():
         ("sequence", "mask", [[0.0, 0.0, 0.0], [1.5, 1.5, 1.5]]),
     ],
 )
-def test_importance_weights_by_hand(level, excess, expected):
+def test_importance_weights_by_hand(level, mode, expected):
     old = torch.log(torch.tensor([[0.8, 0.1, 0.9], [0.3, 0.7, 0.7]], dtype=torch.float64))
     drawn = torch.log(torch.tensor([[0.4, 0.2, 0.1], [0.2, 0.7, 0.1]], dtype=torch.float64))
     mask = torch.tensor([[True, True, True], [True, True, False]])
-    weights = importance_weights(old, drawn, mask, level=level, cap=3.0, excess=excess)
+    weights = importance_weights(old, drawn, mask, level=level, cap=3.0, mode=mode)
     assert torch.allclose(weights, torch.tensor(expected, dtype=torch.float64))
 
 

@@ -12,6 +12,8 @@ from omnithinker.io.files import read_json_lines
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.runner import Scorer
+from omnithinker.rollout.base import Sampling, make_generator
+from omnithinker.rollout.native import NativeGenerator
 from omnithinker.train import trainer as loop
 from tests.builders.policy import make_policy, prompt_of
 from tests.builders.training import Letters, recipe_of, run, same, weights
@@ -24,12 +26,12 @@ class LateForTheLast(Letters):
         super().__init__()
         self.fails_in_step, self.waits = fails_in_step, waits
         self.step, self.last, self.begun = 0, None, threading.Event()
-        generate, logprobs = loop.generate, loop.completion_logprobs
+        generate, logprobs = NativeGenerator.generate, loop.completion_logprobs
 
-        def drawn(*arguments, **settings):
+        def generated(*arguments):
             self.step += 1
             self.begun.clear()
-            *early, late = generate(*arguments, **settings)
+            *early, late = generate(*arguments)
             self.last = late[1].prompt
             yield from [*early, late]
 
@@ -38,7 +40,7 @@ class LateForTheLast(Letters):
                 self.begun.set()
             return logprobs(*arguments)
 
-        monkeypatch.setattr(loop, "generate", drawn)
+        monkeypatch.setattr(NativeGenerator, "generate", generated)
         monkeypatch.setattr(loop, "completion_logprobs", noticed)
 
     def score_group(self, prompt, completions):
@@ -84,9 +86,10 @@ def test_prompts_of_a_smaller_batch_are_drawn_and_scored_before_the_next_are_beg
             update={"sampling": SamplingSettings(completions=4, max_new_tokens=200, batch_size=batch_size)}
         )
         with Scorer({"a": [Component("letters", Letters(), 1.0, True)]}) as scorer:
-            drawn = loop.rollout(policy, prompts, seeds, recipe, scorer)
-            orders[batch_size] = drawn.as_drawn(range(5))
-            assert [group.prompt for group in drawn.groups()] == prompts
+            sampling = [Sampling.of(recipe.sampling)] * 5
+            pending = scorer.score(make_generator(policy, recipe).generate(prompts, seeds, sampling))
+            orders[batch_size] = pending.in_generation_order(range(5))
+            assert [group.prompt for group in pending.groups()] == prompts
     assert orders[4] == [0, 1, 2, 3, 4]
     assert [p // 2 for p in orders[8]] == [0, 0, 1, 1, 2]
     assert orders[100] != orders[4]

@@ -7,13 +7,14 @@ import json
 import pytest
 import torch
 
-from omnithinker.config.adaptive import AdaptiveSettings
 from omnithinker.errors import CheckpointError, Interrupted, RewardError
 from omnithinker.io.files import read_json_lines
 from omnithinker.io.runlog import RunLog
 from omnithinker.policy.loading import load_policy
-from omnithinker.schedules.adaptive import AdaptiveSchedule
-from omnithinker.schedules.fixed import Item, curriculum_schedule, joint_schedule
+from omnithinker.schedules.adaptive import Adaptive, AdaptiveSettings
+from omnithinker.schedules.base import Item, ScheduleInputs
+from omnithinker.schedules.curriculum import curriculum_batches
+from omnithinker.schedules.joint import joint_batches
 from omnithinker.train import checkpoint
 from omnithinker.train.checkpoint import list_checkpoints
 from omnithinker.train.setup import set_learning_rate
@@ -51,21 +52,15 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(name, stop_after, model_fo
 @pytest.mark.parametrize("stop_after", range(1, 6))
 def test_an_adaptive_run_goes_on_bit_for_bit(stop_after, model_folder, tmp_path):
     recipe = recipe_of(model_folder)
-    schedule = AdaptiveSchedule(
-        sizes={"a": 6, "b": 6},
-        shares={"a": 1.0, "b": 2.0},
-        settings=AdaptiveSettings(ema_steps=2, criterion="progress"),
-        prompts_per_step=4,
-        epochs=2,
-        seed=0,
-    )
+    inputs = ScheduleInputs(sizes={"a": 6, "b": 6}, shares={"a": 1.0, "b": 2.0}, prompts_per_step=4, epochs=2, seed=0)
+    schedule = Adaptive(inputs, AdaptiveSettings(ema_steps=2, criterion="progress"))
     whole = weights(run(recipe, tmp_path / "whole", schedule=schedule))
     with pytest.raises(KeyboardInterrupt):
         run(recipe, tmp_path / "parts", schedule=schedule, observer=Quiet(stop_after))
     assert same(whole, weights(run(recipe, tmp_path / "parts", schedule=schedule)))
     states = [checkpoint.read_state(list_checkpoints(tmp_path / d / "checkpoints")[-1]) for d in ("whole", "parts")]
     assert states[0] == states[1]
-    assert states[0].schedule["recent"].keys() == {"a", "b"}
+    assert states[0].schedule["accuracy"].keys() == {"a", "b"}
 
 
 def test_a_prompt_that_comes_twice_in_a_batch_is_answered_anew(model_folder):
@@ -134,7 +129,7 @@ def test_checkpoints_are_pruned_and_load_with_transformers(model_folder, tmp_pat
     assert [p.name for p in list_checkpoints(tmp_path / "run/checkpoints")] == ["step-3", "step-4"]
     loaded = load_policy(recipe.model, tmp_path / "run/checkpoints/step-4")
     assert same(weights(trained), weights(loaded))
-    assert loaded.encode("hello") == trained.encode("hello")
+    assert loaded.tokenizer.encode("hello") == trained.tokenizer.encode("hello")
 
 
 def test_a_run_killed_before_it_removed_old_checkpoints_does_so_at_the_next_start(model_folder, tmp_path):
@@ -153,7 +148,7 @@ def test_other_settings_are_refused(model_folder, tmp_path):
 
 def test_each_task_draws_as_many_and_as_long_completions_as_it_says(model_folder, tmp_path):
     own = {"a": {"completions": 2, "max_new_tokens": 3}}
-    batches = joint_schedule({"a": 6, "b": 6}, prompts_per_step=12, epochs=1, seed=0)
+    batches = joint_batches({"a": 6, "b": 6}, prompts_per_step=12, epochs=1, seed=0)
     run(recipe_of(model_folder, own=own), tmp_path / "run", schedule=batches)
     (metrics,) = read_json_lines(tmp_path / "run/metrics.jsonl")
     assert (metrics["task/a/completions"], metrics["task/b/completions"]) == (12, 24)
@@ -164,7 +159,7 @@ def test_each_task_draws_as_many_and_as_long_completions_as_it_says(model_folder
 
 def test_training_raises_the_reward(model_folder, tmp_path):
     recipe = recipe_of(model_folder, learning_rate=1e-2)
-    batches = joint_schedule({"a": 6, "b": 6}, prompts_per_step=6, epochs=12, seed=0)
+    batches = joint_batches({"a": 6, "b": 6}, prompts_per_step=6, epochs=12, seed=0)
     run(recipe, tmp_path / "run", schedule=batches)
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
     mean = [sum(r[f"task/{t}/reward"] for t in "ab" if f"task/{t}/reward" in r) / 2 for r in rows]
@@ -206,7 +201,7 @@ def test_too_many_undefined_completions_stop_the_run_also_after_a_restart(model_
     assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == stopped
 
 
-LONG = curriculum_schedule({"a": 6, "b": 6}, ["a"], prompts_per_step=3, epochs=6, seed=0)
+LONG = curriculum_batches({"a": 6, "b": 6}, ["a"], prompts_per_step=3, epochs=6, seed=0)
 
 
 def test_what_a_model_said_survives_a_restart(model_folder, tmp_path):
@@ -234,7 +229,7 @@ def test_a_stop_request_checkpoints_the_finished_step(model_folder, tmp_path, mo
     import signal
 
     class Stopper(Quiet):
-        def on_evaluate(self, policy, step):
+        def on_evaluate(self, trainer):
             os.kill(os.getpid(), signal.SIGINT)
 
     recipe = recipe_of(model_folder, checkpoint_every=100, evaluation={"every": 2})

@@ -10,13 +10,12 @@ import torch
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.logprobs import Reference, completion_logprobs
 from omnithinker.train import advantages
-from omnithinker.train.batching import advantages as advantages_of
-from omnithinker.train.batching import batch_of, part_of, split
+from omnithinker.train.batching import group_samples, make_batch, split_evenly
 from omnithinker.train.setup import make_optimizer
-from omnithinker.train.trainer import update, with_old_logprobs
+from omnithinker.train.trainer import update_policy, with_old_logprobs
 from omnithinker.types import RolloutGroup, Score, Trajectory
 from tests.builders.policy import make_policy, prompt_of
-from tests.builders.training import recipe_of
+from tests.builders.training import recipe_of, samples_of
 
 pytest.importorskip("trl", reason="the package trl is not installed")
 from tests.builders.trl_trainer import trl_updates  # needs trl
@@ -47,7 +46,7 @@ def groups_of(lengths=LENGTHS) -> list[RolloutGroup]:
     return [
         RolloutGroup(
             prompt=prompt_of(policy, "x" * (3 * p + 1), "a", p),
-            completions=tuple(Trajectory(text="", token_ids=tokens(n)) for n in group_lengths),
+            trajectories=tuple(Trajectory(text="", token_ids=tokens(n)) for n in group_lengths),
             scores=tuple(Score(reward=r, components={}, correct=r) for r in group_rewards),
         )
         for p, (group_lengths, group_rewards) in enumerate(zip(lengths, REWARDS, strict=True))
@@ -57,15 +56,15 @@ def groups_of(lengths=LENGTHS) -> list[RolloutGroup]:
 def with_logprobs(policy, groups, recipe) -> list[RolloutGroup]:
     """The groups as the generator would have recorded them under the policy."""
     count = len(groups[0].trajectories)
-    rows = [row for group in groups for row in part_of(group, torch.ones(count), recipe).rows]
+    samples = [one for group in groups for one in group_samples(group, torch.ones(count), recipe).samples]
     with torch.no_grad():
-        logprob_BT = completion_logprobs(policy, batch_of(rows, policy.device))
+        logprob_BT = completion_logprobs(policy, make_batch(samples, policy.device))
     known = [
-        dataclasses.replace(row.completion, logprobs=tuple(logprob_T[: len(row.completion.token_ids)].tolist()))
-        for row, logprob_T in zip(rows, logprob_BT, strict=True)
+        dataclasses.replace(one.trajectory, logprobs=tuple(logprob_T[: len(one.trajectory.token_ids)].tolist()))
+        for one, logprob_T in zip(samples, logprob_BT, strict=True)
     ]
     return [
-        dataclasses.replace(group, completions=tuple(known[p * count : (p + 1) * count]))
+        dataclasses.replace(group, trajectories=tuple(known[p * count : (p + 1) * count]))
         for p, group in enumerate(groups)
     ]
 
@@ -77,17 +76,16 @@ def our_updates(folder, groups, recipe, theirs):
     reference = Reference(load_policy(recipe.model))
     reference.policy.model.double()
     optimizer = make_optimizer(policy, recipe)
-    parts = split(len(groups), recipe.training.minibatches)
+    parts = split_evenly(len(groups), recipe.training.minibatches)
     found = []
     for k, trl in enumerate(theirs):
         policy.model.load_state_dict(trl.weights, strict=False)
         if k % len(parts) == 0:  # a new rollout batch
             recorded = with_logprobs(policy, groups, recipe)
-            advantages_PG = advantages_of(recorded, recipe)
-            minibatches = [[part_of(recorded[p], advantages_PG[p], recipe) for p in members] for members in parts]
+            minibatches = [samples_of([recorded[p] for p in members], recipe) for members in parts]
             if len(parts) > 1:
                 minibatches = [with_old_logprobs(policy, minibatch, recipe) for minibatch in minibatches]
-        values = update(policy, reference, optimizer, minibatches[k % len(parts)], recipe, print)
+        values = update_policy(policy, reference, optimizer, minibatches[k % len(parts)], recipe, note=print)
         found.append((values, {name: p.grad.clone() for name, p in policy.model.named_parameters()}))
     return found
 

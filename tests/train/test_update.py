@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from omnithinker.policy.logprobs import Reference
-from omnithinker.train.batching import Row, advantages, microbatches, part_of, split
-from omnithinker.train.trainer import update, with_old_logprobs
+from omnithinker.train.batching import Sample, group_samples, microbatches, split_evenly
+from omnithinker.train.trainer import update_policy, with_old_logprobs
 from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory
 from tests.builders.policy import make_policy, prompt_of
-from tests.builders.training import recipe_of
+from tests.builders.training import recipe_of, samples_of
 
 
 def group_of(policy, texts_and_rewards, task="a", index=0) -> RolloutGroup:
@@ -23,10 +23,6 @@ def group_of(policy, texts_and_rewards, task="a", index=0) -> RolloutGroup:
         completions.append(Trajectory(text="", token_ids=ids, logprobs=tuple(-1.0 - 0.1 * t for t in range(len(ids)))))
         scores.append(Score(reward=reward, components={}, correct=reward))
     return RolloutGroup(prompt=prompt, trajectories=tuple(completions), scores=tuple(scores))
-
-
-def parts_of(groups, recipe):
-    return [part_of(group, advantages([group], recipe)[0], recipe) for group in groups]
 
 
 def token_logprobs(policy, prompt, ids, temperature):
@@ -113,7 +109,7 @@ def groups_of(policy):
     """Groups with undefined completions, without variance, with too few defined ones, and with a truncated one."""
     truncated = RolloutGroup(
         prompt=prompt_of(policy, "b4", "b", 4),
-        completions=tuple(
+        trajectories=tuple(
             Trajectory(text="", token_ids=ids, logprobs=tuple(-5.0 - 0.3 * t for t in range(len(ids))), truncated=cut)
             for ids, cut in (((41, 6), False), ((42, 7, 8, 1, 2, 3), True), ((43,), False))
         ),
@@ -163,14 +159,14 @@ def test_update_equals_the_naive_reference(name, minibatches, model_folder):
         policy = shifted(initial, 0.003) if minibatches > 1 else initial
         reference = shifted(initial, 0.01)
         groups = groups_of(policy)
-        for members in split(len(groups), minibatches):
+        for members in split_evenly(len(groups), minibatches):
             minibatch = [groups[p] for p in members]
-            parts = parts_of(minibatch, recipe)
+            parts = samples_of(minibatch, recipe)
             if minibatches > 1:
                 parts = with_old_logprobs(initial, parts, recipe)
             optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-            result = update(policy, Reference(reference), optimizer, parts, recipe, print)
-            if not any(part.rows for part in parts):
+            result = update_policy(policy, Reference(reference), optimizer, parts, recipe, note=print)
+            if not any(part.samples for part in parts):
                 assert result is None
                 continue
             found = [p.grad.clone() for p in policy.model.parameters()]
@@ -191,9 +187,9 @@ def test_gradient_of_an_update_by_finite_differences(model_folder):
     initial = make_policy(dtype=torch.float64)
     policy, reference = shifted(initial, 0.003), shifted(initial, 0.01)
     groups = groups_of(policy)
-    parts = with_old_logprobs(initial, parts_of(groups, recipe), recipe)
+    parts = with_old_logprobs(initial, samples_of(groups, recipe), recipe)
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-    update(policy, Reference(reference), optimizer, parts, recipe, print)
+    update_policy(policy, Reference(reference), optimizer, parts, recipe, note=print)
     weight = policy.model.model.layers[1].mlp.up_proj.weight
     gradient, step = weight.grad.clone(), 1e-6
     for place in [(0, 0), (3, 7), (20, 30)]:
@@ -201,7 +197,7 @@ def test_gradient_of_an_update_by_finite_differences(model_folder):
         for sign in (1, -1):
             with torch.no_grad():
                 weight[place] += sign * step
-            values.append(update(policy, Reference(reference), optimizer, parts, recipe, print).loss)
+            values.append(update_policy(policy, Reference(reference), optimizer, parts, recipe, note=print).loss)
             with torch.no_grad():
                 weight[place] -= sign * step
         assert (values[0] - values[1]) / (2 * step) == pytest.approx(float(gradient[place]), abs=1e-7, rel=1e-5)
@@ -210,9 +206,9 @@ def test_gradient_of_an_update_by_finite_differences(model_folder):
 def test_gradients_are_scaled_down_to_the_norm(model_folder):
     policy = make_policy()
     group = group_of(policy, [((5, 6), 1.0), ((7,), 0.0)])
-    parts = parts_of([group], recipe_of(model_folder))
+    parts = samples_of([group], recipe_of(model_folder))
     optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.0)
-    result = update(policy, None, optimizer, parts, recipe_of(model_folder, max_grad_norm=0.01), print)
+    result = update_policy(policy, None, optimizer, parts, recipe_of(model_folder, max_grad_norm=0.01), note=print)
     norm = torch.sqrt(sum(p.grad.square().sum() for p in policy.model.parameters()))
     assert result.grad_norm > 0.01
     assert float(norm) == pytest.approx(0.01, rel=1e-3)
@@ -230,9 +226,11 @@ def test_presets_reach_the_weights_of_the_loss(preset, expected, model_folder):
     ]
     recipe = recipe_of(model_folder, preset=preset)
     advantages_PG = torch.tensor([[1.0, -1.0], [0.5, math.nan]])
-    parts = [part_of(group, advantages_G, recipe) for group, advantages_G in zip(groups, advantages_PG, strict=True)]
+    parts = [
+        group_samples(group, advantages_G, recipe) for group, advantages_G in zip(groups, advantages_PG, strict=True)
+    ]
     total = sum(part.total for part in parts)
-    weights = [row.weight / total for part in parts for row in part.rows]
+    weights = [row.weight / total for part in parts for row in part.samples]
     assert weights == pytest.approx(expected)  # the token limit is 6
 
 
@@ -241,18 +239,18 @@ def test_truncated_completions_can_be_masked(model_folder):
     group = group_of(policy, [((5,), 1.0), ((6,), 0.0)])
     group = RolloutGroup(
         prompt=group.prompt,
-        completions=(group.trajectories[0], Trajectory(text="", token_ids=(6,), truncated=True)),
+        trajectories=(group.trajectories[0], Trajectory(text="", token_ids=(6,), truncated=True)),
         scores=group.scores,
     )
     advantages_G = torch.tensor([0.7, -0.7])
-    assert len(part_of(group, advantages_G, recipe_of(model_folder)).rows) == 2
-    assert len(part_of(group, advantages_G, recipe_of(model_folder, truncated="mask")).rows) == 1
+    assert len(group_samples(group, advantages_G, recipe_of(model_folder)).samples) == 2
+    assert len(group_samples(group, advantages_G, recipe_of(model_folder, truncated="mask")).samples) == 1
 
 
 def rows_of(lengths, prompts):
     """For each prompt in turn its rows: a row of each length, dealt out to the prompts."""
     rows = [
-        Row(prompts[k % len(prompts)], Trajectory(text="", token_ids=(1,) * length), 1.0, 1.0, 0.0)
+        Sample(prompts[k % len(prompts)], Trajectory(text="", token_ids=(1,) * length), 1.0, 1.0, 0.0)
         for k, length in enumerate(lengths)
     ]
     return [[row for row in rows if row.prompt is prompt] for prompt in prompts]
@@ -268,9 +266,9 @@ def test_microbatches_respect_the_budget_and_lose_nothing():
     for held, parts in found:
         assert {id(r.prompt) for part in parts for r in part} == set(map(id, held))
         assert 7 * len(held) <= 30
-        assert len(held) == 1 or sum(len(r.completion.token_ids) for part in parts for r in part) <= 60
+        assert len(held) == 1 or sum(len(r.trajectory.token_ids) for part in parts for r in part) <= 60
         for part in parts:
-            assert len(part) == 1 or len(part) * max(len(r.completion.token_ids) for r in part) <= 30
+            assert len(part) == 1 or len(part) * max(len(r.trajectory.token_ids) for r in part) <= 30
 
 
 def test_microbatches_keep_a_block_of_prompts_within_the_budget():
@@ -296,4 +294,4 @@ def test_a_block_is_handed_over_before_the_group_after_the_next_is_asked_for():
 def test_long_and_short_completions_are_not_padded_to_each_other():
     prompt = Prompt(task="a", index=0, text="", token_ids=(1,))
     [(_, parts)] = microbatches(rows_of([10] * 40 + [400] * 4, [prompt]), 16384)
-    assert [sorted({len(r.completion.token_ids) for r in part}) for part in parts] == [[400], [10]]
+    assert [sorted({len(r.trajectory.token_ids) for r in part}) for part in parts] == [[400], [10]]

@@ -49,7 +49,7 @@ def test_a_row_that_equals_a_held_out_one_is_not_trained_on():
 
 def test_rows_that_leave_none_to_train_on_are_refused():
     with pytest.raises(
-        DataError, match=r"file:1: 3 training rows, of which evaluation.validation_items = 3 leave none"
+        DataError, match=r"file:1: evaluation.validation_items = 3 leaves none of the 3 training rows"
     ):
         hold_out(placed("a", "b", "c"), 3, "x")
 
@@ -74,7 +74,7 @@ def test_lab_data_have_as_many_training_rows_as_without_validation():
 
 
 def test_a_split_that_does_not_exist_is_refused():
-    with pytest.raises(DataError, match="no split 'valid'; choose train, test or validation"):
+    with pytest.raises(DataError, match="no split 'valid'; use train, test or validation"):
         read_split("math", "valid", lab())
 
 
@@ -82,8 +82,8 @@ def test_a_split_that_does_not_exist_is_refused():
     ("settings", "message"),
     [
         (["evaluation.every=0", "evaluation.validation_items=3"], "'validation_items' needs 'every'"),
-        (["evaluation.patience=2"], "need 'validation_items', to choose by"),
-        (["evaluation.result='best'"], "need 'validation_items', to choose by"),
+        (["evaluation.patience=2"], "need 'validation_items'"),
+        (["evaluation.result='best'"], "need 'validation_items'"),
     ],
 )
 def test_settings_that_need_each_other(recipe, settings, message):

@@ -1,4 +1,4 @@
-"""Whether a recipe will work, found out before it is run: model, data, rewards, sandbox, judge, memory, tokens."""
+"""Checks of a recipe before training: model, data, rewards, sandbox, judges, trackers, memory, tokens."""
 
 from omnithinker.checks.report import Report, Section
 from omnithinker.checks.run import check_recipe

@@ -1,4 +1,4 @@
-"""What a recipe will need: memory of a training step, tokens of the whole study. Upper bounds."""
+"""Cost of a recipe: memory of a training step and tokens of the whole study, as upper bounds."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from omnithinker.checks.report import Section
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import OmniThinkerError
 from omnithinker.policy.logprobs import LOGITS_AT_ONCE
-from omnithinker.study.experiment import Experiment
-from omnithinker.study.runner import dry_run
-from omnithinker.train.setup import needs_reference
+from omnithinker.study.cost import dry_run
+from omnithinker.train.context import RunContext
 from omnithinker.ui.view import View
 
 
 def check_memory(recipe: Recipe, outline: Outline, tasks: dict[str, TaskRows]) -> Section:
-    """Estimate the memory of the largest training step; see :mod:`omnithinker.checks.memory`."""
-    size, load = sizes(recipe, outline, max(map(_longest, tasks.values()), default=0))
+    """Compare the memory of the largest training step with the machine's; see :mod:`omnithinker.checks.memory`."""
+    size, load = sizes(recipe, outline, max(map(_longest_prompt, tasks.values()), default=0))
     parts = estimate(size, load)
     available = available_memory(recipe)
     data = {"bytes": parts, "available": available, "keeps_cache": load.compiled}
@@ -32,17 +31,17 @@ def check_memory(recipe: Recipe, outline: Outline, tasks: dict[str, TaskRows]) -
         "memory",
         data,
         (
-            f"a training step may need {readable(parts['peak'])}, of which this machine has {readable(available)}; "
+            f"a training step may need {readable(parts['peak'])}, and this machine has {readable(available)}; "
             "lower sampling.batch_size, sampling.max_new_tokens or training.microbatch_tokens",
         ),
     )
 
 
 def sizes(recipe: Recipe, outline: Outline, longest_prompt: int) -> tuple[ModelSize, Load]:
-    """The numbers that the estimate is made from.
+    """Return the inputs of the memory estimate.
 
     Args:
-        recipe: settings; of several tasks the one with the most tokens per prompt counts.
+        recipe: settings; the task with the most tokens per prompt counts.
         outline: the base model.
         longest_prompt: tokens of the longest prompt in the data; 0 if unknown.
     """
@@ -68,20 +67,19 @@ def sizes(recipe: Recipe, outline: Outline, longest_prompt: int) -> tuple[ModelS
         minibatches=recipe.training.minibatches,
         microbatch_tokens=recipe.training.microbatch_tokens,
         logits_at_once=LOGITS_AT_ONCE,
-        reference=needs_reference(recipe) and recipe.model.lora is None,
-        checkpointing=recipe.model.recomputes(uses_gpu(recipe)),
+        checkpointing=recipe.model.uses_gradient_checkpointing(uses_gpu(recipe)),
         compiled=recipe.model.compile,
     )
     return size, load
 
 
 def uses_gpu(recipe: Recipe) -> bool:
-    """Whether the recipe's model goes to a GPU on this machine."""
+    """Return True if the recipe's model goes to a GPU on this machine."""
     return torch.cuda.is_available() and recipe.model.device != "cpu"
 
 
 def available_memory(recipe: Recipe) -> int | None:
-    """Bytes of the GPU that the recipe would use, or else of the machine; None if unknown."""
+    """Return the memory of the GPU that the recipe uses, or else of the machine, in bytes; None if unknown."""
     if uses_gpu(recipe):
         return int(torch.cuda.mem_get_info()[1])
     meminfo = Path("/proc/meminfo")
@@ -91,19 +89,19 @@ def available_memory(recipe: Recipe) -> int | None:
     return int(fields["MemTotal"].split()[0]) * 1024
 
 
-def check_tokens(recipe: Recipe, outline: Outline, tasks: dict[str, TaskRows]) -> Section:
-    """Most tokens that a study of this recipe can sample, by stage."""
-    if any(found.bad for found in tasks.values()):
-        return Section("tokens", {"stages": None}, (), ("tokens are counted once all rows can be used",))
-    # What a stage costs does not depend on who is told of it.
+def check_tokens(recipe: Recipe, tasks: dict[str, TaskRows]) -> Section:
+    """Count the most tokens that a study of this recipe can sample, by stage."""
+    if any(rows.bad for rows in tasks.values()):
+        return Section("tokens", {"stages": None}, (), ("not counted: some rows cannot be used",))
+    # Trackers do not affect the cost, and one that is not installed is reported elsewhere.
     recipe = recipe.model_copy(update={"trackers": ()})
     try:
-        with Experiment(recipe, View(Console(quiet=True)), outline.policy) as experiment:
-            stages = dry_run(experiment, Path(recipe.output))
+        with RunContext(recipe, View(Console(quiet=True)).note) as context:
+            stages = dry_run(context, Path(recipe.output))
     except OmniThinkerError as error:
-        return Section("tokens", {"stages": None}, (), (f"tokens cannot be counted: {error}",))
+        return Section("tokens", {"stages": None}, (), (f"not counted: {error}",))
     return Section("tokens", {"stages": stages, "most_tokens": sum(stage["most_tokens"] for stage in stages)})
 
 
-def _longest(found: TaskRows) -> int:
-    return max((max(lengths) for lengths in found.lengths.values() if lengths), default=0)
+def _longest_prompt(rows: TaskRows) -> int:
+    return max((max(lengths) for lengths in rows.lengths.values() if lengths), default=0)

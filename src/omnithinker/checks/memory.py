@@ -1,8 +1,8 @@
-"""How much memory training will take, from numbers alone: no model is loaded.
+"""Estimate of the memory that training takes, from sizes alone: no model is loaded.
 
 H hidden size, I intermediate size, L layers, V vocabulary, A = heads x head size, C = key-value heads x head size.
-Everything is in bytes. The parts that last are exact; activations and logits follow what the trainer and the native
-generator keep, and are compared with measured peaks by ``benchmarks/memory.py``.
+Everything is in bytes. Weights, gradients and optimizer are exact. Activations and logits follow what the trainer and
+the native generator keep; ``benchmarks/memory.py`` compares them with measured peaks.
 """
 
 from __future__ import annotations
@@ -10,30 +10,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from omnithinker.policy.compiled import fixed_length
+from omnithinker.rollout.compiled import fixed_length
 
 FLOAT32 = 4
-"""Bytes of a float32 number. Trained weights are always that, and logits are turned into probabilities in it."""
-DRAWING_COPIES = 6
-"""Arrays [rows, V] that exist while a token is drawn: logits, log-probabilities, and the entropy's terms."""
-SCORING_COPIES = 6
-"""Arrays of the size of a chunk of logits that exist in its backward pass."""
+"""Bytes of a float32 number, the format of trained weights and of logits that become probabilities."""
+SAMPLING_COPIES = 6
+"""Arrays [rows, V] alive while a token is sampled: logits, log-probabilities, and the entropy's terms."""
+LOSS_COPIES = 6
+"""Arrays of the size of a chunk of logits alive in its backward pass."""
 HEAD_COPIES = 2
-"""Gradients of the output embedding [V, H] that exist before they are added up."""
+"""Gradients of the output embedding [V, H] alive before they are accumulated."""
+PERSISTENT = ("base", "weights", "gradients", "optimizer")
+"""Parts that are allocated for the whole run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSize:
-    """What the estimate needs to know of a decoder."""
+    """Sizes of a decoder."""
 
     parameters: int
-    """Weights of the base model, tied ones counted once."""
+    """Weights of the base model; tied ones count once."""
     adapter: int
-    """Weights of an adapter; 0 without one."""
+    """Weights of the adapter; 0 without one."""
     trained: int
-    """Weights with a gradient, an adapter's included."""
+    """Weights with a gradient, including an adapter's."""
     trains_head: bool
-    """Whether the output embedding has a gradient."""
+    """True if the output embedding has a gradient."""
     layers: int
     """L."""
     hidden: int
@@ -41,9 +43,9 @@ class ModelSize:
     intermediate: int
     """I."""
     attention: int
-    """A, width of queries and of the attention's output."""
+    """A, width of queries and of the attention output."""
     keys: int
-    """C, width of keys, and of values."""
+    """C, width of keys and of values."""
     vocabulary: int
     """V."""
     bytes_per_weight: int
@@ -52,36 +54,34 @@ class ModelSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a training step does with the model."""
+    """Size of a training step."""
 
     prompts: int
     """P."""
     rows: int
     """P x G."""
     rows_at_once: int
-    """Of these, as many as are drawn at once."""
+    """Rows that are decoded at once."""
     prompt_tokens: int
-    """Of the longest prompt."""
+    """Tokens of the longest prompt."""
     new_tokens: int
-    """Of the longest completion."""
+    """Tokens of the longest completion."""
     minibatches: int
-    """Updates per step."""
+    """Optimizer updates per step."""
     microbatch_tokens: int
     """Most tokens in one forward and backward pass."""
     logits_at_once: int
     """Most numbers in a chunk of logits."""
-    reference: bool
-    """Whether a frozen copy of the model is kept."""
     checkpointing: bool = False
-    """Whether activations inside a layer are computed again in the backward pass."""
+    """True if layers are recomputed in the backward pass."""
     compiled: bool = False
-    """Whether the step that decodes a token is compiled."""
+    """True if the decoding step is compiled."""
 
 
 def model_size(
     config: Any, *, parameters: int, adapter: int, trained: int, trains_head: bool, bytes_per_weight: int
 ) -> ModelSize:
-    """Read widths from a transformers text configuration, of any decoder; missing fields have the usual meaning."""
+    """Read sizes from a decoder's transformers text configuration; missing fields take their usual defaults."""
     hidden, heads = config.hidden_size, config.num_attention_heads
     head = getattr(config, "head_dim", None) or hidden // heads
     return ModelSize(
@@ -100,12 +100,12 @@ def model_size(
 
 
 def estimate(size: ModelSize, load: Load) -> dict[str, int]:
-    """Bytes by part, and ``peak``: what lasts, plus the larger of generation and update.
+    """Return bytes by part, and ``peak``: persistent parts plus the larger of generation and update.
 
-    Parts that last: ``base`` (the model that training started from, kept for measuring), ``weights`` (of the policy),
-    ``gradients``, ``optimizer`` (two moments), ``reference``. While generating: ``kv_cache`` and ``drawing``, if every
-    completion is as long as it may be. While updating: ``activations`` and ``logits``. Where decoding is compiled,
-    ``kv_cache`` lasts.
+    Persistent: ``base`` (the frozen base model, loaded once for evaluation and as the reference policy), ``weights``
+    (of the policy), ``gradients``, ``optimizer`` (two moments). During generation, with completions of the largest
+    length: ``kv_cache`` and ``sampling``. During an update: ``activations`` and ``logits``. With compiled decoding
+    ``kv_cache`` is persistent too.
     """
     width = size.bytes_per_weight
     parts = {
@@ -113,39 +113,38 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
         "weights": size.parameters * width + size.adapter * FLOAT32,
         "gradients": size.trained * FLOAT32,
         "optimizer": 2 * size.trained * FLOAT32,
-        "reference": size.parameters * width if load.reference else 0,
         "kv_cache": kv_cache(size, load),
-        "drawing": load.rows_at_once * size.vocabulary * FLOAT32 * DRAWING_COPIES,
+        "sampling": load.rows_at_once * size.vocabulary * FLOAT32 * SAMPLING_COPIES,
         "activations": activations(size, load),
         "logits": logits(size, load),
     }
-    lasting = sum(parts[name] for name in ("base", "weights", "gradients", "optimizer", "reference"))
-    generating, updating = parts["kv_cache"] + parts["drawing"], parts["activations"] + parts["logits"]
+    persistent = sum(parts[name] for name in PERSISTENT)
+    generation, update = parts["kv_cache"] + parts["sampling"], parts["activations"] + parts["logits"]
     if load.compiled:
-        updating += parts["kv_cache"]
-    return parts | {"peak": lasting + max(generating, updating)}
+        update += parts["kv_cache"]
+    return parts | {"peak": persistent + max(generation, update)}
 
 
 def kv_cache(size: ModelSize, load: Load) -> int:
-    """Keys and values of the rows drawn at once, at full length; one layer exists twice while it is copied."""
+    """Return the bytes of keys and values of the rows decoded at once; one layer exists twice while it is copied."""
     longest = load.prompt_tokens + load.new_tokens
     tokens = load.rows_at_once * (fixed_length(longest) if load.compiled else longest)
     return tokens * 2 * size.keys * (size.layers + 1) * size.bytes_per_weight
 
 
 def microbatch(load: Load) -> int:
-    """Tokens in the largest micro-batch: the budget, or all of a minibatch where that is less."""
+    """Return the tokens of the largest micro-batch: the limit, or a whole minibatch if that is smaller."""
     prompts, rows = -(-load.prompts // load.minibatches), -(-load.rows // load.minibatches)
     return min(load.microbatch_tokens, prompts * load.prompt_tokens + rows * load.new_tokens)
 
 
 def activations(size: ModelSize, load: Load) -> int:
-    """What the forward pass keeps for the backward pass of a micro-batch.
+    """Return the bytes that the forward pass of a micro-batch keeps for its backward pass.
 
-    Per token and layer: 6 H (two norms: input, normalised, output), 5 A (queries, keys and values repeated for every
-    head, output of attention before and after its heads are joined) and 4 I (gate, its activation, up, their product).
-    Keys and values of a shared prompt are repeated for each of its rows: 2 A per row, prompt token and layer. With
-    checkpointing H per token and layer, and one layer in full. Attention matrices are not kept.
+    Per token and layer: 6 H (two norms: input, normalized, output), 5 A (queries; keys and values repeated per head;
+    attention output before and after its projection) and 4 I (gate, its activation, up, their product). Keys and values
+    of a shared prompt are repeated for each of its rows: 2 A per row, prompt token and layer. With gradient
+    checkpointing: H per token and layer, and one layer in full. Attention matrices are not kept.
     """
     tokens = microbatch(load)
     shared = min(load.rows, tokens // load.new_tokens) * load.prompt_tokens
@@ -155,13 +154,13 @@ def activations(size: ModelSize, load: Load) -> int:
 
 
 def logits(size: ModelSize, load: Load) -> int:
-    """One chunk of logits with what its backward pass needs, and what it leaves for the output embedding."""
-    chunk = min(load.logits_at_once, microbatch(load) * size.vocabulary) * FLOAT32 * SCORING_COPIES
+    """Return the bytes of one chunk of logits in its backward pass, and of gradients of the output embedding."""
+    chunk = min(load.logits_at_once, microbatch(load) * size.vocabulary) * FLOAT32 * LOSS_COPIES
     return chunk + (HEAD_COPIES * size.vocabulary * size.hidden * FLOAT32 if size.trains_head else 0)
 
 
 def readable(value: float) -> str:
-    """A number of bytes in the largest unit that leaves it at least 1."""
+    """Format a number of bytes in the largest unit of which there is at least one."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""The base model: is it there, how large is it, does it know how to chat. Its weights are not loaded."""
+"""Check of the base model: files, size, chat template. Its weights are not loaded."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy.adapter import base_of, new_adapter
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import check_compilable, check_trainable, freeze_embeddings
+from omnithinker.policy.tokenizer import ChatTokenizer
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-"""A model has one of these."""
+"""Files of weights, of which a model has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,11 @@ class Outline:
     """A model without weights."""
 
     policy: Policy
-    """Tokenizer, and a model whose weights take no memory and hold no values."""
-
+    """Tokenizer, and a model on the meta device: its weights take no memory and hold no values."""
     trained: int
-    """Number of weights that a run trains: all, all but the embeddings, or those of an adapter."""
+    """Number of trained weights: all, all but the embeddings, or those of an adapter."""
     trains_head: bool
-    """Whether the output embedding is among them."""
+    """True if the output embedding is trained."""
 
     @property
     def parameters(self) -> int:
@@ -41,15 +41,15 @@ class Outline:
 
     @property
     def config(self) -> Any:
-        """The text part of the transformers configuration."""
+        """Text part of the transformers configuration."""
         return self.policy.model.config.get_text_config()
 
 
 def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
-    """Look at the recipe's base model.
+    """Check a recipe's base model.
 
     Returns:
-        The section, and the model's outline, or None if it has none that transformers can load.
+        The section, and the model's outline; None if transformers cannot load the model.
     """
     import transformers
 
@@ -62,7 +62,7 @@ def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=trust)
         with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what initialisation has to say of weights that have no values
+            warnings.simplefilter("ignore")  # from the initialization of weights without values
             model: Any = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
     except (OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -70,7 +70,7 @@ def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
     try:
         check_trainable(settings)
         check_compilable(settings, model)
-        outline = _outline(Policy(model, tokenizer), settings)
+        outline = _outline(Policy(model, ChatTokenizer(tokenizer, ())), settings)
     except BadInput as error:
         return Section("model", data, (str(error),)), None
     data |= {
@@ -85,11 +85,12 @@ def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
 
 
 def _outline(policy: Policy, settings: ModelSettings) -> Outline:
-    """Find out what a run would train, on a copy.
+    """Count the weights that a run trains.
 
     Raises:
-        BadInput: the settings of the adapter do not fit the model.
+        BadInput: if the adapter's settings do not fit the model.
     """
+    # Adding an adapter and freezing change the model in place.
     model = copy.deepcopy(policy.model)
     if settings.lora is not None:
         with torch.device("meta"):
@@ -106,16 +107,16 @@ def _outline(policy: Policy, settings: ModelSettings) -> Outline:
 def _problems(settings: ModelSettings, source: str, tokenizer: Any) -> list[str]:
     problems = []
     if not _has_weights(source):
-        problems.append(f"model {settings.path!r}: found no weights in safetensors format ({' or '.join(WEIGHTS)})")
+        problems.append(f"model {settings.path!r}: no weights in safetensors format; expected {' or '.join(WEIGHTS)}")
     if tokenizer.chat_template is None:
-        problems.append(f"model {settings.path!r} has no chat template; choose an instruction-tuned model or add one")
+        problems.append(f"model {settings.path!r} has no chat template; use an instruction-tuned model or add one")
     if settings.device == "cuda" and not torch.cuda.is_available():
         problems.append("model.device is 'cuda' but PyTorch sees no GPU; use 'auto' or 'cpu'")
     return problems
 
 
 def _has_weights(source: str) -> bool:
-    """Whether the weights are in a folder, in the local cache, or on the hub; they are not fetched."""
+    """Return True if the weights are in the folder, in the local cache, or on the hub. Nothing is downloaded."""
     if Path(source).is_dir():
         return any((Path(source) / name).is_file() for name in WEIGHTS)
     import httpx
@@ -126,4 +127,4 @@ def _has_weights(source: str) -> bool:
     try:
         return any(file_exists(source, name) for name in WEIGHTS)
     except (OSError, httpx.HTTPError):
-        return False  # the hub cannot be reached
+        return False  # the hub is unreachable

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""Result of a check: sections with data, problems and notes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Section:
     name: str
     """``recipe``, ``model``, ``data``, ``rewards``, ``sandbox``, ``judges``, ``trackers``, ``memory`` or ``tokens``."""
     data: Mapping[str, Any]
-    """What was found, fit for JSON."""
+    """Measurements, as JSON values."""
     problems: tuple[str, ...] = ()
-    """What keeps the recipe from working as meant, one line each."""
+    """Problems that must be fixed before training, one line each."""
     notes: tuple[str, ...] = ()
-    """What the user should know, one line each."""
+    """Remarks that may be ignored, one line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,25 @@ class Report:
     sections: tuple[Section, ...]
 
     @property
+    def ok(self) -> bool:
+        """True if no section has a problem."""
+        return not self.problems
+
+    @property
     def problems(self) -> tuple[tuple[str, str], ...]:
-        """(Name of the section, problem), of all sections."""
+        """Problems of all sections, as (name of the section, problem)."""
         return tuple((section.name, problem) for section in self.sections for problem in section.problems)
 
+    def __getitem__(self, name: str) -> Section:
+        for section in self.sections:
+            if section.name == name:
+                return section
+        raise KeyError(name)
+
     def to_json(self) -> dict[str, Any]:
-        """Everything by section, with ``ok`` and the list of problems."""
+        """Return ``ok``, the problems, and data, problems and notes by section."""
         return {
-            "ok": not self.problems,
+            "ok": self.ok,
             "problems": [{"section": name, "problem": problem} for name, problem in self.problems],
             **{
                 section.name: {**section.data, "problems": list(section.problems), "notes": list(section.notes)}

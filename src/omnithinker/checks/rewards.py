@@ -1,193 +1,167 @@
-"""Every reward component on completions whose value is known: gold answers 1, wrong ones 0, cheats 0."""
+"""Check of reward components on completions with a known value: gold answers 1, wrong answers and cheats 0."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from omnithinker.checks.data import PlacedRow
-from omnithinker.checks.probes import (
-    FORMAT,
-    Probe,
-    external_probes,
-    judge_probes,
-    math_probes,
-    program_probes,
-    short_answer_probes,
-)
-from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.config.recipe import Recipe
-from omnithinker.config.tasks import RewardSettings
+from omnithinker.config.rewards import RewardSettings
 from omnithinker.errors import OmniThinkerError
-from omnithinker.judge.chat import ChatJudge
-from omnithinker.rewards.base import Component, Explains, explaining
-from omnithinker.rewards.registry import Resources
+from omnithinker.io.closing import Closing
+from omnithinker.rewards.base import Component, DetailedScorer, with_details
+from omnithinker.rewards.components import reward_class
+from omnithinker.rewards.probes import Probe, ProbeContext
+from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
-from omnithinker.sandbox.cheats import SLOW
 from omnithinker.types import RolloutGroup, Score, Trajectory
 
-CHEAT_ROWS = 20
-"""Rows per task on which cheats are tried."""
-SLOW_ROWS = 2
-"""Of these, rows on which the cheats that only a deadline ends are tried."""
 NEIGHBOURS = 20
-"""Other rows whose gold answers may serve as wrong ones."""
+"""Number of other rows whose gold answers may serve as wrong ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A probe that did not get the value it must get."""
+    """A probe whose value is not the expected one."""
 
     place: str
     """File and line of the row."""
     field: str
-    """Field that the probe was made from."""
+    """Row field that the probe was made from."""
     probe: str
-    """What was answered."""
+    """Name of the probe."""
     expected: float | None
-    """The value that it must get; None for any."""
+    """Expected value; None for any."""
     value: float | None
-    """The value that it got; None for undefined."""
+    """Actual value; None for undefined."""
     cause: str
-    """Why it was undefined, or what the component told of the value."""
+    """Cause of an undefined value, or the component's reason for the value."""
     answer: str
-    """The answer, shortened."""
+    """Answer of the probe, shortened."""
 
 
 @dataclass
 class Tally:
-    """Outcomes of one probe over rows."""
+    """Results of one probe over all rows."""
 
     right: int = 0
-    """As expected; for probes without an expected value, defined."""
+    """Number of expected values; of defined ones for probes without an expected value."""
     of: int = 0
-    """Tried."""
+    """Number of probes."""
     ones: int = 0
-    """Those with the value 1."""
+    """Number of values equal to 1."""
     undefined: dict[str, int] = field(default_factory=dict)
-    """Undefined ones by cause."""
+    """Number of undefined values by cause."""
     values: list[float] = field(default_factory=list)
-    """Values of probes without an expected one."""
+    """Values of probes without an expected value."""
     expected: float | None = None
-    """The value that was expected."""
+    """Expected value; None for any."""
 
 
 @dataclass
 class ComponentCheck:
-    """One component of one task."""
+    """Results of one component of a task."""
 
     task: str
     name: str
     kind: str
     rows: int = 0
-    """Rows looked at."""
+    """Number of rows probed."""
     weak_tests: list[str] = field(default_factory=list)
-    """Places of rows whose tests are passed by a program that always answers the same."""
+    """Places of rows whose tests a program with constant output passes."""
     tallies: dict[str, Tally] = field(default_factory=dict)
-    """By probe."""
+    """Results by name of the probe."""
     failures: list[Failure] = field(default_factory=list)
     error: str = ""
-    """What stopped the check of this component; empty if nothing did."""
+    """Error that stopped the check of this component; empty if none did."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
-class Bench:
-    """Where components are tried, one after the other. Close it after what the components use."""
+class ProbeScorer(Closing):
+    """Scores probes with one component per task. Close it after the resources that the components use."""
 
     def __init__(self) -> None:
-        self._plain: dict[str, tuple[Component, ...]] = {}
-        self._explained: dict[str, tuple[Component, ...]] = {}
-        self._scorer = Scorer(self._plain)
-        self._explainer = Scorer(self._explained)
+        self._components: dict[str, tuple[Component, ...]] = {}
+        self._detailed: dict[str, tuple[Component, ...]] = {}
+        self._scorer = Scorer(self._components)
+        self._detailed_scorer = Scorer(self._detailed)
 
     def close(self) -> None:
         """Stop scoring."""
         self._scorer.close()
-        self._explainer.close()
+        self._detailed_scorer.close()
 
-    def __enter__(self) -> Bench:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def put(self, task: str, component: Component) -> None:
-        """Make this the component that is tried."""
-        self._plain[task] = (component,)
-        self._explained[task] = explaining((component,))
+    def use(self, task: str, component: Component) -> None:
+        """Score the probes of a task with this component from now on."""
+        self._components[task] = (component,)
+        self._detailed[task] = with_details((component,))
 
     def submit(self, row: PlacedRow, probes: Sequence[Probe]) -> Future[RolloutGroup]:
-        """Start to score some probes of a row."""
+        """Start scoring probes of a row."""
         return self._scorer.submit(_group(row, probes))
 
     def reason(self, row: PlacedRow, probe: Probe) -> str:
-        """What the component tells of the value it gives, if it tells anything; it is not asked twice for nothing."""
-        (component,) = self._plain[row.prompt.task]
-        if not isinstance(component.reward, Explains):
+        """Score a probe again with details and return the reason of its value; empty if there are no details."""
+        (component,) = self._components[row.prompt.task]
+        if not isinstance(component.reward, DetailedScorer):
             return ""
-        score = self._explainer.submit(_group(row, [probe])).result().scores[0]
+        score = self._detailed_scorer.submit(_group(row, [probe])).result().scores[0]
         details = score.details.get(component.name, {})
         return ": ".join(str(details[key]) for key in ("status", "detail") if details.get(key))
 
 
 def check_component(
-    bench: Bench, component: Component, settings: RewardSettings, recipe: Recipe, rows: Sequence[PlacedRow], task: str
+    scorer: ProbeScorer,
+    component: Component,
+    settings: RewardSettings,
+    recipe: Recipe,
+    rows: Sequence[PlacedRow],
+    task: str,
 ) -> ComponentCheck:
-    """Try a component on rows.
+    """Score a component's probes of some rows.
 
     Args:
-        bench: where to try it.
-        component: of the task.
-        settings: its settings.
-        recipe: names its judge; its seed fixes which neighbours give wrong answers.
-        rows: to try it on.
-        task: whose component it is.
+        scorer: Scores the probes.
+        component: Component of the task.
+        settings: Its settings.
+        recipe: The recipe; its seed selects the rows that provide wrong answers.
+        rows: Rows to make probes of.
+        task: Name of the task.
     """
-    kind = settings.kind or component.name
-    check = ComponentCheck(task, component.name, kind)
-    plan = _plan(kind, settings, recipe, rows, random.Random(f"check {recipe.seed} {task}"))
-    bench.put(task, component)
+    check = ComponentCheck(task, component.name, settings.kind)
     try:
-        running = [(row, probes, bench.submit(row, probes)) for row, probes in plan if probes]
+        scorer.use(task, component)
+        running = [
+            (row, probes, scorer.submit(row, probes))
+            for row, probes in _probes(settings, recipe, rows, random.Random(f"check {recipe.seed} {task}"))
+            if probes
+        ]
         for row, probes, future in running:
-            _count(check, row, probes, future.result().scores, bench)
+            _count(check, row, probes, future.result().scores, scorer)
     except OmniThinkerError as error:
         check.error = str(error)
     return check
 
 
-def _plan(
-    kind: str, settings: RewardSettings, recipe: Recipe, rows: Sequence[PlacedRow], rng: random.Random
+def _probes(
+    settings: RewardSettings, recipe: Recipe, rows: Sequence[PlacedRow], rng: random.Random
 ) -> Iterator[tuple[PlacedRow, list[Probe]]]:
-    """Which probes go to which row."""
-    if kind in ("format", "tags"):
-        yield from [(row, list(FORMAT)) for row in rows[:1]]
-        return
-    if kind == "pairwise_judge" and isinstance(recipe.judges[settings.judge], ChatJudgeSettings):
-        rows = rows[:1]  # each call costs money
-    for number, row in enumerate(rows):
+    """Yield rows with their probes."""
+    reward = reward_class(settings)
+    rows = rows[: reward.probed_rows]
+    if any(recipe.judges[name].paid for name in settings.judges):
+        rows = rows[:1]
+    for position, row in enumerate(rows):
         others = [other.prompt.row for other in rng.sample(rows, min(NEIGHBOURS, len(rows)))]
-        yield row, _probes(kind, row.prompt.row, others, number)
-
-
-def _probes(kind: str, row: Mapping[str, Any], others: Sequence[Mapping[str, Any]], number: int) -> list[Probe]:
-    match kind:
-        case "math_answer":
-            return math_probes(row, others)
-        case "short_answer":
-            return short_answer_probes(row, others)
-        case "pairwise_judge":
-            return judge_probes(row)
-        case "unit_tests":
-            left_out = None if number >= CHEAT_ROWS else () if number < SLOW_ROWS else SLOW
-            return program_probes(row, left_out=left_out)
-    return external_probes(row)
+        yield row, reward.probes(row.prompt.row, ProbeContext(position, others))
 
 
 def _group(row: PlacedRow, probes: Sequence[Probe]) -> RolloutGroup:
@@ -198,9 +172,9 @@ def _group(row: PlacedRow, probes: Sequence[Probe]) -> RolloutGroup:
 
 
 def _count(
-    check: ComponentCheck, row: PlacedRow, probes: Sequence[Probe], scores: Sequence[Score], bench: Bench
+    check: ComponentCheck, row: PlacedRow, probes: Sequence[Probe], scores: Sequence[Score], scorer: ProbeScorer
 ) -> None:
-    """Add the outcome of one row."""
+    """Add the results of one row."""
     check.rows += 1
     weak = any(p.role == "constant" and s.components[check.name] == 1 for p, s in zip(probes, scores, strict=True))
     if weak:
@@ -219,8 +193,8 @@ def _count(
         elif probe.expected is None:
             tally.values.append(value)
         if probe.role != "shown" and (value is None or probe.expected not in (None, value)):
-            cause = score.causes.get(check.name) or bench.reason(row, probe)
-            told = str(score.details.get(check.name, {}).get("undefined", ""))
+            cause = score.causes.get(check.name) or scorer.reason(row, probe)
+            detail = str(score.details.get(check.name, {}).get("undefined", ""))
             check.failures.append(
                 Failure(
                     row.place,
@@ -228,39 +202,46 @@ def _count(
                     probe.name,
                     probe.expected,
                     value,
-                    f"{cause}: {told}" if told else cause,
-                    _shown(probe.text),
+                    f"{cause}: {detail}" if detail else cause,
+                    _shortened(probe.text),
                 )
             )
 
 
-def _shown(text: str) -> str:
-    """The answer of a probe in one short line."""
+def _shortened(text: str) -> str:
+    """Return the answer of a probe in one short line."""
     body = text.partition("<answer>")[2].rpartition("</answer>")[0] or text
     line = " ".join(body.split())
     return line if len(line) <= 60 else line[:57] + "..."
 
 
 def sample_rows(rows: Sequence[PlacedRow], count: int, seed: int) -> list[PlacedRow]:
-    """``count`` of the rows in their order, drawn by the seed; all of them for 0."""
+    """Return ``count`` rows in their order, sampled by the seed; all of them for 0."""
     if count == 0 or count >= len(rows):
         return list(rows)
     return [rows[index] for index in sorted(random.Random(f"check rows {seed}").sample(range(len(rows)), count))]
 
 
 def judge_usage(resources: Resources, recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """Calls, tokens and cost so far of the judges that the recipe's rewards use."""
-    names = {
-        reward.judge
-        for task in recipe.tasks.values()
-        for name, reward in task.rewards.items()
-        if (reward.kind or name) == "pairwise_judge"
+    """Return calls, tokens and cost so far of the judges that the recipe's rewards name."""
+    names = {name for task in recipe.tasks.values() for reward in task.rewards.values() for name in reward.judges}
+    used = resources.ledger.record()
+    return {
+        name: {"kind": recipe.judges[name].kind, **used.get(name, {})}
+        for name in sorted(names)
+        if name in used or not recipe.judges[name].paid  # a judge without account was not opened
     }
-    found = {}
-    for name in sorted(names):
-        settings, judge = recipe.judges[name], resources.judge(name)
-        found[name] = {"kind": settings.kind}
-        if isinstance(settings, ChatJudgeSettings) and isinstance(judge, ChatJudge):
-            used = vars(judge.usage)
-            found[name] |= {"model": settings.model} | used | {"failures": dict(judge.usage.failures)}
-    return found
+
+
+def judge_calls_per_step(recipe: Recipe) -> dict[str, int]:
+    """Return the maximum calls of each paid judge in a training step, retries not included."""
+    calls: dict[str, int] = {}
+    for task, settings in recipe.tasks.items():
+        completions = recipe.training.prompts_per_step * recipe.sampling_of(task).completions
+        of_task: Counter[str] = Counter()
+        for reward in settings.rewards.values():
+            of_task.update(dict.fromkeys(reward.judges, completions * reward.judge_calls))
+        for name, count in of_task.items():
+            if recipe.judges[name].paid:
+                calls[name] = max(count, calls.get(name, 0))
+    return calls

@@ -1,4 +1,4 @@
-"""A check for people: one short table per section, then what is wrong."""
+"""A check as text: one short table per section, followed by its notes and problems."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def show(report: Report, console: Console, *, listed: int | None) -> None:
     """Print a check.
 
     Args:
-        report: what was found.
-        console: where to.
-        listed: most failing rows per component; None for all.
+        report: result of the check.
+        console: destination.
+        listed: most failing rows to list per reward; None for all.
     """
     for section in report.sections:
         body = _BODIES.get(section.name, _no_body)(section.data, listed)
@@ -38,9 +38,9 @@ def show(report: Report, console: Console, *, listed: int | None) -> None:
         console.print()
     count = len(report.problems)
     if count:
-        console.print(Text(f"{count} {'thing is' if count == 1 else 'things are'} wrong", style="bold red"))
+        console.print(Text(f"{count} problem{'' if count == 1 else 's'}", style="bold red"))
     else:
-        console.print(Text("all fine", style="bold green"))
+        console.print(Text("no problems", style="bold green"))
 
 
 def _title(section: Section) -> Text:
@@ -84,24 +84,24 @@ def _table(*columns: str, left: int = 1) -> Table:
 
 def _data(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
     table = _table("task", "train", "test", "longest prompt", "too long", "in both", "unusable")
-    for task, found in data["tasks"].items():
-        splits = [found["train"], found["test"]]
-        long = [split["too_long"] for split in splits]
+    for name, task in data["tasks"].items():
+        splits = [task["train"], task["test"]]
+        too_long = [split["too_long"] for split in splits]
         longest = [split["longest_prompt"] for split in splits if split["longest_prompt"] is not None]
         table.add_row(
-            Text(task),
+            Text(name),
             *(f"{split['rows']:,}" for split in splits),
             f"{max(longest)} tokens" if longest else "–",
-            "–" if None in long else str(sum(long)),
-            str(len(found["in_both_splits"])),
-            str(len(found["bad_rows"])),
+            "–" if None in too_long else str(sum(too_long)),
+            str(len(task["in_both_splits"])),
+            str(len(task["bad_rows"])),
         )
-    places = [line for found in data["tasks"].values() for line in found["bad_rows"]]
-    return [table, *_lines(places, listed)]
+    bad_rows = [line for task in data["tasks"].values() for line in task["bad_rows"]]
+    return [table, *_lines(bad_rows, listed)]
 
 
 def _rewards(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
-    columns = ["task", "component", "answered", "scored 1", "wanted"]
+    columns = ["task", "reward", "answer", "scored 1", "expected"]
     some_undefined = any(tally["undefined"] for check in data["components"] for tally in check["tallies"].values())
     table = _table(*columns, *(["undefined"] if some_undefined else []), left=3)
     parts: list[RenderableType] = [table]
@@ -124,7 +124,7 @@ def _rewards(data: Mapping[str, Any], listed: int | None) -> list[RenderableType
 
 
 def _scored(tally: Mapping[str, Any]) -> str:
-    """How many had the value 1 or, where no value is wanted, the values."""
+    """Return the number of answers with the value 1, or the range of values if none is expected."""
     if tally["expected"] is not None:
         return f"{tally['ones']}/{tally['of']}"
     low, high = (f"{limit(tally['values'], default=0):g}" for limit in (min, max))
@@ -148,30 +148,30 @@ def _lines(lines: Sequence[str], listed: int | None) -> list[RenderableType]:
     return [Text(f"  {line}") for line in [*lines[:listed], *_rest(lines, listed)]]
 
 
-def _rest(things: Sequence[Any], listed: int | None) -> list[str]:
-    left = 0 if listed is None else len(things) - listed
-    return [f"... and {left} more (--all)"] if left > 0 else []
+def _rest(items: Sequence[Any], listed: int | None) -> list[str]:
+    hidden = 0 if listed is None else len(items) - listed
+    return [f"... and {hidden} more (--all lists them)"] if hidden > 0 else []
 
 
 def _judges(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
     table = _table("judge", "model", "calls", "from cache", "tokens", "cost")
-    for name, used in data["judges"].items():
-        if used["kind"] == "chat":
-            tokens = used["prompt_tokens"] + used["completion_tokens"]
+    for name, usage in data["judges"].items():
+        if usage["kind"] == "chat":
+            tokens = usage["prompt_tokens"] + usage["completion_tokens"]
             table.add_row(
-                name, used["model"], str(used["calls"]), str(used["cached"]), f"{tokens:,}", f"{used['cost']:.4f}"
+                name, usage["model"], str(usage["calls"]), str(usage["cached"]), f"{tokens:,}", f"{usage['cost']:.4f}"
             )
     return [table] if table.row_count else []
 
 
 def _memory(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
-    table = _table("part", "at most", "when")
-    moments = {"drawing": "generating", "activations": "updating", "logits": "updating"}
+    table = _table("part", "at most", "allocated during")
+    phases = {"sampling": "generation", "activations": "update", "logits": "update"}
     if not data["keeps_cache"]:
-        moments["kv_cache"] = "generating"
+        phases["kv_cache"] = "generation"
     for name, value in data["bytes"].items():
         if name != "peak":
-            table.add_row(name.replace("_", " "), readable(value), moments.get(name, "always"))
+            table.add_row(name.replace("_", " "), readable(value), phases.get(name, "all"))
     return [table]
 
 

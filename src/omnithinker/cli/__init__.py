@@ -1,7 +1,7 @@
 """The ``omnithinker`` command. Each subcommand is a module with ``add_arguments`` and ``run``.
 
-Modules of subcommands are imported only when their subcommand runs, so that ``--help`` and ``plan`` start
-without torch. Exit codes: 0 done; 1 a failure of ours; 2 bad input; 130 interrupted, resumable.
+A subcommand's module is imported when the subcommand runs, so that ``--help`` and ``plan`` start without torch.
+Exit codes: 0 success; 1 internal failure; 2 bad input; 130 interrupted and resumable.
 """
 
 from __future__ import annotations
@@ -15,15 +15,20 @@ from omnithinker import __version__
 from omnithinker.errors import OmniThinkerError
 
 COMMANDS = {
-    "study": "the whole experiment: base, single-task runs, transfer, plan, curriculum, joint, report",
-    "train": "one training run",
-    "evaluate": "accuracy and entropy of a model on the recipe's tasks",
-    "check": "before paying: model, data, rewards on gold and wrong answers, sandbox, judge, memory, tokens",
-    "plan": "from a table of accuracies: the best task order, predictions, confidence (needs no torch)",
-    "score": "reward breakdown of completions read as JSON lines",
+    "init": "write a commented recipe to start from",
+    "recipes": "list the recipes that come with the package",
+    "check": "find mistakes before training: model, data, rewards, sandbox, judge, memory, tokens",
+    "study": "run the whole experiment: base, single-task runs, transfer, plan, curriculum, joint, report",
+    "train": "run one training run",
+    "evaluate": "measure accuracy and entropy of a model on the recipe's tasks",
+    "plan": "find the best task order from a table of accuracies (needs no torch)",
+    "score": "score completions read as JSON lines, reward by reward",
     "data": "prepare rows: distractors adds plausible wrong options to questions",
     "report": "write the HTML report of a run or study folder",
 }
+"""Subcommands with their one-line help."""
+RESUMABLE = {"study", "train", "data"}
+"""Subcommands that resume when they are repeated after an interruption."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,9 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"omnithinker {args.command}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"\nomnithinker {args.command}: interrupted; the same command goes on from here", file=sys.stderr)
+        advice = "; run the same command to resume" if args.command in RESUMABLE else ""
+        print(f"\nomnithinker {args.command}: interrupted{advice}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader (``head``, a pager) has gone: nothing more to say, and nothing went wrong.
+        # The reader, such as ``head`` or a pager, has closed the pipe. This is no failure.
         sys.stderr.close()
         return 0

@@ -1,4 +1,4 @@
-"""Waiting for the next of something beside other things."""
+"""Reading an iterator in a background thread."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-Thing = TypeVar("Thing")
+from omnithinker.io.closing import Closing
+
+Item = TypeVar("Item")
 
 
-class Ahead(Generic[Thing]):
-    """Takes things from an iterator in a thread, one at a time and only when asked.
+class BackgroundReader(Closing, Generic[Item]):
+    """Reads an iterator in a daemon thread, one item per request.
 
-    The thread is left behind when the iterator holds it, as a pipe does to which nobody writes: it holds up neither
-    the end of the ``with`` block nor that of the process. The iterator belongs to the thread from then on.
+    Closing does not wait for a thread that is blocked in the iterator, such as one that reads a pipe without a writer.
+    Only the thread may use the iterator.
     """
 
-    def __init__(self, things: Iterable[Thing]) -> None:
-        self._asked: SimpleQueue[Future[Thing | None] | None] = SimpleQueue()
-        threading.Thread(target=self._take, args=(iter(things),), name="ahead", daemon=True).start()
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._requests: SimpleQueue[Future[Item | None] | None] = SimpleQueue()
+        threading.Thread(target=self._run, args=(iter(items),), name="background-reader", daemon=True).start()
 
-    def ask(self) -> Future[Thing | None]:
-        """The next thing, or None after the last; the future raises what the iterator raises."""
-        future: Future[Thing | None] = Future()
-        self._asked.put(future)
+    def read_next(self) -> Future[Item | None]:
+        """Return a future of the next item, or of None after the last; it raises what the iterator raises."""
+        future: Future[Item | None] = Future()
+        self._requests.put(future)
         return future
 
-    def __enter__(self) -> Ahead[Thing]:
-        return self
+    def close(self) -> None:
+        """Stop reading after the requests made so far."""
+        self._requests.put(None)
 
-    def __exit__(self, *_: object) -> None:
-        self._asked.put(None)
-
-    def _take(self, things: Iterator[Thing]) -> None:
-        while (future := self._asked.get()) is not None:
+    def _run(self, items: Iterator[Item]) -> None:
+        while (future := self._requests.get()) is not None:
             try:
-                future.set_result(next(things, None))
+                future.set_result(next(items, None))
             except Exception as error:
                 future.set_exception(error)

@@ -1,4 +1,4 @@
-"""``omnithinker check``: whether a recipe will work, before anything is paid for."""
+"""``omnithinker check``: find mistakes in a recipe before training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omnithinker.cli.options import add_recipe, read_recipe
 from omnithinker.errors import BadInput
 
 LISTED = 5
-"""Failing rows listed per component without ``--all``."""
+"""Failing rows listed per reward without ``--all``."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,19 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows", type=int, default=100, metavar="N", help="rows per task to try rewards on; 0 for all (default 100)"
     )
-    parser.add_argument("--all", action="store_true", help=f"list all rows that fail, not the first {LISTED}")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--all", action="store_true", help=f"list all failing rows instead of {LISTED} per reward")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command.
 
     Returns:
-        0 if all is well, 2 if something is wrong.
+        0 without problems, else 2.
     """
     recipe = read_recipe(args)
     if args.rows < 0:
-        raise BadInput(f"--rows {args.rows}: give a number of rows, or 0 for all")
+        raise BadInput(f"--rows {args.rows}: must be a number of rows, or 0 for all")
 
     from omnithinker.checks import check_recipe
     from omnithinker.checks.show import show
@@ -44,4 +44,4 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(report.to_json(), ensure_ascii=False))
     else:
         show(report, Console(), listed=None if args.all else LISTED)
-    return 2 if report.problems else 0
+    return 0 if report.ok else 2

@@ -1,4 +1,4 @@
-"""``omnithinker data distractors``: add wrong options to rows of question and answer. Needs no torch."""
+"""``omnithinker data distractors``: add wrong options to rows of question and answer. Does not import torch."""
 
 from __future__ import annotations
 
@@ -10,82 +10,88 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omnithinker.cli.options import add_recipe, known_task, read_recipe
+from omnithinker.cli.options import add_recipe, read_recipe
 from omnithinker.config.judges import ChatJudgeSettings
-from omnithinker.config.recipe import Recipe
+from omnithinker.config.recipe import Recipe, known_task
 from omnithinker.data.distractors import Question, add_to_all
 from omnithinker.data.rows import read_rows
 from omnithinker.errors import BadInput, DataError
 from omnithinker.io.files import write_text
 from omnithinker.judge.endpoint import Endpoint
 from omnithinker.judge.ledger import Ledger
-from omnithinker.rewards.math_text import as_number, normalise
-from omnithinker.rewards.short_answer import normalise_answer, reference_answers
+from omnithinker.rewards.math_text import as_number, normalize
+from omnithinker.rewards.short_answer import normalize_answer, reference_answers
 from omnithinker.ui.judge_usage import usage_sentence
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    distractors = actions.add_parser("distractors", help="add plausible wrong options to a task's rows, by a model")
+    distractors = actions.add_parser("distractors", help="let a model add plausible wrong options to a task's rows")
     add_recipe(distractors)
-    distractors.add_argument("--task", metavar="NAME", required=True, help="whose rows to take")
-    distractors.add_argument("--split", choices=("train", "test"), default="train", help="which rows (default train)")
-    distractors.add_argument("--output", metavar="FILE", type=Path, required=True, help="JSON lines to write")
-    distractors.add_argument("--question", metavar="FIELD", default="question", help="field (default question)")
-    distractors.add_argument("--judge", metavar="NAME", default="default", help="the recipe's judge that writes them")
-    distractors.add_argument("--count", type=int, default=15, metavar="N", help="wrong options per row (default 15)")
+    distractors.add_argument("--task", metavar="NAME", required=True, help="task whose rows are used")
+    distractors.add_argument("--split", choices=("train", "test"), default="train", help="split (default train)")
+    distractors.add_argument("--output", metavar="FILE", type=Path, required=True, help="JSON Lines file to write")
+    distractors.add_argument(
+        "--question", metavar="FIELD", default="question", help="question field (default question)"
+    )
+    distractors.add_argument("--judge", metavar="NAME", default="default", help="judge that writes the options")
+    distractors.add_argument("--count", type=int, default=15, metavar="N", help="options per row (default 15)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command.
 
     Returns:
-        0 if every row got its options, else 1.
+        0 if all rows were completed, else 1.
     """
     recipe = read_recipe(args)
     rows = read_rows(_source(recipe, args.task, args.split))
     settings = _writer(recipe, args.judge, args.output)
     endpoint = Endpoint(settings, Ledger().account(args.judge, settings.model))
 
-    async def ask(message: str, trial: int) -> str:
+    async def generate(message: str, trial: int) -> str:
         return (await endpoint.complete([{"role": "user", "content": message}], trial)).text
 
     def question_of(row: Mapping[str, Any], place: str) -> Question:
         return _question(row, place, args.question)
 
     try:
-        done, failed = asyncio.run(add_to_all(rows, question_of, ask, same_option, count=args.count, seed=recipe.seed))
+        completed, failed = asyncio.run(
+            add_to_all(rows, question_of, generate, same_option, count=args.count, seed=recipe.seed)
+        )
     finally:
         usage = endpoint.usage
         endpoint.close()
-    write_text(args.output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in done))
-    print(f"{args.output}: {len(done)} of {len(rows)} rows; {usage_sentence(usage.metrics())}")
+    write_text(args.output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in completed))
+    print(f"{args.output}: {len(completed)} of {len(rows)} rows; {usage_sentence(usage.metrics())}")
     for place, reason in failed:
-        print(f"left out: {place}: {reason}", file=sys.stderr)
+        print(f"dropped: {place}: {reason}", file=sys.stderr)
     return 1 if failed else 0
 
 
 def same_option(first: str, second: str) -> bool:
-    """Whether two options are the same after normalisation, as text or as number."""
-    if normalise_answer(first) == normalise_answer(second):
+    """Return True if two options are equal after normalization, as text or as number."""
+    if normalize_answer(first) == normalize_answer(second):
         return True
-    number = as_number(normalise(first))
-    return number is not None and number == as_number(normalise(second))
+    number = as_number(normalize(first))
+    return number is not None and number == as_number(normalize(second))
 
 
 def _source(recipe: Recipe, task: str, split: str) -> str:
     source = getattr(recipe.tasks[known_task(recipe, task)], split)
     if source is None:
-        raise BadInput(f"tasks.{task}: has built-in data; give it 'train' and 'test' files to add distractors to")
+        raise BadInput(
+            f"tasks.{task}: uses built-in data; distractors are added only to the files of 'train' and 'test'"
+        )
     return str(source)
 
 
 def _writer(recipe: Recipe, name: str, output: Path) -> ChatJudgeSettings:
-    """Settings of the model that writes; its replies are always kept, so that a stopped run goes on for free."""
+    """Return the settings of the judge that writes; its replies are always cached, so that a rerun resumes for free."""
     settings = recipe.judges.get(name)
     if not isinstance(settings, ChatJudgeSettings):
-        raise BadInput(f'judges.{name}: is no model; add a judge of kind "chat" or name one with --judge')
+        raise BadInput(f'judges.{name}: not a chat judge; add a judge of kind "chat", or name one with --judge')
     if settings.cache is None:
         return settings.model_copy(update={"cache": f"{output}.cache.sqlite"})
     return settings
@@ -94,9 +100,9 @@ def _writer(recipe: Recipe, name: str, output: Path) -> ChatJudgeSettings:
 def _question(row: Mapping[str, Any], place: str, field: str) -> Question:
     if not isinstance(row.get(field), str):
         known = ", ".join(map(str, row)) or "none"
-        raise DataError(f"{place}: no text in field {field!r} (fields: {known}); name the right one with --question")
+        raise DataError(f"{place}: no text field {field!r} (fields: {known}); name the right one with --question")
     if not reference_answers(row):
         raise DataError(f"{place}: no answer in field 'answer' or 'answers'")
-    given = row.get("answers", row.get("answer"))
-    answers = given if isinstance(given, list) else [given]
+    value = row.get("answers", row.get("answer"))
+    answers = value if isinstance(value, list) else [value]
     return Question(row[field], tuple(str(answer) for answer in answers if answer is not None))

@@ -1,4 +1,4 @@
-"""``omnithinker evaluate``: accuracy with standard error, and token entropy, per task."""
+"""``omnithinker evaluate``: accuracy with standard error and token entropy per task."""
 
 from __future__ import annotations
 
@@ -10,44 +10,40 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from omnithinker.cli.judged import judges_told
-from omnithinker.cli.options import add_recipe, known_task, read_recipe
+from omnithinker.cli.judged import print_judge_usage
+from omnithinker.cli.options import add_recipe, read_recipe
+from omnithinker.train.commands import for_evaluation
 from omnithinker.types import EvalResult
+from omnithinker.ui.view import View
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_recipe(parser)
-    parser.add_argument("--model", metavar="M", help="folder or hub name; by default the recipe's base model")
-    parser.add_argument("--task", metavar="NAME", action="append", help="only this task; may be given several times")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--model", metavar="M", help="folder or hub name; default: the recipe's base model")
+    parser.add_argument("--task", metavar="NAME", action="append", help="evaluate on this task only; repeatable")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    recipe = read_recipe(args)
-    chosen = [known_task(recipe, name) for name in args.task] if args.task else list(recipe.tasks)
-    recipe = recipe.model_copy(update={"tasks": {name: recipe.tasks[name] for name in chosen}})
-    if args.model:
-        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": args.model})})
+    recipe = for_evaluation(read_recipe(args), args.model, args.task)
 
-    from omnithinker.study.experiment import Experiment
-    from omnithinker.ui.view import View
+    from omnithinker.train.context import RunContext
 
-    console = Console()
-    # With --json nothing but JSON may reach standard output.
+    # Standard output is for results alone.
     with View(Console(stderr=True)) as view:
-        experiment = Experiment(recipe, view)
-        with judges_told(experiment.resources.ledger), experiment:
-            results = experiment.evaluate_base()
+        context = RunContext(recipe, view.note)
+        with print_judge_usage(context.resources.ledger), context:
+            results = context.evaluate_base()
     if args.json:
         print(json.dumps({task: dataclasses.asdict(result) for task, result in results.items()}, ensure_ascii=False))
     else:
-        console.print(results_table(results))
+        Console().print(results_table(results))
 
 
 def results_table(results: Mapping[str, EvalResult]) -> Table:
-    """Accuracies and entropies for people."""
+    """Format accuracies and entropies as a table."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("task")
     for column in ("items", "greedy accuracy", "sampled accuracy", "entropy", "length", "undefined"):

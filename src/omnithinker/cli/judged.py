@@ -1,4 +1,4 @@
-"""What judges did in a command that keeps no run folder, said when it ends."""
+"""Judge usage of commands that keep no run folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from omnithinker.ui.judge_usage import usage_lines
 
 
 @contextmanager
-def judges_told(ledger: Ledger) -> Iterator[None]:
-    """Around the asking of judges: at its end, however it ends, a line on standard error for each that was asked."""
+def print_judge_usage(ledger: Ledger) -> Iterator[None]:
+    """Print one line per judge that was called to standard error at the end of the block, also after an exception."""
     try:
         yield
     finally:

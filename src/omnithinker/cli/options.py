@@ -6,33 +6,21 @@ import argparse
 
 from omnithinker.config.file import load_recipe
 from omnithinker.config.recipe import Recipe
-from omnithinker.errors import BadInput
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
     """Add ``RECIPE`` and ``--set``."""
-    parser.add_argument("recipe", metavar="RECIPE", help="TOML file that names model, tasks and settings")
+    parser.add_argument("recipe", metavar="RECIPE", help="TOML file, or name of a shipped recipe (omnithinker recipes)")
     parser.add_argument(
         "--set",
         dest="overrides",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change a setting, such as training.epochs=2; may be given several times",
+        help="change a setting, such as training.epochs=2; repeatable",
     )
 
 
 def read_recipe(args: argparse.Namespace) -> Recipe:
     """Load the recipe that the arguments name."""
     return load_recipe(args.recipe, args.overrides)
-
-
-def known_task(recipe: Recipe, name: str) -> str:
-    """Check a task name.
-
-    Raises:
-        BadInput: the recipe has no such task.
-    """
-    if name not in recipe.tasks:
-        raise BadInput(f"no task {name!r} in the recipe; its tasks: {', '.join(recipe.tasks)}")
-    return name

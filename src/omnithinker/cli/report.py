@@ -1,4 +1,4 @@
-"""``omnithinker report``: the HTML report and the tables of a study or run folder. Needs no torch."""
+"""``omnithinker report``: HTML report and tables of a study or run folder. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rich.console import Console
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of a study or run, finished or not")
-    parser.add_argument("--quiet", action="store_true", help="write the file, print only its name")
+    parser.add_argument("--quiet", action="store_true", help="print only the name of the file")
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the command.
 
     Raises:
-        BadInput: the folder holds no study or run, or a damaged file.
+        BadInput: if the folder holds no study or run, or a damaged file.
     """
     from omnithinker.report import print_summary, write_report
 

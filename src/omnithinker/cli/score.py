@@ -1,4 +1,4 @@
-"""``omnithinker score``: reward breakdown of completions, JSON lines in and out. Needs no torch."""
+"""``omnithinker score``: reward breakdown of completions, as JSON Lines. Does not import torch."""
 
 from __future__ import annotations
 
@@ -11,31 +11,34 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from omnithinker.cli.background import Ahead
-from omnithinker.cli.judged import judges_told
-from omnithinker.cli.options import add_recipe, known_task, read_recipe
+from omnithinker.cli.background import BackgroundReader
+from omnithinker.cli.judged import print_judge_usage
+from omnithinker.cli.options import add_recipe, read_recipe
+from omnithinker.config.recipe import known_task
 from omnithinker.errors import BadInput, DataError
 from omnithinker.integrations.recipe_rewards import RecipeRewards
 from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory
 
 IN_FLIGHT = 64
-"""Lines held at once: just read, being scored, or waiting for one before them."""
+"""Maximum lines in memory: just read, being scored, or waiting for the output of an earlier line."""
 STANDARD_INPUT = "standard input"
-"""Its name in messages."""
+"""Name of standard input in messages."""
 
 Item = Future[RolloutGroup] | dict[str, Any] | DataError
-"""A line that was read: being scored, answered without scoring, or bad enough to stop at."""
+"""State of a line: being scored, answered without scoring, or an error that ends the command."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_recipe(parser)
     parser.add_argument(
-        "--task", metavar="NAME", help='whose rewards to use; without it, every line names its own in a field "task"'
+        "--task",
+        metavar="NAME",
+        help='task whose rewards are used (default: the one in field "task" of each line)',
     )
-    parser.add_argument("--input", metavar="FILE", help="JSON lines; by default standard input")
+    parser.add_argument("--input", metavar="FILE", help="JSON Lines file (default: standard input)")
     parser.add_argument(
-        "--keep-going", action="store_true", help='answer a bad line with {"error": ...} instead of stopping'
+        "--keep-going", action="store_true", help='output {"error": ...} for an invalid line instead of stopping'
     )
 
 
@@ -46,29 +49,29 @@ def run(args: argparse.Namespace) -> None:
     if task is None and len(recipe.tasks) == 1:
         task = next(iter(recipe.tasks))
     lines, name = read_lines(args.input), args.input or STANDARD_INPUT
-    rewards = RecipeRewards(recipe, explain=True)
-    with judges_told(rewards.ledger), rewards:
-        for answer in score_lines(lines, rewards, task, name, keep_going=args.keep_going):
-            text = json.dumps(answer, ensure_ascii=False)
-            # A lone surrogate has no place in UTF-8, but an escape in JSON.
+    rewards = RecipeRewards(recipe, details=True)
+    with print_judge_usage(rewards.ledger), rewards:
+        for record in score_lines(lines, rewards, task, name, keep_going=args.keep_going):
+            text = json.dumps(record, ensure_ascii=False)
+            # UTF-8 cannot encode a lone surrogate, but JSON can escape it.
             print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
 
 
 def read_lines(path: str | None) -> Iterator[bytes]:
-    """Lines of a file or, without one, of standard input.
+    """Yield the lines of a file, or of standard input if the path is None.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: if the file cannot be read.
     """
     try:
-        with Path(path).open("rb") if path else _taken_from_stdin() as stream:
+        with Path(path).open("rb") if path else _detached_stdin() as stream:
             yield from stream
     except OSError as error:
         raise DataError(f"{path or STANDARD_INPUT}: cannot be read: {error.strerror}") from error
 
 
-def _taken_from_stdin() -> BinaryIO:
-    """What standard input reads from. Left there, Python would abort when it ends while a thread still reads."""
+def _detached_stdin() -> BinaryIO:
+    """Detach the stream of standard input: Python would abort at exit while a thread still reads from it."""
     stream: BinaryIO = cast(Any, sys.stdin).detach()
     return stream
 
@@ -76,43 +79,43 @@ def _taken_from_stdin() -> BinaryIO:
 def score_lines(
     lines: Iterable[bytes], rewards: RecipeRewards, task: str | None, name: str, *, keep_going: bool
 ) -> Iterator[dict[str, Any]]:
-    """Score lines side by side and in constant memory; answers come in their order, as soon as that allows.
+    """Score lines concurrently in constant memory, and yield their records in order, each as soon as possible.
 
-    No answer waits for the next line: whoever writes the lines may wait for each answer before the next.
+    No record waits for the next line, so a writer may wait for each record before it sends the next line.
 
     Args:
-        lines: JSON objects; they are read in a thread.
-        rewards: score them.
-        task: the task of every line; None if each names its own.
-        name: where the lines come from, for messages.
-        keep_going: answer a bad line with ``{"error": ...}`` instead of stopping.
+        lines: JSON objects; read in a background thread.
+        rewards: Rewards that score them.
+        task: Task of all lines; None if each names its own.
+        name: Name of the input, for messages.
+        keep_going: True to yield ``{"error": ...}`` for an invalid line instead of stopping.
 
     Raises:
-        DataError: a line is bad and ``keep_going`` is off; everything before it has been answered.
+        DataError: if a line is invalid and ``keep_going`` is False; the records of all lines before it were yielded.
     """
-    waiting: deque[Item] = deque()
-    with Ahead(enumerate(lines, start=1)) as ahead:
-        coming: Future[tuple[int, bytes] | None] | None = ahead.ask()
-        while waiting or coming:
-            # The line that is coming is held too.
-            wanted = coming if len(waiting) < IN_FLIGHT - 1 else None
-            if waiting and _is_ready(waiting[0]):
-                yield _answer(waiting.popleft())
-            elif wanted is None or not wanted.done():
-                _wait_for_one(waiting, wanted)
-            elif (numbered := wanted.result()) is None:
-                coming = None
+    pending: deque[Item] = deque()
+    with BackgroundReader(enumerate(lines, start=1)) as reader:
+        next_line: Future[tuple[int, bytes] | None] | None = reader.read_next()
+        while pending or next_line:
+            # The line being read counts towards the limit.
+            awaited = next_line if len(pending) < IN_FLIGHT - 1 else None
+            if pending and _is_ready(pending[0]):
+                yield _record(pending.popleft())
+            elif awaited is None or not awaited.done():
+                _wait_for_first(pending, awaited)
+            elif (numbered := awaited.result()) is None:
+                next_line = None
             else:
                 item = _item(*numbered, rewards, task, name, keep_going=keep_going)
                 if item is not None:
-                    waiting.append(item)
-                coming = None if isinstance(item, DataError) else ahead.ask()
+                    pending.append(item)
+                next_line = None if isinstance(item, DataError) else reader.read_next()
 
 
 def _item(
     number: int, line: bytes, rewards: RecipeRewards, task: str | None, name: str, *, keep_going: bool
 ) -> Item | None:
-    """What a line becomes; an empty one nothing."""
+    """Start scoring a line; None for an empty one."""
     if not line.strip():
         return None
     try:
@@ -121,10 +124,10 @@ def _item(
         return {"error": str(error)} if keep_going else error
 
 
-def _wait_for_one(waiting: Iterable[Item], coming: Future[Any] | None) -> None:
-    """Until the first line that waits is scored, or the next one is there."""
-    first = next(iter(waiting), None)
-    wait([one for one in (first, coming) if isinstance(one, Future)], return_when=FIRST_COMPLETED)
+def _wait_for_first(pending: Iterable[Item], next_line: Future[Any] | None) -> None:
+    """Wait until the first pending line is scored or the next line is read."""
+    futures = [item for item in (next(iter(pending), None), next_line) if isinstance(item, Future)]
+    wait(futures, return_when=FIRST_COMPLETED)
 
 
 def submit_line(line: bytes, number: int, rewards: RecipeRewards, task: str | None, place: str) -> Future[RolloutGroup]:
@@ -134,23 +137,23 @@ def submit_line(line: bytes, number: int, rewards: RecipeRewards, task: str | No
         A future of the scored group of one completion.
 
     Raises:
-        DataError: not JSON, or a field is missing or of the wrong kind.
+        DataError: if the line is not JSON, or a field is missing or has an invalid value.
     """
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: not valid JSON: {error}") from error
     if not isinstance(row, dict) or not isinstance(row.get("completion"), str):
-        raise DataError(f'{place}: expected an object with a text field "completion"')
-    named = row.get("task") if task is None else task
-    if named is None:
-        raise DataError(f'{place}: no field "task" that names a task; add it, or give one for all lines by --task')
+        raise DataError(f'{place}: expected a JSON object with a text field "completion"')
+    task_name = row.get("task") if task is None else task
+    if task_name is None:
+        raise DataError(f'{place}: no field "task"; add it, or name the task of all lines with --task')
     fields = {key: value for key, value in row.items() if key != "completion"}
     try:
-        named = rewards.task_of(named)
+        task_name = rewards.task_of(task_name)
     except BadInput as error:
         raise DataError(f"{place}: {error}") from error
-    prompt = Prompt(task=named, index=number - 1, text=str(row.get("prompt", "")), row=fields)
+    prompt = Prompt(task=task_name, index=number - 1, text=str(row.get("prompt", "")), row=fields)
     return rewards.submit(prompt, [Trajectory(text=row["completion"], seed=number)], place=place)
 
 
@@ -158,14 +161,14 @@ def _is_ready(item: Item) -> bool:
     return not isinstance(item, Future) or item.done()
 
 
-def _answer(item: Item) -> dict[str, Any]:
+def _record(item: Item) -> dict[str, Any]:
     if isinstance(item, DataError):
         raise item
     return item if isinstance(item, dict) else to_record(item.result().scores[0])
 
 
 def to_record(score: Score) -> dict[str, Any]:
-    """One line of output."""
+    """Return the output record of a completion."""
     return {
         "reward": score.reward,
         "components": dict(score.components),

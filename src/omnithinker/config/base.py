@@ -1,4 +1,4 @@
-"""Base of all groups of settings."""
+"""Base class of all groups of settings."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ class _Operational:
 
 
 OPERATIONAL: Final = _Operational()
-"""Marks a setting, as ``Annotated[type, OPERATIONAL]``, that says how a run is carried out and not what it computes:
-prices, budgets, rates, deadlines, places of files. A run may go on when it changes."""
+"""Marker of a setting that does not affect what a run computes, used as ``Annotated[type, OPERATIONAL]``.
+
+Prices, budgets, rates, deadlines and file locations carry it. A run resumes even if such a setting has changed.
+"""
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, and strict about unknown keys."""
+    """Base class of all settings: frozen, and strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     def essentials(self) -> dict[str, Any]:
-        """What decides the numbers of a run, as JSON values: every setting but those marked :data:`OPERATIONAL`."""
+        """Return the settings that determine a run's numbers, as JSON values: all but :data:`OPERATIONAL` ones."""
         dumped = self.model_dump(mode="json")
         return {
             name: _essentials(getattr(self, name), dumped[name])

@@ -10,26 +10,26 @@ from omnithinker.config.base import Settings
 
 
 class EvaluationSettings(Settings):
-    """What is measured before, after and during training."""
+    """Measurements before, after and during training."""
 
     items: int = Field(200, ge=1)
     """Held-out items per task."""
     every: int = Field(0, ge=0)
-    """Also evaluate during training, every this many steps; 0 for before and after only. In a study these
-    measurements tell how early the order was settled."""
+    """Steps between evaluations during training; 0 evaluates before and after training only. A study uses them to
+    estimate how early the order could have been decided."""
     validation_items: int = Field(0, ge=0)
-    """Training rows per task that are taken out of training to choose checkpoints by. With them, ``every`` measures
-    greedy accuracy on these, and the held-out items are looked at only before and after training."""
+    """Training rows per task that are held back to select checkpoints; 0 for none. Evaluations during training then
+    measure greedy accuracy on these rows, and the held-out items are used only before and after training."""
     patience: int = Field(0, ge=0)
-    """Stop a run after this many validations in a row without a rise of the mean accuracy of its tasks; 0 for never.
-    None counts before every task of the run has been trained."""
+    """Consecutive validations without an improvement of the mean accuracy after which a run stops; 0 for never.
+    The count starts once every task of the run has been trained."""
     result: Literal["last", "best"] = "last"
-    """Which weights a run is measured with at the end: those of its last step, or the best by validation."""
+    """Weights that a run is evaluated with at its end: those of the last step, or the best by validation."""
 
     @model_validator(mode="after")
     def _validated(self) -> EvaluationSettings:
         if self.validation_items and not self.every:
-            raise ValueError("'validation_items' needs 'every', the steps between validations")
+            raise ValueError("'validation_items' needs 'every', the number of steps between validations")
         if not self.validation_items and (self.patience or self.result == "best"):
-            raise ValueError("'patience' and 'result = \"best\"' need 'validation_items', to choose by")
+            raise ValueError("'patience' and 'result = \"best\"' need 'validation_items'")
         return self

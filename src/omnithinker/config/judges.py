@@ -1,8 +1,8 @@
-"""Who judges, where, within which limits and at what price."""
+"""Settings of judges: endpoint, limits and prices."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,59 +10,65 @@ from omnithinker.config.base import OPERATIONAL, Settings
 
 
 class RubricJudgeSettings(Settings):
-    """The offline judge of the lab: compares texts by the rubric that each row carries."""
+    """Offline judge of the lab: compares texts by the rubric in each row."""
+
+    paid: ClassVar[bool] = False
+    """True if calls may cost money."""
 
     kind: Literal["rubric"] = "rubric"
 
 
 class ChatJudgeSettings(Settings):
-    """An LLM judge behind any OpenAI-compatible endpoint."""
+    """LLM judge behind an OpenAI-compatible endpoint."""
+
+    paid: ClassVar[bool] = True
 
     kind: Literal["chat"] = "chat"
     model: str
     """Model name sent to the endpoint (paper: gpt-4.1-mini)."""
     base_url: str | None = None
-    """Endpoint; by default the ``openai`` package's own."""
+    """Base URL of the endpoint; by default the ``openai`` package's."""
     api_key_env: Annotated[str, OPERATIONAL] = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key. The key itself never enters a recipe or a log."""
+    """Environment variable that holds the API key. The key itself is never written to a recipe or a log."""
     temperature: float | Literal["default"] = 0.4
-    """Sent with each request; ``default`` sends none, for models that refuse it."""
+    """Sampling temperature; ``default`` sends none, for models that reject the parameter."""
     max_tokens: int = Field(1024, ge=1)
-    """Longest verdict, reasoning included."""
+    """Maximum tokens of a reply, reasoning included."""
     concurrency: Annotated[int, OPERATIONAL] = Field(16, ge=1)
-    """Requests in flight at once."""
+    """Maximum requests in flight."""
     requests_per_minute: Annotated[float | None, OPERATIONAL] = Field(None, gt=0)
-    """Rate limit of your account; by default none."""
+    """Request rate limit; None for none."""
     tokens_per_minute: Annotated[float | None, OPERATIONAL] = Field(None, gt=0)
-    """Rate limit of your account, request and reply tokens together; by default none."""
+    """Token rate limit, request and reply tokens together; None for none."""
     timeout_s: Annotated[float, OPERATIONAL] = Field(60.0, gt=0)
-    """Deadline of one request, seconds."""
+    """Timeout of one request, seconds."""
     deadline_s: Annotated[float, OPERATIONAL] = Field(600.0, gt=0)
-    """Deadline of one judgment with all its tries and the pauses between them, seconds. Waiting for one of the
-    ``concurrency`` places does not count."""
+    """Timeout of one judgment with all its retries and backoff, seconds. Time spent waiting for one of the
+    ``concurrency`` slots does not count."""
     run_deadline_s: Annotated[float | None, OPERATIONAL] = Field(None, gt=0)
-    """Seconds of one run in which replies may be waited for, all together; then it stops and can be continued."""
+    """Total time per run during which at least one request is in flight, seconds. The run stops when it is used up, and
+    can be resumed."""
     retries: Annotated[int, OPERATIONAL] = Field(4, ge=0)
-    """Further tries after 408, 409, 429, 5xx, a lost connection or a timeout."""
+    """Maximum retries after status 408, 409, 425, 429 or 5xx, a lost connection, a timeout or a malformed reply."""
     breaker: Annotated[int, OPERATIONAL] = Field(20, ge=1)
-    """After this many failed judgments in a row, calls stop for 30 seconds at a time."""
+    """Consecutive failed judgments after which the judge is called only once every 30 seconds until a call succeeds."""
     cache: Annotated[str | None, OPERATIONAL] = None
-    """SQLite file of replies, relative to the recipe: a repeated run replays them without a call."""
+    """SQLite file of replies, relative to the recipe; a repeated request is answered from it without a call."""
     template: str | None = None
-    """File with the judge's messages, relative to the recipe; by default the built-in rubric."""
+    """Prompt template file, relative to the recipe; by default the built-in one."""
     max_answer_chars: int | None = Field(None, ge=1)
-    """Both texts are cut to this length before they are compared, as a control of length."""
+    """Length to which both texts are truncated before the comparison, characters."""
     price_input: Annotated[float, OPERATIONAL] = Field(0.0, ge=0)
-    """Price of a million request tokens, in any currency."""
+    """Price per million request tokens, in any currency."""
     price_output: Annotated[float, OPERATIONAL] = Field(0.0, ge=0)
-    """Price of a million reply tokens."""
+    """Price per million reply tokens."""
     budget: Annotated[float | None, OPERATIONAL] = Field(None, gt=0)
-    """Money this judge may spend in one run; then the run stops and can be continued."""
+    """Maximum cost per run, in the currency of the prices. The run stops when it is spent, and can be resumed."""
 
     @model_validator(mode="after")
     def _priced(self) -> ChatJudgeSettings:
         if self.budget is not None and self.price_input == 0 and self.price_output == 0:
-            raise ValueError("'budget' needs 'price_input' and 'price_output', per million tokens")
+            raise ValueError("'budget' requires 'price_input' or 'price_output', per million tokens")
         return self
 
 

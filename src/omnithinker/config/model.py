@@ -1,4 +1,4 @@
-"""Settings of the model that is trained."""
+"""Settings of the model."""
 
 from __future__ import annotations
 
@@ -10,58 +10,60 @@ from omnithinker.config.base import Settings
 
 
 class LoraSettings(Settings):
-    """Train a low-rank adapter (LoRA, through PEFT) and leave the model's own weights as they are."""
+    """A low-rank adapter (LoRA, through PEFT); the model's own weights stay frozen."""
 
     rank: int = Field(16, ge=1)
-    """Rank of the two factors that are added to a layer's weights."""
+    """Rank of the two matrices that are added to a layer's weights."""
     alpha: int = Field(32, ge=1)
-    """The adapter's output is multiplied by ``alpha / rank``."""
+    """Scale of the adapter: its output is multiplied by ``alpha / rank``."""
     targets: tuple[str, ...] = ()
-    """Names of the linear layers that get an adapter, such as ``q_proj``; by default all but the output embedding."""
+    """Names of the linear layers with an adapter, such as ``q_proj``; by default all but the output embedding."""
 
 
 class ModelSettings(Settings):
-    """Which base model to train and how to hold it."""
+    """Base model, device and number formats."""
 
     path: str = "lab"
-    """``lab`` for the built-in model, or a folder or hub name that transformers can load, also that of an adapter."""
+    """Base model: ``lab`` for the built-in one, or a folder or hub name of a model or adapter that transformers can
+    load."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """``auto`` takes the GPU when there is one."""
+    """Device; ``auto`` takes the GPU if there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the weights. Training in ``bfloat16`` needs ``lora``, whose own weights stay in float32: an
-    update of 1e-6 is lost in a bfloat16 weight."""
+    """Number format of the weights. ``bfloat16`` needs ``lora``, whose weights stay in float32: a bfloat16 weight loses
+    updates as small as 1e-6."""
     lora: LoraSettings | None = None
-    """Train an adapter instead of all weights."""
+    """Low-rank adapter to train; by default all weights are trained."""
     freeze_embeddings: bool = False
-    """Leave input and output embeddings as they are. An adapter never touches them unless its targets name them."""
+    """Exclude input and output embeddings from training. An adapter excludes them unless its targets name them."""
     compute: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of matrix products. ``bfloat16`` keeps the weights and the optimizer as they are (autocast);
+    """Number format of matrix products. ``bfloat16`` (autocast) leaves weights and optimizer in their own format;
     ``auto`` takes it on a GPU, and float32 on a CPU."""
     gradient_checkpointing: bool | Literal["auto"] = "auto"
-    """Compute layers again in the backward pass instead of keeping their activations: less memory, about a third more
-    work in an update, the same gradients. ``auto`` does so on a GPU."""
+    """Recompute layers in the backward pass instead of storing their activations. Saves memory, makes an update about
+    a third slower, and leaves gradients unchanged. ``auto`` does so on a GPU."""
     attention: Literal["auto", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3"] = "auto"
-    """How attention is computed, by the names of transformers; ``auto`` is its own choice, ``sdpa`` where a model has
-    it, with a faster way to decode on a CPU. The flex and flash kinds need a GPU, the latter a package too."""
+    """Attention implementation, by its name in transformers. ``auto`` takes the model's default, usually ``sdpa``, with
+    a faster decoding path on a CPU. ``flex_attention`` and the flash kinds need a GPU, the latter also their
+    package."""
     compile: bool = False
-    """Compile the step that decodes a token (``torch.compile``; on a GPU CUDA graphs), once per cache length. Keys and
-    values then keep their memory while training goes on. Changes the result only by rounding."""
+    """Compile the decoding step with ``torch.compile``, once per cache length; on a GPU with CUDA graphs. The
+    key-value cache then stays allocated during updates. Changes results by rounding only."""
     threads: int | None = Field(None, ge=1)
-    """CPU threads of an operation; by default PyTorch's choice, one per core. Tiny models want 1: more gain little and
-    lose much on a busy machine. Runs are bit-identical only with the same number."""
+    """CPU threads per operation; by default PyTorch's choice, one per core. Use 1 for tiny models. Runs are
+    bit-identical only with the same number of threads."""
     trust_remote_code: bool = False
-    """Run model code that comes with the weights. Leave off unless you wrote it."""
+    """Run Python code that comes with the weights. Leave it off unless you trust its author."""
 
     @model_validator(mode="after")
     def _compilable(self) -> ModelSettings:
         if self.compile and self.attention not in ("auto", "sdpa", "eager"):
-            raise ValueError(f"'compile' goes with attention 'auto', 'sdpa' or 'eager', not with {self.attention!r}")
+            raise ValueError(f"'compile' supports attention 'auto', 'sdpa' or 'eager', not {self.attention!r}")
         return self
 
-    def halves(self, gpu: bool) -> bool:
-        """Whether matrix products are made in bfloat16, on a GPU or a CPU."""
+    def uses_autocast(self, gpu: bool) -> bool:
+        """Return True if matrix products are computed in bfloat16, given the kind of device."""
         return gpu if self.compute == "auto" else self.compute == "bfloat16"
 
-    def recomputes(self, gpu: bool) -> bool:
-        """Whether layers are computed again in the backward pass, on a GPU or a CPU."""
+    def uses_gradient_checkpointing(self, gpu: bool) -> bool:
+        """Return True if layers are recomputed in the backward pass, given the kind of device."""
         return gpu if self.gradient_checkpointing == "auto" else self.gradient_checkpointing

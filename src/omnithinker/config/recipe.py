@@ -1,48 +1,62 @@
-"""What a recipe says: typed, frozen settings. Needs no torch. Read from TOML by :mod:`omnithinker.config.file`."""
+"""The recipe: typed, frozen settings, read from TOML by :mod:`omnithinker.config.file`. Needs no torch."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from omnithinker.config.adaptive import AdaptiveSettings
 from omnithinker.config.base import OPERATIONAL, Settings
 from omnithinker.config.evaluation import EvaluationSettings
 from omnithinker.config.judges import JudgeSettings, RubricJudgeSettings
 from omnithinker.config.model import ModelSettings
+from omnithinker.config.registry import nearest
 from omnithinker.config.sampling import SamplingSettings
 from omnithinker.config.sandbox import SandboxSettings
+from omnithinker.config.schedules import ScheduleSettings
 from omnithinker.config.study import StudySettings
 from omnithinker.config.tasks import TaskSettings
 from omnithinker.config.training import TrainingSettings
-from omnithinker.errors import RecipeError
+from omnithinker.errors import BadInput, RecipeError
 
 
 class Recipe(Settings):
-    """A whole experiment."""
+    """All settings of an experiment."""
 
     seed: int = Field(0, ge=0)
-    """Fixes data order, samples and everything else that is random."""
-    output: Annotated[str, OPERATIONAL] = "runs/{name}"
-    """Folder for results; ``{name}`` is the recipe file's name."""
+    """Seed of data order, samples and everything else that is random."""
+    output: Annotated[str, OPERATIONAL] = Field("runs/{name}", validate_default=True)
+    """Folder of results; ``{name}`` stands for the name of the recipe's file, or ``recipe`` without a file."""
     trackers: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], OPERATIONAL] = ()
-    """Where metrics are shown beside ``metrics.jsonl``; each is a package and an extra of the same name."""
+    """Trackers that receive metrics in addition to ``metrics.jsonl``; each needs the extra of the same name."""
     model: ModelSettings = ModelSettings()
+    """Base model and adapter."""
     sampling: SamplingSettings = SamplingSettings()
+    """Generation of completions."""
     training: TrainingSettings = TrainingSettings()
-    adaptive: AdaptiveSettings = AdaptiveSettings()
+    """Optimizer and GRPO loss."""
+    schedules: ScheduleSettings = ScheduleSettings()
+    """Settings of schedules, one group per schedule that has some."""
     evaluation: EvaluationSettings = EvaluationSettings()
+    """Evaluation and validation."""
     sandbox: SandboxSettings = SandboxSettings()
+    """Confinement of model-written code."""
     judges: dict[str, JudgeSettings] = Field({"default": RubricJudgeSettings()})
+    """Judges by name."""
     study: StudySettings = StudySettings()
+    """Stages of a study."""
     tasks: dict[str, TaskSettings] = Field(min_length=1)
+    """Tasks by name."""
+
+    @field_validator("output")
+    @classmethod
+    def _without_a_file(cls, value: str) -> str:
+        return value.replace("{name}", "recipe")
 
     @field_validator("trackers")
     @classmethod
@@ -60,48 +74,60 @@ class Recipe(Settings):
         for kind, names in ((noun, value), ("reward", components)):
             for name in names:
                 if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-                    raise ValueError(f"{kind} name {name!r}: use letters, digits, - and _, a letter first")
+                    raise ValueError(f"{kind} name {name!r}: use letters, digits, - and _, starting with a letter")
         return value
 
     @model_validator(mode="after")
     def _references(self) -> Recipe:
         for name, task in self.tasks.items():
             for component, reward in task.rewards.items():
-                if (reward.kind or component) == "pairwise_judge" and reward.judge not in self.judges:
-                    raise ValueError(
-                        f"tasks.{name}.rewards.{component}: no judge named {reward.judge!r}; "
-                        f"known: {', '.join(self.judges)}"
-                    )
+                for judge in reward.judges:
+                    if judge not in self.judges:
+                        raise ValueError(
+                            f"tasks.{name}.rewards.{component}: no judge named {judge!r}; "
+                            f"known: {', '.join(self.judges)}"
+                        )
         for order in self.study.orders:
             if order not in ("best", "worst"):
                 parse_order(order.replace(">", ","), list(self.tasks))
         return self
 
     def sampling_of(self, task: str) -> SamplingSettings:
-        """How completions of a task are drawn: ``sampling`` with the task's own settings in their place."""
+        """Return the sampling settings of a task: ``sampling``, overridden by the task's own settings."""
         own = self.tasks[task].model_dump(include={"completions", "temperature", "max_new_tokens"}, exclude_none=True)
         return self.sampling.model_copy(update=own)
 
     def clip_of(self, task: str) -> tuple[float, float]:
-        """Lower and upper clip of a task's policy ratio, Eq. 4."""
+        """Return the lower and upper clip of a task's policy ratio, Eq. 4."""
         own = self.tasks[task]
         low, high = own.clip_low, own.clip_high
         return self.training.clip_low if low is None else low, self.training.clip_high if high is None else high
 
     def digest(self) -> str:
-        """SHA-256, hexadecimal, over all settings that decide a run's numbers (see :data:`OPERATIONAL`)."""
+        """Return the SHA-256 (hexadecimal) of all settings that change a run's numbers, see :data:`OPERATIONAL`."""
         return hashlib.sha256(json.dumps(self.essentials()).encode()).hexdigest()
 
     def to_toml(self) -> str:
-        """Every setting, defaults included, as TOML that loads to an equal recipe."""
+        """Write every setting, defaults included, as TOML that loads to an equal recipe."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-def parse_order(text: str, tasks: Sequence[str]) -> list[str]:
-    """Turn ``code,math,qa`` into a permutation of ``tasks``.
+def known_task(recipe: Recipe, name: str) -> str:
+    """Return a task's name after checking that the recipe has it.
 
     Raises:
-        RecipeError: a name is unknown, missing or given twice.
+        BadInput: if the recipe has no such task.
+    """
+    if name not in recipe.tasks:
+        raise BadInput(f"no task {name!r} in the recipe; its tasks: {', '.join(recipe.tasks)}")
+    return name
+
+
+def parse_order(text: str, tasks: Sequence[str]) -> list[str]:
+    """Parse ``code,math,qa`` as a permutation of ``tasks``.
+
+    Raises:
+        RecipeError: if a name is unknown, missing or repeated.
     """
     order = [name.strip() for name in text.split(",") if name.strip()]
     for name in order:
@@ -112,10 +138,3 @@ def parse_order(text: str, tasks: Sequence[str]) -> list[str]:
         problem = f"lacks {', '.join(missing)}" if missing else "names a task twice"
         raise RecipeError(f"order {text!r} {problem}; every task must occur exactly once")
     return order
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """End of a message: the known name that is most like ``name``, or all of them."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

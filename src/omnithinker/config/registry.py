@@ -1,13 +1,13 @@
-"""Registries: implementations of a protocol by the name that recipes use, imported when first needed.
+"""Registries of implementations by the name that recipes use.
 
-An implementation declares everything about itself (settings, row fields, probes, label); adding one takes its own file
-and one line here.
+A registered class declares everything about itself, such as settings, required row fields and probes. Adding one takes
+its own file and one line here. Classes are imported when they are first used.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -18,25 +18,43 @@ class Registry:
     """Classes by name.
 
     Args:
-        noun: kind of implementation, for messages: ``reward``, ``schedule``.
-        entries: per name, ``package.module:Class``.
+        noun: Kind of class, for messages: ``reward`` or ``schedule``.
+        entries: ``package.module:Class`` by name.
     """
 
     def __init__(self, noun: str, entries: Mapping[str, str]) -> None:
         self.noun = noun
         self._entries = dict(entries)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
+    def register(self, name: str, target: str) -> None:
+        """Add a class of another package.
+
+        Args:
+            name: Name that recipes use.
+            target: ``package.module:Class``.
+
+        Raises:
+            ValueError: if the name is taken.
+        """
+        if name in self._entries:
+            raise ValueError(f"{self.noun} {name!r} is registered already: {self._entries[name]}")
+        self._entries[name] = target
+
+    def unregister(self, name: str) -> None:
+        """Remove a class."""
+        del self._entries[name]
+
     def load(self, name: str) -> Any:
         """Import and return the class registered under a name.
 
         Raises:
-            RecipeError: if nothing is registered under it; names the nearest known name.
+            RecipeError: if the name is unknown; the message suggests the nearest one.
         """
         if name not in self._entries:
             raise RecipeError(f"no {self.noun} {name!r}{nearest(name, self._entries)}")
@@ -60,8 +78,10 @@ REWARDS = Registry(
         "pairwise_judge": "omnithinker.rewards.pairwise_judge:PairwiseJudge",
         "format": "omnithinker.rewards.format_tags:Format",
         "tags": "omnithinker.rewards.format_tags:Tags",
+        "python": "omnithinker.rewards.external:PythonReward",
     },
 )
+GENERATORS = Registry("generator", {"native": "omnithinker.rollout.native:NativeGenerator"})
 SCHEDULES = Registry(
     "schedule",
     {

@@ -10,27 +10,29 @@ from omnithinker.config.base import OPERATIONAL, Settings
 
 
 class SandboxSettings(Settings):
-    """Where model-written code runs."""
+    """Confinement and limits of model-written programs."""
 
     level: Literal["strong", "weak"] = "strong"
-    """Confinement that must be there; ``weak`` allows process limits alone."""
+    """Required confinement. ``strong`` needs kernel confinement; ``weak`` accepts process limits alone."""
     slots: Annotated[int | None, OPERATIONAL] = Field(None, ge=1)
-    """Programs run at once; by default one per core."""
+    """Programs that run at once; by default one per core."""
     cpu_seconds: float = Field(2.0, gt=0)
-    """CPU time for one program with all its tests."""
+    """CPU time of one program with all its tests, in seconds."""
     memory_mb: int = Field(512, ge=64)
-    """Address space of one program, MiB."""
+    """Address space of one program, in MiB."""
     preload: tuple[str, ...] = ()
-    """Modules imported once before programs are run, such as ``numpy``."""
+    """Modules that are imported once and shared by all programs, such as ``numpy``."""
     backend: Literal["fork_server", "bubblewrap", "container", "command", "sandbox_fusion"] = "fork_server"
-    """What runs them; see the page on the sandbox."""
+    """Mechanism that runs programs; see the page on the sandbox."""
     target: str | None = None
-    """Image of ``container``, command line of ``command``, address of ``sandbox_fusion``."""
+    """Image of ``container``, command line of ``command``, or address of ``sandbox_fusion``."""
     in_process_tests: bool = False
-    """Accept tests of ``unittest`` style, whose verdict a program could forge."""
+    """Accept tests in ``unittest`` style. They run in the program's own process, so a program can forge their
+    verdict."""
 
     @model_validator(mode="after")
     def _needs_target(self) -> SandboxSettings:
         if (self.target is None) != (self.backend in ("fork_server", "bubblewrap")):
-            raise ValueError(f"backend {self.backend!r} {'needs a' if self.target is None else 'takes no'} 'target'")
+            problem = "needs a 'target'" if self.target is None else "takes no 'target'"
+            raise ValueError(f"backend {self.backend!r} {problem}")
         return self

@@ -10,57 +10,59 @@ from omnithinker.config.base import OPERATIONAL, Settings
 
 
 class TrainingSettings(Settings):
-    """The optimizer and the GRPO loss (Eq. 2-5)."""
+    """GRPO loss (Eq. 2-5) and optimizer (AdamW)."""
 
     learning_rate: float = Field(1e-6, gt=0)
-    """AdamW, constant after the warm-up."""
+    """Learning rate of AdamW, constant after the warm-up."""
     warmup_steps: int = Field(0, ge=0)
     """Optimizer updates over which the learning rate rises linearly from zero."""
     weight_decay: float = Field(0.0, ge=0)
-    """AdamW weight decay."""
+    """Weight decay of AdamW."""
     max_grad_norm: float = Field(1.0, gt=0)
-    """Gradients are scaled down to this global norm."""
+    """Global norm to which larger gradients are scaled down."""
     prompts_per_step: int = Field(16, ge=1)
-    """P, prompts in a step; a step draws P x G completions."""
+    """Prompts per step, P. A step samples P x G completions."""
     minibatches: int = Field(1, ge=1)
-    """Updates per rollout batch against fixed old log-probabilities (paper's Table 5: 6)."""
+    """Optimizer updates per step, each on its share of the completions (paper, Table 5: 6). The old
+    log-probabilities stay fixed."""
     epochs: int = Field(1, ge=1)
     """Passes over each task's prompts."""
     max_steps: int | None = Field(None, ge=1)
-    """Stop after this many rollout batches; by default the schedule decides."""
+    """Steps after which a run stops; by default the schedule decides."""
     preset: Literal["paper", "dapo", "dr_grpo"] = "paper"
-    """Sets the defaults of the settings below it: ``paper`` (Eq. 2-5), ``dapo`` (token mean, clip-higher 0.28),
-    ``dr_grpo`` (no std, constant length)."""
+    """Defaults of the loss: ``paper`` (Eq. 2-5), ``dapo`` (mean over tokens, ``clip_high`` 0.28) or ``dr_grpo`` (no
+    standard deviation, mean over ``max_new_tokens``). Settings in the recipe override them."""
     clip_low: float = Field(0.2, gt=0, lt=1)
-    """Lower clip of the policy ratio, epsilon in Eq. 4."""
+    """Clip range of the policy ratio below 1, epsilon in Eq. 4."""
     clip_high: float = Field(0.2, gt=0)
-    """Upper clip of the policy ratio."""
+    """Clip range of the policy ratio above 1."""
     scale_advantages: bool = True
-    """Divide advantages by the group's standard deviation (Eq. 3)."""
+    """Divide advantages by the standard deviation of the group's rewards (Eq. 3)."""
     loss_norm: Literal["sequence", "token", "max_tokens"] = "sequence"
-    """How token losses are averaged: per completion then over completions (Eq. 4), over all tokens, or over
-    ``max_new_tokens`` per completion."""
+    """Normalization of the loss: ``sequence`` averages over a completion's tokens and then over completions (Eq. 4),
+    ``token`` averages over all tokens, ``max_tokens`` divides each completion's sum by ``max_new_tokens``."""
     kl: Literal["k1", "k2", "k3"] = "k3"
-    """Estimator of the KL term (k3: Eq. 5)."""
+    """Estimator of the KL divergence from the reference policy (Eq. 5: ``k3``)."""
     importance_sampling_correction: Literal["off", "token", "sequence"] = "off"
-    """Correct for a generator whose log-probabilities differ from the trainer's: weigh each token, or each completion
-    as a whole, by the ratio of the two. For generators in other number formats or other programs."""
+    """Correction for a generator whose log-probabilities differ from the trainer's: weights each token, or each
+    completion, by the ratio of trainer to generator probability. For generators in another number format or program."""
     importance_sampling_cap: float = Field(3.0, gt=0)
-    """Largest such ratio that is believed."""
+    """Largest ratio of the importance sampling correction."""
     importance_sampling_mode: Literal["truncate", "mask"] = "truncate"
-    """What becomes of a larger one: it counts as the cap, or its tokens leave the policy term."""
+    """Treatment of larger ratios: ``truncate`` lowers them to the cap, ``mask`` excludes their tokens from the policy
+    term."""
     truncated: Literal["keep", "mask"] = "keep"
-    """Whether completions that reached the token limit are trained on."""
+    """Treatment of completions that reached the token limit: ``keep`` trains on them, ``mask`` does not."""
     microbatch_tokens: Annotated[int, OPERATIONAL] = Field(8192, ge=1)
-    """Most tokens (padding included) in one forward and backward pass; changes memory, and the result only by rounding.
-    May be lowered when a run that has come far runs out of memory."""
+    """Most tokens, including padding, in one forward and backward pass. Determines memory and changes results by
+    rounding only, so it may be lowered when a run is resumed."""
     max_undefined: Annotated[float, OPERATIONAL] = Field(0.05, ge=0, le=1)
-    """The run stops when a reward component is undefined for a larger share of a task's completions than this,
-    over 50 steps."""
+    """Largest share of a task's completions, over 50 steps, for which a reward may be undefined. Above it the run
+    stops."""
     checkpoint_every: Annotated[int, OPERATIONAL] = Field(1, ge=1)
-    """Steps between checkpoints. A killed run loses what came after the last; raise it for large models."""
+    """Steps between checkpoints. A killed run repeats the steps after the last one; raise it for large models."""
     keep: Annotated[int, OPERATIONAL] = Field(2, ge=1)
-    """How many checkpoints stay on disk."""
+    """Checkpoints kept on disk."""
 
     @model_validator(mode="before")
     @classmethod
@@ -73,4 +75,4 @@ PRESETS: dict[str, dict[str, Any]] = {
     "dapo": {"loss_norm": "token", "clip_high": 0.28},
     "dr_grpo": {"loss_norm": "max_tokens", "scale_advantages": False},
 }
-"""What each loss preset sets; a recipe may still override single settings."""
+"""Defaults that each preset of the loss sets."""

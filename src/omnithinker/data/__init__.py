@@ -1,1 +1,1 @@
-"""Reading data: rows of a task from files."""
+"""Data rows of tasks: reading, held-out rows, and options of questions."""

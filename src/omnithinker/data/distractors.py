@@ -13,13 +13,13 @@ from omnithinker.data.options import options_text, shuffled
 from omnithinker.data.rows import Row
 from omnithinker.errors import JudgeError
 
-Ask = Callable[[str, int], Awaitable[str]]
-"""(message, trial) -> the model's reply; raises JudgeError when there is none."""
-Same = Callable[[str, str], bool]
-"""Whether two options say the same."""
+Generate = Callable[[str, int], Awaitable[str]]
+"""(message, trial) -> reply of the model; raises JudgeError if there is none."""
+SameOption = Callable[[str, str], bool]
+"""Predicate: True if two options are equivalent."""
 
 ROUNDS = 4
-"""How often a row may ask for more options after some were struck out."""
+"""Maximum rounds per row; each requests as many options as are still missing."""
 
 _WRITE = """Here is a question with its correct answer.
 
@@ -44,68 +44,70 @@ end with a JSON list of their numbers; [] if none."""
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a row asks."""
+    """Question of a row."""
 
     text: str
-    """The question as the policy will see it, without options."""
+    """The question without options."""
     answers: tuple[str, ...]
-    """Accepted answers; the first is shown among the options."""
+    """Accepted answers; the first one becomes an option."""
 
 
 class NoDistractors(Exception):
-    """A row for which the model did not write enough wrong options; the message says why."""
+    """The model did not write enough wrong options for a row; the message gives the reason."""
 
 
-async def add_distractors(row: Row, question: Question, ask: Ask, same: Same, *, count: int = 15, seed: int = 0) -> Row:
-    """A copy of a row with ``options`` (right answer and distractors, shuffled) and ``options_text`` (one a line).
+async def add_distractors(
+    row: Row, question: Question, generate: Generate, same: SameOption, *, count: int = 15, seed: int = 0
+) -> Row:
+    """Return a copy of a row with shuffled ``options`` and ``options_text`` (one option per line).
 
     Args:
-        row: the data row.
-        question: what it asks.
-        ask: the model.
-        same: when two options say the same; such a pair is not allowed.
-        count: how many distractors.
-        seed: of the order; each question has its own.
+        row: Data row.
+        question: Question of the row.
+        generate: Calls the model.
+        same: True if two options are equivalent; such options are rejected.
+        count: Number of distractors.
+        seed: Seed of the order, combined with the question.
 
     Raises:
-        NoDistractors: fewer than ``count`` were found.
+        NoDistractors: if the model wrote fewer than ``count``.
     """
-    distractors = await write_distractors(question, ask, same, count)
+    distractors = await write_distractors(question, generate, same, count)
     options = shuffled([question.answers[0], *distractors], f"{seed}\0{question.text}")
     return {**row, "options": options, "options_text": options_text(options)}
 
 
-async def write_distractors(question: Question, ask: Ask, same: Same, count: int) -> list[str]:
-    """Ask for wrong options, strike out repetitions and right ones, and ask again for as many as are missing.
+async def write_distractors(question: Question, generate: Generate, same: SameOption, count: int) -> list[str]:
+    """Generate wrong options, reject repetitions and correct ones, and repeat until there are enough.
 
     Raises:
-        NoDistractors: after all rounds there are fewer than ``count``.
+        NoDistractors: if there are fewer than ``count`` after all rounds.
     """
     kept: list[str] = []
-    struck: list[str] = []
+    rejected: list[str] = []
     for trial in range(ROUNDS):
         try:
-            reply = await ask(_write_message(question, count - len(kept), [*kept, *struck]), trial)
-            new = _new_options(_json_list(reply), [*question.answers, *kept, *struck], same)[: count - len(kept)]
-            correct = await _also_correct(question, new, ask, trial) if new else set()
+            reply = await generate(_write_message(question, count - len(kept), [*kept, *rejected]), trial)
+            new = _new_options(_json_list(reply), [*question.answers, *kept, *rejected], same)[: count - len(kept)]
+            correct = await _also_correct(question, new, generate, trial) if new else set()
         except (JudgeError, ValueError) as error:
             reason = str(error)
             continue
-        struck += [option for place, option in enumerate(new) if place in correct]
-        kept += [option for place, option in enumerate(new) if place not in correct]
+        rejected += [option for index, option in enumerate(new) if index in correct]
+        kept += [option for index, option in enumerate(new) if index not in correct]
         if len(kept) == count:
             return kept
-        reason = f"{len(kept)} of {count} after {trial + 1} rounds, {len(struck)} struck out as correct"
+        reason = f"{len(kept)} of {count} after {trial + 1} rounds, {len(rejected)} rejected as correct"
     raise NoDistractors(reason)
 
 
-async def _also_correct(question: Question, options: Sequence[str], ask: Ask, trial: int) -> set[int]:
-    """Positions of options that the model, asked anew, finds correct."""
+async def _also_correct(question: Question, options: Sequence[str], generate: Generate, trial: int) -> set[int]:
+    """Return the indices of options that the model judges to be correct in a separate call."""
     numbered = "\n".join(f"{number}. {option}" for number, option in enumerate(options, start=1))
     message = _CHECK.format(question=question.text, answer=question.answers[0], options=numbered)
-    numbers = _json_list(await ask(message, trial))
+    numbers = _json_list(await generate(message, trial))
     if not all(isinstance(number, int) and 1 <= number <= len(options) for number in numbers):
-        raise ValueError(f"the check names no such options: {numbers}")
+        raise ValueError(f"the check named options that do not exist: {numbers}")
     return {number - 1 for number in numbers}
 
 
@@ -114,8 +116,8 @@ def _write_message(question: Question, count: int, known: Sequence[str]) -> str:
     return _WRITE.format(question=question.text, answer=question.answers[0], count=count, known=listed)
 
 
-def _new_options(options: Sequence[Any], known: Sequence[str], same: Same) -> list[str]:
-    """The options that say something not said before."""
+def _new_options(options: Sequence[Any], known: Sequence[str], same: SameOption) -> list[str]:
+    """Return the options that are not equivalent to a known one or to each other."""
     new: list[str] = []
     for option in options:
         text = " ".join(str(option).split())
@@ -125,10 +127,10 @@ def _new_options(options: Sequence[Any], known: Sequence[str], same: Same) -> li
 
 
 def _json_list(reply: str) -> list[Any]:
-    """The last JSON list of a reply.
+    """Return the last JSON list in a reply.
 
     Raises:
-        ValueError: it has none.
+        ValueError: if it has none.
     """
     for match in reversed(list(re.finditer(r"\[", reply))):
         try:
@@ -136,43 +138,43 @@ def _json_list(reply: str) -> list[Any]:
         except ValueError:
             continue
         return list(value)
-    raise ValueError(f"the reply has no JSON list: {reply[-60:]!r}")
+    raise ValueError(f"the reply contains no JSON list: {reply[-60:]!r}")
 
 
 async def add_to_all(
     rows: Sequence[tuple[str, Row]],
     question_of: Callable[[Mapping[str, Any], str], Question],
-    ask: Ask,
-    same: Same,
+    generate: Generate,
+    same: SameOption,
     *,
     count: int = 15,
     seed: int = 0,
     in_flight: int = 32,
 ) -> tuple[list[Row], list[tuple[str, str]]]:
-    """Add distractors to rows, side by side.
+    """Add distractors to rows concurrently.
 
     Args:
-        rows: (place, row) of each.
-        question_of: (row, place) -> what the row asks; raises DataError.
-        ask: the model.
-        same: when two options say the same.
-        count: distractors per row.
-        seed: of the order of the options.
-        in_flight: rows worked on at once.
+        rows: (place, row) pairs.
+        question_of: (row, place) -> question of the row; raises DataError.
+        generate: Calls the model.
+        same: True if two options are equivalent.
+        count: Number of distractors per row.
+        seed: Seed of the order of the options.
+        in_flight: Maximum rows in progress.
 
     Returns:
-        The rows that were completed, in order; and (place, reason) of the others.
+        Completed rows in order, and (place, reason) of the others.
     """
     questions = [question_of(row, place) for place, row in rows]
     slots = asyncio.Semaphore(in_flight)
 
-    async def one(row: Row, question: Question) -> Row:
+    async def complete(row: Row, question: Question) -> Row:
         async with slots:
-            return await add_distractors(row, question, ask, same, count=count, seed=seed)
+            return await add_distractors(row, question, generate, same, count=count, seed=seed)
 
-    work = [one(row, question) for (_, row), question in zip(rows, questions, strict=True)]
+    work = [complete(row, question) for (_, row), question in zip(rows, questions, strict=True)]
     results = await asyncio.gather(*work, return_exceptions=True)
-    done: list[Row] = []
+    completed: list[Row] = []
     failed: list[tuple[str, str]] = []
     for (place, _), result in zip(rows, results, strict=True):
         if isinstance(result, NoDistractors):
@@ -180,5 +182,5 @@ async def add_to_all(
         elif isinstance(result, BaseException):
             raise result
         else:
-            done.append(result)
-    return done, failed
+            completed.append(result)
+    return completed, failed

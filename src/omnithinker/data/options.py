@@ -1,4 +1,4 @@
-"""Options of a question as a prompt shows them: one a line, without labels, in an order that tells nothing."""
+"""Options of a question as shown in a prompt: one per line, without labels, in random order."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from omnithinker.data.rows import Row
 
 
 def shuffled(options: Sequence[str], key: str) -> list[str]:
-    """The options in another order.
+    """Return the options in random order.
 
     Args:
-        options: in any order.
-        key: fixes the order, in every process; questions with keys of their own have orders of their own.
+        options: Options in any order.
+        key: Seed of the order, such as the question.
     """
-    mixed = list(options)
-    random.Random(key).shuffle(mixed)  # a string seeds the same way in every process
-    return mixed
+    result = list(options)
+    random.Random(key).shuffle(result)  # a string gives the same seed in every process
+    return result
 
 
 def options_text(options: Sequence[str]) -> str:
-    """One option a line. Never a letter or number before it: answers are given in full text."""
+    """Return the options one per line, without letters or numbers, because answers are given in full text."""
     return "\n".join(f"- {option}" for option in options)
 
 
 def with_options_text(row: Row, seed: int) -> Row:
-    """The row with a field ``options_text`` made of its ``options``, shuffled; unless it has one, or no options."""
+    """Add a field ``options_text`` with the shuffled ``options`` to a row that has options and no such field."""
     options = row.get("options")
-    if "options_text" in row or not isinstance(options, list) or not all(isinstance(each, str) for each in options):
+    if "options_text" in row or not isinstance(options, list) or not all(isinstance(option, str) for option in options):
         return row
     rest = {name: value for name, value in row.items() if name != "options"}
     key = f"{seed}\0{json.dumps(rest, sort_keys=True)}\0{json.dumps(sorted(options))}"

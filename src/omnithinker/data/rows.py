@@ -1,4 +1,4 @@
-"""Reading rows of a task: JSON lines, one object per line."""
+"""Reading data rows from JSON Lines files, and holding rows out for validation."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Row = dict[str, Any]
 def hold_out(
     rows: Sequence[tuple[str, Row]], items: int, seed: str
 ) -> tuple[list[tuple[str, Row]], list[tuple[str, Row]]]:
-    """Draw rows to validate with out of training rows; both lists keep the order of the rows.
+    """Sample validation rows from training rows without changing their order.
 
     Args:
         rows: (place, row) of the training data.
-        items: rows to draw.
-        seed: fixes the draw.
+        items: Number of rows to hold out.
+        seed: Seed of the sample.
 
     Returns:
-        What remains for training, and the rows drawn. A row that equals one of these does not remain.
+        Remaining training rows, and held-out rows. Duplicates of held-out rows are removed from the training rows.
 
     Raises:
-        DataError: nothing would remain.
+        DataError: if no training rows would remain.
     """
     chosen = set(random.Random(seed).sample(range(len(rows)), min(items, len(rows))))
     held = [rows[index] for index in sorted(chosen)]
@@ -36,24 +36,24 @@ def hold_out(
     rest = [(place, row) for place, row in rows if not contents or json.dumps(row, sort_keys=True) not in contents]
     if not rest:
         raise DataError(
-            f"{rows[0][0]}: {len(rows)} training rows, of which evaluation.validation_items = {items} leave none; "
-            "lower it, or add rows"
+            f"{rows[0][0]}: evaluation.validation_items = {items} leaves none of the {len(rows)} training rows; "
+            "lower it or add rows"
         )
     return rest, held
 
 
 def read_rows(path: str | Path) -> list[tuple[str, Row]]:
-    """Read a JSON-lines file; empty lines are allowed.
+    """Read a JSON Lines file; empty lines are skipped.
 
     Returns:
-        (``file:line``, row) for every row.
+        (``file:line``, row) of every row.
 
     Raises:
-        DataError: the file is missing, has a malformed line, or has no rows.
+        DataError: if the file is missing, has a malformed line, or has no rows.
     """
     path = Path(path)
     rows = []
-    # Not splitlines(): JSON strings may hold the other characters that it takes for line ends.
+    # Not splitlines(): JSON strings may contain other characters that it treats as line ends.
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue

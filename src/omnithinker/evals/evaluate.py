@@ -8,11 +8,10 @@ from typing import Any
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import OmniThinkerError
-from omnithinker.io.step_metrics import mean_defined
+from omnithinker.io.step_metrics import component_means, mean_defined
 from omnithinker.policy.base import Policy
-from omnithinker.rewards.runner import Rollout, Scorer
-from omnithinker.rollout.native import generate, sample_seed, sampling_of
-from omnithinker.train.metrics import completion_entropy, component_means
+from omnithinker.rewards.runner import Scorer
+from omnithinker.rollout.base import Generator, Sampling, rollout, sample_seed
 from omnithinker.types import EvalResult, Prompt, RolloutGroup, Validation
 
 EXAMPLES = 4
@@ -20,54 +19,78 @@ EXAMPLES = 4
 
 
 def evaluate(
-    policy: Policy, prompts: Mapping[str, Sequence[Prompt]], scorer: Scorer, recipe: Recipe, *, seed: int
+    policy: Policy,
+    generator: Generator,
+    prompts: Mapping[str, Sequence[Prompt]],
+    scorer: Scorer,
+    recipe: Recipe,
+    *,
+    seed: int,
 ) -> dict[str, EvalResult]:
-    """Measure a policy on held-out prompts of every task.
+    """Evaluate a policy on held-out prompts of every task.
 
     Args:
-        policy: the model.
-        prompts: per task, held-out prompts.
+        policy: the policy.
+        generator: samples its completions; has the policy's weights.
+        prompts: held-out prompts per task.
         scorer: rewards; the primary components decide correctness.
         recipe: sampling and evaluation settings.
         seed: fixes the sampled completions.
+
+    Raises:
+        OmniThinkerError: if no item of a task has a defined outcome.
     """
-    return {task: _evaluate_task(task, policy, items, scorer, recipe, seed) for task, items in prompts.items()}
+    results = {}
+    for task, items in prompts.items():
+        greedy, sampled = (
+            _answer(policy, generator, items, scorer, recipe, greedy=greedy, seed=seed) for greedy in (True, False)
+        )
+        results[task] = _result(task, greedy, sampled)
+    return results
 
 
 def validate(
-    policy: Policy, prompts: Mapping[str, Sequence[Prompt]], scorer: Scorer, recipe: Recipe, *, seed: int
+    policy: Policy,
+    generator: Generator,
+    prompts: Mapping[str, Sequence[Prompt]],
+    scorer: Scorer,
+    recipe: Recipe,
+    *,
+    seed: int,
 ) -> dict[str, Validation]:
-    """Greedy accuracy alone, at half the cost of an evaluation; arguments as for :func:`evaluate`."""
-    found = {}
+    """Measure greedy accuracy only, at half the cost of :func:`evaluate`; same arguments and errors."""
+    results = {}
     for task, items in prompts.items():
-        groups = _answer(policy, items, scorer, recipe, greedy=True, seed=seed)
-        found[task] = Validation(*_accuracy(task, groups, "validation item"))
-    return found
+        groups = _answer(policy, generator, items, scorer, recipe, greedy=True, seed=seed)
+        results[task] = Validation(*_accuracy(task, groups, "validation item"))
+    return results
 
 
-def _accuracy(task: str, groups: Sequence[RolloutGroup], item: str) -> tuple[float, float, int]:
-    """Mean, standard error and number of the defined outcomes of a task's items.
+def _answer(
+    policy: Policy,
+    generator: Generator,
+    prompts: Sequence[Prompt],
+    scorer: Scorer,
+    recipe: Recipe,
+    *,
+    greedy: bool,
+    seed: int,
+) -> list[RolloutGroup]:
+    """[P] one scored completion per prompt."""
+    seeds_P1 = [[sample_seed(seed, "evaluate", prompt.task, prompt.index)] for prompt in prompts]
+    sampling_P = [Sampling.of(recipe.sampling_of(prompt.task), greedy=greedy) for prompt in prompts]
+    pending = scorer.score(rollout(generator, policy, prompts, seeds_P1, sampling_P))
+    pending.settle()  # if one fails, the others still finish
+    return pending.groups()
 
-    Raises:
-        OmniThinkerError: there is none.
-    """
-    mean, error, n = mean_and_error([group.scores[0].correct for group in groups])
-    if n == 0:
-        causes = sorted({cause for group in groups for cause in group.scores[0].causes.values()})
-        raise OmniThinkerError(f"task {task}: no {item} has a defined outcome ({', '.join(causes)})")
-    return mean, error, n
 
-
-def _evaluate_task(
-    task: str, policy: Policy, prompts: Sequence[Prompt], scorer: Scorer, recipe: Recipe, seed: int
-) -> EvalResult:
-    greedy = _answer(policy, prompts, scorer, recipe, greedy=True, seed=seed)
-    sampled = _answer(policy, prompts, scorer, recipe, greedy=False, seed=seed)
+def _result(task: str, greedy: Sequence[RolloutGroup], sampled: Sequence[RolloutGroup]) -> EvalResult:
+    """Summarize one task: P items with one greedy and one sampled completion each."""
     outcomes = tuple(group.scores[0].correct for group in greedy)
-    accuracy, error, n = _accuracy(task, greedy, "held-out item")
     sampled_outcomes = [group.scores[0].correct for group in sampled]
+    accuracy, error, n = _accuracy(task, greedy, "held-out item")
     sampled_accuracy, sampled_error, _ = mean_and_error(sampled_outcomes)
-    said = [group.trajectories[0] for group in sampled if group.scores[0].correct is not None]
+    trajectories = [group.trajectories[0] for group in sampled if group.scores[0].correct is not None]
     return EvalResult(
         task=task,
         n=n,
@@ -76,25 +99,26 @@ def _evaluate_task(
         outcomes=outcomes,
         sampled_accuracy=sampled_accuracy,
         sampled_standard_error=sampled_error,
-        entropy=mean_defined(map(completion_entropy, said)) or 0.0,
+        entropy=mean_defined(trajectory.mean_entropy for trajectory in trajectories),
         components=component_means([group.scores[0] for group in sampled]),
-        length=sum(len(completion.token_ids) for completion in said) / max(len(said), 1),
-        truncated=sum(completion.truncated for completion in said) / max(len(said), 1),
+        length=sum(trajectory.length for trajectory in trajectories) / max(len(trajectories), 1),
+        truncated=sum(trajectory.truncated for trajectory in trajectories) / max(len(trajectories), 1),
         undefined=outcomes.count(None) + sampled_outcomes.count(None),
         examples=tuple(map(_example, greedy[:EXAMPLES])),
     )
 
 
-def _answer(
-    policy: Policy, prompts: Sequence[Prompt], scorer: Scorer, recipe: Recipe, *, greedy: bool, seed: int
-) -> list[RolloutGroup]:
-    """One scored completion for each prompt."""
-    seeds = [[sample_seed(seed, "evaluate", prompt.task, prompt.index)] for prompt in prompts]
-    settings = [sampling_of(recipe.sampling_of(prompt.task), greedy=greedy) for prompt in prompts]
-    drawn = generate(policy, prompts, seeds, settings, batch_size=recipe.sampling.batch_size)
-    answered = Rollout({p: scorer.submit(group) for p, group in drawn})
-    answered.settle()  # when one fails the others still finish
-    return answered.groups()
+def _accuracy(task: str, groups: Sequence[RolloutGroup], item: str) -> tuple[float, float, int]:
+    """Mean, standard error and number of the defined outcomes of a task's items.
+
+    Raises:
+        OmniThinkerError: if there is none.
+    """
+    mean, error, n = mean_and_error([group.scores[0].correct for group in groups])
+    if n == 0:
+        causes = sorted({cause for group in groups for cause in group.scores[0].causes.values()})
+        raise OmniThinkerError(f"task {task}: no {item} has a defined outcome ({', '.join(causes)})")
+    return mean, error, n
 
 
 def mean_and_error(outcomes: Sequence[float | None]) -> tuple[float, float, int]:

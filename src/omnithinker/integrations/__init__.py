@@ -1,1 +1,1 @@
-"""Our tasks and rewards for other trainers: one module per trainer, each needing that trainer only when used."""
+"""Tasks and rewards of a recipe in other trainers: one module per trainer, which requires it only when used."""

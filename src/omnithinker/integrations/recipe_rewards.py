@@ -1,4 +1,4 @@
-"""The rewards of a recipe, to be asked by another program."""
+"""Rewards of a recipe for use by other programs."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.config.file import load_recipe
-from omnithinker.config.recipe import Recipe, nearest
+from omnithinker.config.recipe import Recipe
+from omnithinker.config.registry import nearest
 from omnithinker.errors import BadInput, DataError
+from omnithinker.io.closing import Closing
 from omnithinker.judge.ledger import Ledger
-from omnithinker.rewards.base import Component, explaining
-from omnithinker.rewards.registry import Resources, build_components, check_row
+from omnithinker.rewards.base import Component, with_details
+from omnithinker.rewards.components import build_components, check_row
+from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
 from omnithinker.tasks.base import Split, fill, read_split
 from omnithinker.types import Prompt, RolloutGroup, Trajectory
 
-GOLD_FIELDS = {"math_answer": "answer", "short_answer": "answer", "pairwise_judge": "reference", "unit_tests": "tests"}
-"""The row's field that a kind of reward compares with."""
 
-
-class RecipeRewards:
-    """Rewards of a recipe's tasks; those of a task are built when first asked. Thread-safe.
+class RecipeRewards(Closing):
+    """Rewards of a recipe's tasks, built on first use. Thread-safe.
 
     Close it, or use it in a ``with`` block: it holds verifier processes, sandboxes and connections to judges.
 
     Args:
-        recipe: a recipe or its file.
-        explain: let components that can tell more than a number do so, at a cost that training should not pay.
+        recipe: Recipe, or path of its file.
+        details: True to return details of the values, at a cost that training should not pay.
 
     Raises:
-        RecipeError: the file is no recipe.
+        RecipeError: if the file is not a valid recipe.
     """
 
-    def __init__(self, recipe: Recipe | str | Path, *, explain: bool = False) -> None:
-        self._explain = explain
+    def __init__(self, recipe: Recipe | str | Path, *, details: bool = False) -> None:
+        self._details = details
         self.recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
         self._resources = Resources(self.recipe)
         self._components: dict[str, tuple[Component, ...]] = {}
@@ -48,26 +48,28 @@ class RecipeRewards:
 
     @property
     def ledger(self) -> Ledger:
-        """What the judges among the rewards did so far and what it cost."""
+        """Calls, tokens and cost of the judges so far."""
         return self._resources.ledger
 
     def task_of(self, name: Any) -> str:
-        """The task that a name means; None means the only one.
+        """Return the task of a name; None stands for the only task.
 
         Raises:
-            BadInput: there is no such task, or more than one and no name.
+            BadInput: if the task does not exist, or the name is None and there are several tasks.
         """
         tasks = self.recipe.tasks
         if name is None and len(tasks) == 1:
             return next(iter(tasks))
         if name is None:
-            raise BadInput(f"the recipe has several tasks ({', '.join(tasks)}); name one, or give rows a field 'task'")
+            raise BadInput(
+                f"the recipe has several tasks ({', '.join(tasks)}); name one, or add a field 'task' to rows"
+            )
         if not isinstance(name, str) or name not in tasks:
             raise BadInput(f"no task {name!r} in the recipe{nearest(str(name), tasks)}; its tasks: {', '.join(tasks)}")
         return name
 
-    def at_step(self, step: int, steps: int) -> None:
-        """Tell where the other trainer stands, for rewards that depend on it."""
+    def set_progress(self, step: int, steps: int) -> None:
+        """Set the other trainer's progress, for rewards that depend on it."""
         progress = self._resources.progress
         progress.step, progress.steps = step, steps
 
@@ -77,15 +79,15 @@ class RecipeRewards:
         """Start scoring completions of a prompt.
 
         Args:
-            prompt: with the row that the task's rewards read.
-            completions: [G] of it.
-            place: where the row comes from, for messages; by default its task and index.
+            prompt: Prompt, with the row that the task's rewards read.
+            completions: [G] completions.
+            place: File and line of the row, for messages; by default its task and index.
 
         Returns:
-            A future of the scored group; raises as :meth:`omnithinker.rewards.runner.Scorer.submit` says.
+            A future of the scored group; see :meth:`omnithinker.rewards.runner.Scorer.submit` for its exceptions.
 
         Raises:
-            DataError: the row lacks what the task's rewards read.
+            DataError: if the row lacks a field that the task's rewards require.
         """
         task = prompt.task
         rewards = self.recipe.tasks[task].rewards
@@ -93,60 +95,54 @@ class RecipeRewards:
         with self._lock:
             if task not in self._components:
                 components = build_components(task, rewards, self._resources)
-                self._components[task] = explaining(components) if self._explain else components
+                self._components[task] = with_details(components) if self._details else components
         return self._scorer.submit(RolloutGroup(prompt=prompt, trajectories=tuple(completions)))
 
     def close(self) -> None:
-        """End the processes and connections."""
+        """Close processes and connections."""
         self._scorer.close()
         self._resources.close()
 
-    def __enter__(self) -> RecipeRewards:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+_shared: dict[str, RecipeRewards] = {}
+_shared_lock = threading.Lock()
 
 
-_opened: dict[str, RecipeRewards] = {}
-_opening = threading.Lock()
-
-
-def opened(recipe: str) -> RecipeRewards:
-    """The rewards of a recipe's file, opened once in a process."""
-    with _opening:
-        if recipe not in _opened:
-            _opened[recipe] = RecipeRewards(recipe)
-        return _opened[recipe]
+def shared_rewards(recipe: str) -> RecipeRewards:
+    """Return the rewards of a recipe file, opened once per process."""
+    with _shared_lock:
+        if recipe not in _shared:
+            _shared[recipe] = RecipeRewards(recipe)
+        return _shared[recipe]
 
 
 @atexit.register
-def close_all() -> None:
-    """End what was opened, as the end of the process does too."""
-    with _opening:
-        for rewards in _opened.values():
+def close_shared() -> None:
+    """Close all shared rewards; also called at the end of the process."""
+    with _shared_lock:
+        for rewards in _shared.values():
             rewards.close()
-        _opened.clear()
+        _shared.clear()
 
 
-def completion_of(prompt: str, text: str, *, place: int = 0, token_ids: Sequence[int] = ()) -> Trajectory:
-    """A completion with a seed that a repeated run finds again: it decides the order of a judged pair.
+def seeded_completion(prompt: str, text: str, *, index: int = 0, token_ids: Sequence[int] = ()) -> Trajectory:
+    """Return a completion with a reproducible seed, which decides the order of a judged pair.
 
     Args:
-        prompt: what the completion answers.
-        text: the completion.
-        place: tells equal completions of a prompt apart.
-        token_ids: its tokens.
+        prompt: Text of the prompt.
+        text: Text of the completion.
+        index: Position in the group; distinguishes equal completions.
+        token_ids: Its tokens.
     """
-    digest = hashlib.sha256(f"{place}\0{prompt}\0{text}".encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(f"{index}\0{prompt}\0{text}".encode("utf-8", "surrogatepass")).digest()
     return Trajectory(text=text, token_ids=tuple(token_ids), seed=int.from_bytes(digest[:6], "big"))
 
 
 def messages_of(recipe: Recipe, task: str, row: Mapping[str, Any], place: str) -> list[dict[str, str]]:
-    """A row's prompt as chat messages.
+    """Render a row's prompt as chat messages.
 
     Raises:
-        DataError: the row lacks a field of the task's template.
+        DataError: if the row lacks a field of the task's template.
     """
     settings = recipe.tasks[task]
     system = [{"role": "system", "content": settings.system}] if settings.system else []
@@ -154,12 +150,12 @@ def messages_of(recipe: Recipe, task: str, row: Mapping[str, Any], place: str) -
 
 
 def portable_rows(recipe: Recipe, task: str, split: Split) -> list[tuple[list[dict[str, str]], dict[str, str]]]:
-    """(messages, fields) of a task's split, in types that every table can hold.
+    """Return (messages, fields) of a split's rows, in types that every table supports.
 
-    Fields are the row's texts, and in ``row`` the whole row as JSON; :func:`whole_row` puts it together again.
+    Fields are the row's texts, and the whole row as JSON in ``row``; :func:`whole_row` is the inverse.
 
     Raises:
-        DataError: a file is missing or damaged, or a row lacks what the prompt or the rewards need.
+        DataError: if a file is missing or malformed, or a row lacks a field that the prompt or the rewards require.
     """
     portable = []
     for place, row in read_split(task, split, recipe):
@@ -170,18 +166,18 @@ def portable_rows(recipe: Recipe, task: str, split: Split) -> list[tuple[list[di
 
 
 def whole_row(fields: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """The row that fields of a table stand for: what ``row`` holds as JSON, and every other field that is not None.
+    """Return a data row from the fields of a table: those of the JSON object in ``row``, and all others but None.
 
     Raises:
-        DataError: ``row`` is text but no JSON object.
+        DataError: if ``row`` is a text but not a JSON object.
     """
-    known = {name: value for name, value in fields.items() if value is not None}
-    if not isinstance(known.get("row"), str):
-        return known
+    others = {name: value for name, value in fields.items() if value is not None}
+    if not isinstance(others.get("row"), str):
+        return others
     try:
-        row = json.loads(known.pop("row"))
+        row = json.loads(others.pop("row"))
     except ValueError as error:
         raise DataError(f"{place}: field 'row' is not valid JSON: {error}") from error
     if not isinstance(row, dict):
-        raise DataError(f"{place}: field 'row' should be a JSON object")
-    return row | known
+        raise DataError(f"{place}: field 'row' must be a JSON object")
+    return row | others

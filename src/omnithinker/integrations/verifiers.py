@@ -1,7 +1,6 @@
-"""Our tasks and rewards as a taskset of ``verifiers`` v1, which prime-rl and other trainers of environments read.
+"""Tasks and rewards of a recipe as a taskset of ``verifiers`` v1, which prime-rl and other trainers read.
 
-A taskset is found by the name of a top-level module that exports it. One line of your own makes one, say
-``my_tasks.py``::
+verifiers finds a taskset by the name of a top-level module that exports it, such as ``my_tasks.py``::
 
     from omnithinker.integrations.verifiers import RecipeTaskset; __all__ = ["RecipeTaskset"]
 """
@@ -17,32 +16,32 @@ import verifiers.v1 as vf
 from pydantic import Field
 
 from omnithinker.errors import RecipeError, RewardError
-from omnithinker.integrations.recipe_rewards import completion_of, opened, portable_rows
+from omnithinker.integrations.recipe_rewards import portable_rows, seeded_completion, shared_rewards
 from omnithinker.types import Prompt
 
 __all__ = ["RecipeTaskset"]
 
 
 class RecipeTaskConfig(vf.TaskConfig):
-    """What a task needs to score itself."""
+    """Configuration that a task needs to score itself."""
 
     recipe: str = ""
-    """The recipe's file."""
+    """Path of the recipe."""
 
 
 class RecipeTasksetConfig(vf.TasksetConfig):
-    """Which rows are loaded."""
+    """Selection of rows."""
 
     task: RecipeTaskConfig = RecipeTaskConfig()
-    """Names the recipe."""
+    """Configuration of each task."""
     split: Literal["train", "test"] = "train"
-    """Which rows."""
+    """Split of the data."""
     tasks: list[str] = Field(default_factory=list)
     """Names of the recipe's tasks; by default all, one after the other."""
 
 
 class RecipeData(vf.TaskData):
-    """A row."""
+    """A data row."""
 
     task: str
     """Name of the recipe's task."""
@@ -51,19 +50,19 @@ class RecipeData(vf.TaskData):
 
 
 class RecipeTask(vf.Task[RecipeData, vf.State, RecipeTaskConfig]):
-    """A row with its rewards."""
+    """A data row with its rewards."""
 
     @vf.reward
     async def rewards(self, trace: Any) -> dict[str, float]:
-        """Weighted value of every defined component, so that their sum is the task's reward.
+        """Return the weighted value of each defined component; their sum is the task's reward.
 
         Raises:
-            RewardError: no primary component is defined, or one failed: verifiers then drops the episode as an error.
+            RewardError: if no primary component is defined or one failed; verifiers then drops the episode.
         """
-        rewards, data = opened(self.config.recipe), self.data
+        rewards, data = shared_rewards(self.config.recipe), self.data
         task = rewards.recipe.tasks[data.task]
         prompt = Prompt(task=data.task, index=data.idx or 0, text=str(data.prompt), row=json.loads(data.row))
-        answer = completion_of(prompt.text, trace.last_reply)
+        answer = seeded_completion(prompt.text, trace.last_reply)
         score = (await asyncio.wrap_future(rewards.submit(prompt, [answer]))).scores[0]
         if score.reward is None:
             causes = ", ".join(f"{name}: {cause}" for name, cause in score.causes.items())
@@ -73,18 +72,18 @@ class RecipeTask(vf.Task[RecipeData, vf.State, RecipeTaskConfig]):
 
 
 class RecipeTaskset(vf.Taskset[RecipeTask, RecipeTasksetConfig]):
-    """The rows of a recipe's tasks, each with the task's prompt and rewards."""
+    """Rows of a recipe's tasks, each with the task's prompt and rewards."""
 
     def load(self) -> Iterator[RecipeTask]:
         """Yield the rows.
 
         Raises:
-            RecipeError: no recipe is named, or the file is none.
-            DataError: a file is missing or damaged, or a row lacks what the prompt or the rewards need.
+            RecipeError: if no recipe is named or the file is not a valid one.
+            DataError: if a file is missing or malformed, or a row lacks a field that the prompt or the rewards require.
         """
         if not self.config.task.recipe:
-            raise RecipeError("name the recipe's file: --env.taskset.task.recipe FILE")
-        rewards = opened(self.config.task.recipe)
+            raise RecipeError("no recipe; name its file with --env.taskset.task.recipe FILE")
+        rewards = shared_rewards(self.config.task.recipe)
         recipe = rewards.recipe
         for name in map(rewards.task_of, self.config.tasks or recipe.tasks):
             system = recipe.tasks[name].system

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class RunLog:
         """Append the metrics of one step."""
         _append(self.metrics_file, metrics.to_record())
 
-    def rollouts(self, step: int, groups: list[RolloutGroup]) -> None:
+    def rollouts(self, step: int, groups: Sequence[RolloutGroup]) -> None:
         """Append one group per task, at the first step and every :data:`ROLLOUTS_EVERY` steps."""
         if step != 1 and step % ROLLOUTS_EVERY:
             return

@@ -5,9 +5,11 @@ Metric names such as ``task/math/reward`` are composed and parsed here and nowhe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from omnithinker.types import Score
 
 Number = float | None
 """A metric; None where it is undefined."""
@@ -179,6 +181,12 @@ TASK_NUMBERS = tuple(f.name for f in fields(TaskMetrics) if f.name not in (*NEST
 """Fields of :class:`TaskMetrics` that are one number."""
 JUDGE_NUMBERS = tuple(f.name for f in fields(JudgeMetrics) if f.name != "failures")
 """Fields of :class:`JudgeMetrics` that are one number."""
+
+
+def component_means(scores: Sequence[Score]) -> dict[str, Number]:
+    """Return the mean of every component over the completions where it is defined; None if it is nowhere."""
+    names = list(dict.fromkeys(name for score in scores for name in score.components))
+    return {name: mean_defined(score.components.get(name) for score in scores) for name in names}
 
 
 def mean_defined(values: Iterable[Number]) -> Number:

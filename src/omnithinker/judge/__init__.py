@@ -1,1 +1,1 @@
-"""Judges: who compares two texts. Know nothing of rewards."""
+"""Judges, which compare two texts. Independent of rewards."""

@@ -1,4 +1,4 @@
-"""What a judge is: it compares two answers to one request and knows nothing of rewards."""
+"""Interface of judges: comparison of two answers to one request."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Verdict(StrEnum):
 
 
 class JudgeFailed(JudgeError):
-    """No usable verdict, with a cause to count by.
+    """The judge returned no usable verdict.
 
     Args:
-        cause: short stable identifier, such as ``judge_timeout``.
-        message: one line for people; never holds a secret.
+        cause: Short stable identifier counted in metrics, such as ``judge_timeout``.
+        message: One line for the user; never contains a secret.
     """
 
     def __init__(self, cause: str, message: str) -> None:
@@ -31,7 +31,7 @@ class JudgeFailed(JudgeError):
 
 
 class BudgetSpent(OmniThinkerError):
-    """A judge's money or time for one run is used up. Stops the run, which can go on when it is given more."""
+    """A judge has used up its budget or its time for one run. The run stops; it can be resumed with a higher limit."""
 
     exit_code = 130
 
@@ -42,16 +42,16 @@ class Judge(Protocol):
     async def compare(
         self, *, request: str, answer_a: str, answer_b: str, row: Mapping[str, Any], trial: int = 0
     ) -> Verdict:
-        """Say which of two answers serves the request better.
+        """Return which of two answers serves the request better.
 
         Args:
-            request: what the user asked for.
-            answer_a: the text shown first.
-            answer_b: the text shown second.
-            row: the data row, for judges that use a rubric or reference facts in it.
-            trial: distinguishes repeated judgments of the same pair (part of a cache key).
+            request: The user's request.
+            answer_a: Text shown first.
+            answer_b: Text shown second.
+            row: Data row, for judges that use a rubric or reference facts in it.
+            trial: Distinguishes repeated judgments of the same pair; part of the cache key.
 
         Raises:
-            JudgeError: no usable verdict was obtained.
+            JudgeError: if there is no usable verdict.
         """
         ...

@@ -1,4 +1,4 @@
-"""Replies of a judge on disk, so that a repeated run asks nothing twice."""
+"""Cache of a judge's replies on disk, which answers the requests of a repeated run without calls."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.errors import BadInput
+from omnithinker.io.closing import Closing
 from omnithinker.io.files import writing
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an endpoint answered."""
+    """Reply of an endpoint."""
 
     text: str
-    """Raw text."""
+    """Unparsed text."""
     prompt_tokens: int
-    """Tokens of the request as the endpoint counted them; 0 when it did not say."""
+    """Tokens of the request as counted by the endpoint; 0 if not reported."""
     completion_tokens: int
-    """Tokens of the reply."""
+    """Tokens of the reply as counted by the endpoint; 0 if not reported."""
     seconds: float
-    """How long it took."""
+    """Duration of the call, seconds."""
 
 
 def request_key(model: str, base_url: str, body: Mapping[str, Any], trial: int) -> str:
-    """Name of a request: everything that the distribution of its reply depends on, and which draw from it this is."""
+    """Return the cache key of a request: a hash of all that determines its reply's distribution, and of the trial."""
     parts = json.dumps([model, base_url, body, trial], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
-class ReplyCache:
-    """A SQLite file of replies. Several threads and processes may use it at once.
+class ReplyCache(Closing):
+    """SQLite file of replies. Several threads and processes may use it concurrently.
 
     Raises:
-        BadInput: the file cannot be opened or is not such a cache.
+        BadInput: if the file cannot be opened or is not a reply cache.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -52,19 +53,21 @@ class ReplyCache:
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
         except (OSError, sqlite3.Error) as error:
-            raise BadInput(f"judge cache {path}: cannot be opened: {error}; name another file or remove it") from error
+            raise BadInput(
+                f"judge cache {path}: cannot be opened: {error}; use another file, or delete this one"
+            ) from error
 
     def get(self, key: str) -> Reply | None:
-        """The reply to a request, or None."""
+        """Return the reply to a request; None if there is none."""
         with self._lock:
             row = self._database.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
         return None if row is None else Reply(**json.loads(row[0]))
 
     def put(self, key: str, reply: Reply) -> None:
-        """Remember a reply; the first one given for a key stays.
+        """Store a reply, unless the key has one already.
 
         Raises:
-            DiskError: the disk takes no more; earlier replies are as they were.
+            DiskError: if the disk is full; earlier replies are intact.
         """
         text = json.dumps(asdict(reply), ensure_ascii=False)
         with self._lock, writing(self._path):

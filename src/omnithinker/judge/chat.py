@@ -1,4 +1,4 @@
-"""An LLM judge: reasoning first, verdict last, asked once more when the verdict is missing."""
+"""LLM judge: reasons first, gives its verdict last, and is prompted once more if the verdict is missing."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from omnithinker.config.judges import ChatJudgeSettings
+from omnithinker.io.closing import Closing
 from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.endpoint import Endpoint
 from omnithinker.judge.ledger import Account, Usage
 from omnithinker.judge.prompts import load_template, read_verdict
 
-CUT = " [...]"
-"""Shown where a text was cut to ``max_answer_chars``."""
+TRUNCATION_MARK = " [...]"
+"""Appended to a text that was truncated to ``max_answer_chars``."""
 
 
-class ChatJudge:
-    """Compares two texts by asking a model (paper: gpt-4.1-mini, temperature 0.4).
+class ChatJudge(Closing):
+    """Compares two texts with a language model (paper: gpt-4.1-mini, temperature 0.4).
 
     Args:
-        settings: a recipe's judge of kind ``chat``.
-        account: where calls, tokens and money are counted; by default in an account of its own.
+        settings: Settings of a judge of kind ``chat``.
+        account: Counts calls, tokens and cost; by default a new one.
 
     Raises:
-        BadInput: key, cache or template cannot be used.
+        BadInput: if the key, the cache or the template cannot be used.
     """
 
     def __init__(self, settings: ChatJudgeSettings, account: Account | None = None) -> None:
@@ -33,25 +34,26 @@ class ChatJudge:
 
     @property
     def usage(self) -> Usage:
-        """Calls, tokens, money and failures so far, in this run."""
+        """Calls, tokens, cost and failures in this run so far."""
         return self._endpoint.usage
 
     async def compare(
         self, *, request: str, answer_a: str, answer_b: str, row: Mapping[str, Any], trial: int = 0
     ) -> Verdict:
-        """Ask which answer serves the request better; see :class:`~omnithinker.judge.base.Judge`.
+        """Return which answer serves the request better; see :class:`~omnithinker.judge.base.Judge`.
 
         Raises:
-            JudgeFailed: no verdict; ``judge_unparseable`` when two replies had none, else the endpoint's cause.
-            BadInput: the endpoint does not know the model or refuses the key.
-            BudgetSpent: the money or the time for this run is used up.
+            JudgeFailed: if there is no verdict; cause ``judge_unparseable`` if two replies had none, else the
+                endpoint's cause.
+            BadInput: if the endpoint does not know the model or rejects the key.
+            BudgetSpent: if the budget or the time for this run is used up.
         """
-        messages = self._template.messages(request, self._cut(answer_a), self._cut(answer_b))
+        messages = self._template.messages(request, self._truncate(answer_a), self._truncate(answer_b))
         reply = await self._endpoint.complete(messages, trial)
         verdict = read_verdict(reply.text)
         if verdict is None:
-            again = await self._endpoint.complete(self._template.ask_again(messages, reply.text), trial)
-            verdict = read_verdict(again.text)
+            second = await self._endpoint.complete(self._template.retry_messages(messages, reply.text), trial)
+            verdict = read_verdict(second.text)
         if verdict is None:
             self._endpoint.account.add(failures={"judge_unparseable": 1})
             raise JudgeFailed(
@@ -60,10 +62,10 @@ class ChatJudge:
         return verdict
 
     def close(self) -> None:
-        """Close connections and cache."""
+        """Close the connections and the cache."""
         self._endpoint.close()
 
-    def _cut(self, answer: str) -> str:
+    def _truncate(self, answer: str) -> str:
         if self._max_chars is None or len(answer) <= self._max_chars:
             return answer
-        return answer[: self._max_chars] + CUT
+        return answer[: self._max_chars] + TRUNCATION_MARK

@@ -1,4 +1,4 @@
-"""One model behind an OpenAI-compatible endpoint: retries, rates, deadlines, cache and cost in one place."""
+"""Client of a model behind an OpenAI-compatible endpoint: retries, rate limits, deadlines, cache and cost."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.errors import BadInput
+from omnithinker.io.closing import Closing
 from omnithinker.judge.base import BudgetSpent, JudgeFailed
 from omnithinker.judge.cache import Reply, ReplyCache, request_key
 from omnithinker.judge.ledger import Account, Ledger, Usage
@@ -21,44 +22,46 @@ from omnithinker.judge.limits import BusyClock, CircuitBreaker, RateLimit
 from omnithinker.judge.prompts import Message
 
 BREAKER_PAUSE_S = 30.0
+"""Time between trial calls while the circuit breaker is open, seconds."""
 CHARS_PER_TOKEN = 4
-"""Rough guess for the rate limit; corrected by the endpoint's own count."""
+"""Estimate for the rate limit; corrected by the endpoint's own count."""
 _RETRYABLE = (408, 409, 425, 429)
 _MISCONFIGURED = (401, 403, 404)
 
 
-class _Failure(Exception):
-    """One try failed in a way that another may not."""
+class _RetryableError(Exception):
+    """An attempt failed, and another one may succeed."""
 
-    def __init__(self, cause: str, message: str, wait_s: float | None = None) -> None:
+    def __init__(self, cause: str, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
-        self.cause, self.wait_s = cause, wait_s
+        self.cause, self.retry_after_s = cause, retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """What an endpoint has in one event loop."""
+    """Connections of an endpoint in one event loop."""
 
-    opened: AsyncGenerator[Any, None]
-    """Closes the client when it is closed."""
+    connections: AsyncGenerator[Any, None]
+    """Generator that closes the client when it is closed."""
     client: Any
-    """Sends requests."""
+    """Client that sends requests."""
     slots: asyncio.Semaphore
-    """One for each request that may be in flight."""
+    """Limit of the requests in flight."""
 
 
-class Endpoint:
-    """Sends conversations to one model and returns raw replies.
+class Endpoint(Closing):
+    """Sends conversations to a model and returns its replies.
 
-    May be used from several event loops, one after the other or at once; each has its own connections.
+    May be used from several event loops, also concurrently; each has its own connections. Retries are not left to the
+    ``openai`` package, because each attempt must respect the rate limits and the budget, and be counted.
 
     Args:
-        settings: model, address, limits, prices.
-        account: where calls, tokens and money are counted; by default in an account of its own.
-        clock: seconds, monotonic.
+        settings: Model, address, limits and prices.
+        account: Counts calls, tokens and cost; by default a new one.
+        clock: Monotonic clock, seconds.
 
     Raises:
-        BadInput: the environment variable with the key is not set, or the cache cannot be opened.
+        BadInput: if the environment variable with the key is not set, or the cache cannot be opened.
     """
 
     def __init__(
@@ -72,8 +75,8 @@ class Endpoint:
         self._key = os.environ.get(settings.api_key_env, "")
         if not self._key and settings.base_url is None and "OPENAI_BASE_URL" not in os.environ:
             raise BadInput(
-                f"judge {settings.model}: the environment variable {settings.api_key_env} is not set; put the key "
-                "there, or set base_url to an endpoint that needs none"
+                f"judge {settings.model}: the environment variable {settings.api_key_env} is not set; set it to "
+                "the API key, or set base_url to an endpoint that requires none"
             )
         self._cache = None if settings.cache is None else ReplyCache(settings.cache)
         self._requests = RateLimit(settings.requests_per_minute)
@@ -84,41 +87,42 @@ class Endpoint:
 
     @property
     def usage(self) -> Usage:
-        """Calls, tokens, money and failures so far, in this run."""
+        """Calls, tokens, cost and failures in this run so far."""
         return self.account.usage
 
     async def complete(self, messages: list[Message], trial: int = 0) -> Reply:
-        """The model's reply to a conversation.
+        """Return the model's reply to a conversation.
 
         Args:
-            messages: role and content of each.
-            trial: distinguishes repeated draws for the same conversation.
+            messages: Messages with role and content.
+            trial: Distinguishes repeated samples for the same conversation.
 
         Raises:
-            JudgeFailed: no reply within retries and deadline; causes ``judge_timeout``, ``judge_rate_limited``,
-                ``judge_down``, ``judge_bad_response``, ``judge_refused``, ``judge_breaker_open``.
-            BadInput: the endpoint does not know the model or refuses the key.
-            BudgetSpent: the money or the time for this run is used up.
-            DiskError: the cache or the account of this run cannot be written; after the latter nothing more is asked.
+            JudgeFailed: if there is no reply within retries and deadline; causes ``judge_timeout``,
+                ``judge_rate_limited``, ``judge_down``, ``judge_bad_response``, ``judge_refused``,
+                ``judge_breaker_open``.
+            BadInput: if the endpoint does not know the model or rejects the key.
+            BudgetSpent: if the budget or the time for this run is used up.
+            DiskError: if the cache or the run's account cannot be written; after the latter no more calls are made.
         """
         body = self._body(messages)
         key = request_key(self.settings.model, self.settings.base_url or "", body, trial)
-        if self._cache is not None and (known := self._cache.get(key)) is not None:
+        if self._cache is not None and (cached := self._cache.get(key)) is not None:
             self.account.add(cached=1)
-            return known
+            return cached
         with self._busy:
             reply = await self._complete(body)
-        # The reply is kept before it is counted: what a crash may lose is a line of the account.
+        # The reply is cached before it is counted, so that a crash can lose a count but no paid reply.
         if self._cache is not None:
             self._cache.put(key, reply)
         self._count(reply)
         return reply
 
     def close(self) -> None:
-        """Close the cache and the connections."""
+        """Close the connections and the cache."""
         for loop, session in self._sessions.items():
             if loop.is_running():
-                asyncio.run_coroutine_threadsafe(session.opened.aclose(), loop)
+                asyncio.run_coroutine_threadsafe(session.connections.aclose(), loop)
         self._sessions.clear()
         if self._cache is not None:
             self._cache.close()
@@ -131,26 +135,30 @@ class Endpoint:
 
     async def _complete(self, body: dict[str, Any]) -> Reply:
         session = await self._session()
-        failure = _Failure("judge_timeout", "no try has ended")
+        failure = _RetryableError("judge_timeout", "no attempt has finished")
         try:
-            # Waiting for a slot is no fault of the endpoint, and does not count.
+            # Waiting for a slot does not count towards the deadline.
             async with session.slots, asyncio.timeout(self.settings.deadline_s):
                 if not self._breaker.allows():
-                    raise self._failed("judge_breaker_open", f"not called: {self.settings.breaker} failures in a row")
+                    raise self._failed(
+                        "judge_breaker_open", f"not called after {self.settings.breaker} consecutive failures"
+                    )
                 for attempt in range(self.settings.retries + 1):
                     self._check_budget()
                     try:
                         reply = await self._attempt(session.client, body)
-                    except _Failure as error:
+                    except _RetryableError as error:
                         failure = error
                     else:
                         self._breaker.record(True)
                         return reply
                     if attempt < self.settings.retries:
                         self.account.add(retries=1)
-                        await asyncio.sleep(self._pause(attempt, failure.wait_s))
+                        await asyncio.sleep(self._backoff(attempt, failure.retry_after_s))
         except TimeoutError:
-            failure = _Failure("judge_timeout", f"no reply within {self.settings.deadline_s:g} s; last: {failure}")
+            failure = _RetryableError(
+                "judge_timeout", f"no reply within {self.settings.deadline_s:g} s; last error: {failure}"
+            )
         self._breaker.record(False)
         raise self._failed(failure.cause, str(failure))
 
@@ -159,36 +167,36 @@ class Endpoint:
         settings, usage = self.settings, self.usage
         seconds = usage.seconds + self._busy.seconds
         if settings.budget is not None and usage.cost >= settings.budget:
-            name, spent = "budget", f"the budget of {settings.budget:g} is spent ({usage.calls:,} calls)"
+            name, reason = "budget", f"the budget of {settings.budget:g} is spent ({usage.calls:,} calls)"
         elif settings.run_deadline_s is not None and seconds >= settings.run_deadline_s:
-            name, spent = "run_deadline_s", f"its {settings.run_deadline_s:g} s for one run are over"
+            name, reason = "run_deadline_s", f"its {settings.run_deadline_s:g} s for this run are used up"
         else:
             return
         place = f"judges.{self.account.judge}.{name}"
-        raise BudgetSpent(f"judge {settings.model}: {spent}; raise {place} and run the same command again to go on")
+        raise BudgetSpent(f"judge {settings.model}: {reason}; raise {place} and run the same command again to resume")
 
     async def _attempt(self, client: Any, body: dict[str, Any]) -> Reply:
-        guess = sum(len(message["content"]) for message in body["messages"]) / CHARS_PER_TOKEN
+        estimate = sum(len(message["content"]) for message in body["messages"]) / CHARS_PER_TOKEN
         await self._requests.acquire()
-        await self._tokens.acquire(guess)
+        await self._tokens.acquire(estimate)
         started = time.monotonic()
         reply = read_completion(await self._request(client, body), time.monotonic() - started)
-        self._tokens.settle(reply.prompt_tokens + reply.completion_tokens - guess)
+        self._tokens.settle(reply.prompt_tokens + reply.completion_tokens - estimate)
         return reply
 
     async def _request(self, client: Any, body: dict[str, Any]) -> str:
-        """One HTTP request; every way in which it can fail gets its name."""
+        """Send one HTTP request and classify its failure, if any."""
         import openai
 
         try:
             async with asyncio.timeout(self.settings.timeout_s):
-                # The typed method spends twice as long on checking types as on sending and receiving.
-                whole = {"model": self.settings.model, **body}
-                return str(await client.post("/chat/completions", body=whole, cast_to=str))
+                # The typed method spends twice as long on validating types as on sending and receiving.
+                body = {"model": self.settings.model, **body}
+                return str(await client.post("/chat/completions", body=body, cast_to=str))
         except TimeoutError as error:
-            raise _Failure("judge_timeout", f"no reply within {self.settings.timeout_s:g} s") from error
+            raise _RetryableError("judge_timeout", f"no reply within {self.settings.timeout_s:g} s") from error
         except openai.APIConnectionError as error:
-            raise _Failure("judge_down", f"connection failed: {error.__cause__ or error}") from error
+            raise _RetryableError("judge_down", f"connection failed: {error.__cause__ or error}") from error
         except openai.APIStatusError as error:
             raise self._status_failure(error.status_code, self._hide(str(error)), error.response.headers) from error
 
@@ -196,13 +204,13 @@ class Endpoint:
         message = message[:300]
         if status in _RETRYABLE or status >= 500:
             cause = "judge_rate_limited" if status == 429 else "judge_down"
-            return _Failure(cause, message, retry_after(headers.get("retry-after")))
+            return _RetryableError(cause, message, retry_after(headers.get("retry-after")))
         if status in _MISCONFIGURED:
             return BadInput(
                 f"judge {self.settings.model} at {self.settings.base_url or 'the default endpoint'}: {message}; check "
                 f"model, base_url and the key in {self.settings.api_key_env}"
             )
-        # The endpoint is well, it declines this text (too long, filtered): no reason to stop calling.
+        # The endpoint works but rejects this text (too long, filtered), which is no reason to stop calling it.
         self._breaker.record(True)
         return self._failed("judge_refused", message)
 
@@ -211,21 +219,21 @@ class Endpoint:
         if loop not in self._sessions:
             for old in [old for old in self._sessions if old.is_closed()]:
                 del self._sessions[old]
-            opened = self._connections()
+            connections = self._connect()
             slots = asyncio.Semaphore(self.settings.concurrency)
-            self._sessions[loop] = _Session(opened, await anext(opened), slots)
+            self._sessions[loop] = _Session(connections, await anext(connections), slots)
         return self._sessions[loop]
 
-    async def _connections(self) -> AsyncGenerator[Any, None]:
-        """Connections of one event loop; a loop that ends closes them, as it does with every open generator."""
-        import openai  # takes a second: only those who ask a judge wait for it
+    async def _connect(self) -> AsyncGenerator[Any, None]:
+        """Open connections for one event loop, which closes them when it ends, like every open generator."""
+        import openai  # takes a second, so only when a judge is called
 
         async with openai.AsyncOpenAI(
             api_key=self._key or "none",
             base_url=self.settings.base_url,
-            timeout=None,  # time is kept by us; the transport calls every lost connection a timeout
+            timeout=None,  # see _request; the transport reports every lost connection as a timeout
             max_retries=0,
-            # With many requests at once, the default transport takes twice the processor time.
+            # With many concurrent requests, the default transport takes twice the CPU time.
             http_client=openai.DefaultAioHttpClient(),
         ) as client:
             yield client
@@ -245,40 +253,40 @@ class Endpoint:
         return JudgeFailed(cause, f"judge {self.settings.model}: {self._hide(message)}")
 
     def _hide(self, message: str) -> str:
-        """Some endpoints repeat the key in their error messages."""
+        """Remove the API key from a message: some endpoints repeat it in errors."""
         return message.replace(self._key, "***") if self._key else message
 
     @staticmethod
-    def _pause(attempt: int, wait_s: float | None) -> float:
-        """Seconds until the next try: what the endpoint asked for, or exponential; with jitter either way."""
-        if wait_s is not None:
-            return wait_s + random.uniform(0, 0.1 * wait_s)
+    def _backoff(attempt: int, retry_after_s: float | None) -> float:
+        """Return the time until the next attempt, seconds: Retry-After or exponential backoff, with jitter."""
+        if retry_after_s is not None:
+            return retry_after_s + random.uniform(0, 0.1 * retry_after_s)
         return random.uniform(0.5, 1.0) * min(8.0, 0.5 * 2.0**attempt)
 
 
 def read_completion(text: str, seconds: float) -> Reply:
-    """What a chat completion says and how many tokens it took.
+    """Parse the text and the token counts of a chat completion.
 
     Raises:
-        _Failure: it is no chat completion.
+        _RetryableError: if it is not a chat completion.
     """
     try:
-        answer = json.loads(text)
-        usage = answer.get("usage") or {}
+        completion = json.loads(text)
+        usage = completion.get("usage") or {}
         return Reply(
-            text=answer["choices"][0]["message"].get("content") or "",
+            text=completion["choices"][0]["message"].get("content") or "",
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             completion_tokens=int(usage.get("completion_tokens") or 0),
             seconds=round(seconds, 3),
         )
     except ValueError as error:
-        raise _Failure("judge_bad_response", "the reply is not valid JSON") from error
+        raise _RetryableError("judge_bad_response", "the reply is not valid JSON") from error
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise _Failure("judge_bad_response", "the reply is not a chat completion") from error
+        raise _RetryableError("judge_bad_response", "the reply is not a chat completion") from error
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds a Retry-After header asks to wait, given in seconds or as a date; None if absent or unreadable."""
+    """Return the delay of a Retry-After header (seconds or a date) in seconds; None if absent or invalid."""
     if value is None:
         return None
     try:

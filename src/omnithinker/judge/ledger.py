@@ -1,4 +1,4 @@
-"""What judges did in a run and what it cost, kept in a file so that it counts across interruptions."""
+"""Usage and cost of the judges in a run, kept in a file so that they survive interruptions."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from omnithinker.io.step_metrics import JudgeMetrics
 
 @dataclass
 class Usage:
-    """What a model was asked and what it cost."""
+    """Usage and cost of a model."""
 
     calls: int = 0
     """Requests answered by the endpoint."""
     cached: int = 0
     """Requests answered from the cache."""
     retries: int = 0
-    """Tries after the first."""
+    """Attempts after the first of each request."""
     prompt_tokens: int = 0
-    """Request tokens of ``calls``."""
+    """Request tokens of all calls."""
     completion_tokens: int = 0
-    """Reply tokens of ``calls``."""
+    """Reply tokens of all calls."""
     cost: float = 0.0
-    """Money, by the prices in the settings."""
+    """Cost by the prices in the settings."""
     seconds: float = 0.0
-    """Time during which at least one request was waiting for its reply."""
+    """Time during which at least one request was in flight, seconds."""
     failures: Counter[str] = field(default_factory=Counter)
     """Requests without a reply, and replies without a verdict, by cause."""
 
@@ -52,48 +52,48 @@ class Usage:
 
 
 class Ledger:
-    """The accounts of all judges, of one run at a time. May be used from several threads."""
+    """Accounts of all judges, for one run at a time. Thread-safe."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
         self._usages: dict[str, Usage] = {}
         self._file: Path | None = None
-        self._refused: DiskError | None = None
+        self._write_error: DiskError | None = None
         self._lock = threading.Lock()
 
     def account(self, judge: str, model: str) -> Account:
-        """The account of a judge, under its name in the recipe."""
+        """Return the account of a judge, by its name in the recipe."""
         return self._accounts.setdefault(judge, Account(self, judge, model))
 
     @contextmanager
     def of_run(self, file: Path) -> Iterator[None]:
-        """Count for one run, from what it used before it was interrupted; every change goes to ``file`` at once.
+        """Count for one run inside the block, continuing from its usage in ``file``; append each change at once.
 
         Raises:
-            DiskError: the disk takes no more.
+            DiskError: if the disk is full.
         """
         usages: dict[str, Usage] = {}
         for line in read_json_lines(file):
             usages.setdefault(line.pop("judge"), Usage()).add(line)
-        # One line per judge: the file stays small, and a line that a crash has cut is gone.
+        # Rewritten with one line per judge, which keeps the file small and drops a line that a crash has truncated.
         write_text(file, "".join(_line(judge, _changes(usage)) for judge, usage in usages.items()))
         with self._lock:
-            self._usages, self._file, self._refused = usages, file, None
+            self._usages, self._file, self._write_error = usages, file, None
         try:
             yield
         finally:
             with self._lock:
-                self._usages, self._file, self._refused = {}, None, None
+                self._usages, self._file, self._write_error = {}, None, None
 
     def usage(self, judge: str) -> Usage:
-        """What a judge has done so far in this run."""
+        """Return the usage of a judge in this run so far."""
         return self._usages.get(judge) or Usage()
 
     def add(self, judge: str, change: dict[str, Any]) -> None:
-        """Add to an account.
+        """Add to the usage of a judge.
 
         Raises:
-            DiskError: the disk takes no more; the run's file has none of this change.
+            DiskError: if the disk is full; the run's file contains nothing of this change.
         """
         with self._lock:
             self._usages.setdefault(judge, Usage()).add(change)
@@ -101,24 +101,24 @@ class Ledger:
                 try:
                     _append(self._file, _line(judge, change))
                 except DiskError as error:
-                    self._refused = error
+                    self._write_error = error
                     raise
 
     def check(self) -> None:
-        """Make sure, before more is paid for, that this run's file has taken what was paid for so far.
+        """Check, before a further call is paid for, that all usage so far has been written to the run's file.
 
         Raises:
-            DiskError: it has not.
+            DiskError: if it has not.
         """
-        if self._refused is not None:
-            raise self._refused
+        if self._write_error is not None:
+            raise self._write_error
 
     def metrics(self) -> dict[str, JudgeMetrics]:
         """Return the usage so far, by judge."""
         return {judge: self.usage(judge).metrics() for judge in self._accounts}
 
     def record(self) -> dict[str, dict[str, Any]]:
-        """Everything so far, by judge, with the model's name."""
+        """Return model and usage so far by judge."""
         return {
             judge: {"model": account.model} | vars(account.usage) | {"failures": dict(account.usage.failures)}
             for judge, account in self._accounts.items()
@@ -127,10 +127,10 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One judge's part of a ledger."""
+    """Account of one judge in a ledger."""
 
     ledger: Ledger
-    """Where it is kept."""
+    """Ledger that keeps the account."""
     judge: str
     """Name in the recipe."""
     model: str
@@ -138,7 +138,7 @@ class Account:
 
     @property
     def usage(self) -> Usage:
-        """What it has done so far in this run."""
+        """Usage in this run so far."""
         return self.ledger.usage(self.judge)
 
     def add(self, **change: Any) -> None:
@@ -147,19 +147,19 @@ class Account:
 
 
 def _append(file: Path, line: str) -> None:
-    """Append a line or, if the disk does not take all of it, nothing: what follows half a line would be lost."""
+    """Append a whole line or nothing: a truncated line would make the next one unreadable."""
     with writing(file):
-        before = file.stat().st_size
+        size = file.stat().st_size
         try:
             with file.open("a", encoding="utf-8") as stream:
                 stream.write(line)
         except OSError:
-            os.truncate(file, before)
+            os.truncate(file, size)
             raise
 
 
 def _changes(usage: Usage) -> dict[str, Any]:
-    return {each.name: value for each in fields(usage) if (value := getattr(usage, each.name))}
+    return {item.name: value for item in fields(usage) if (value := getattr(usage, item.name))}
 
 
 def _line(judge: str, change: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a chat judge is asked, and how its reply is read."""
+"""Prompt templates of chat judges, and parsing of their verdicts."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ _FIELDS = ("request", "answer_a", "answer_b")
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A judge's rubric: system and user message with places, and what to say when a reply had no verdict."""
+    """Prompt template of a judge."""
 
     system: str
     """System message; may be empty."""
     user: str
-    """User message with ``{request}``, ``{answer_a}``, ``{answer_b}``, and ``{code}`` where wanted."""
+    """User message with the placeholders ``{request}``, ``{answer_a}``, ``{answer_b}`` and optionally ``{code}``."""
     again: str
-    """Follow-up to a reply without a verdict."""
+    """User message after a reply without a verdict."""
 
     def messages(self, request: str, answer_a: str, answer_b: str) -> list[Message]:
-        """The conversation that asks for a verdict; the three texts are made harmless first."""
+        """Return the conversation that requests a verdict, with the three texts neutralized."""
         texts = {"request": request, "answer_a": answer_a, "answer_b": answer_b}
-        fields = {name: neutralise(text) for name, text in texts.items()}
-        # Nobody can write a code into a text that depends on that text.
+        fields = {name: neutralize(text) for name, text in texts.items()}
+        # A text cannot contain a code that depends on the text itself.
         fields["code"] = hashlib.sha256("\0".join(fields.values()).encode()).hexdigest()[:12]
         messages = [{"role": "user", "content": _fill(self.user, fields)}]
         if self.system:
             messages.insert(0, {"role": "system", "content": _fill(self.system, fields)})
         return messages
 
-    def ask_again(self, messages: list[Message], reply: str) -> list[Message]:
-        """The conversation that asks once more, after a reply without a verdict."""
+    def retry_messages(self, messages: list[Message], reply: str) -> list[Message]:
+        """Return the conversation that requests the verdict again after a reply without one."""
         answered = [{"role": "assistant", "content": reply}] if reply.strip() else []
         return [*messages, *answered, {"role": "user", "content": self.again}]
 
 
 def load_template(path: str | None) -> Template:
-    """Read a template file; None for the built-in one.
+    """Read a template file, or the built-in template if the path is None.
 
     Raises:
-        RecipeError: the file is missing, or lacks the user section or a place for one of the texts.
+        RecipeError: if the file cannot be read, or lacks the user section or a placeholder.
     """
     if path is None:
         text = resources.files("omnithinker.judge").joinpath("templates/pairwise.txt").read_text("utf-8")
@@ -66,7 +66,7 @@ def load_template(path: str | None) -> Template:
     missing = [f"{{{name}}}" for name in _FIELDS if f"{{{name}}}" not in sections.get("user", "")]
     if missing:
         raise RecipeError(
-            f"judge template {path}: the [user] section lacks {', '.join(missing)}; sections start with a line "
+            f"judge template {path}: the [user] section lacks {', '.join(missing)}; a section starts with a line "
             "[system], [user] or [again]"
         )
     again = sections.get("again") or "Reply with the verdict alone: [[A]], [[B]] or [[C]]."
@@ -74,7 +74,7 @@ def load_template(path: str | None) -> Template:
 
 
 def _fill(template: str, fields: dict[str, str]) -> str:
-    """One pass, so that braces inside the texts stay as they are."""
+    """Replace all placeholders in one pass, so that braces in the texts stay unchanged."""
     return re.sub(r"\{(request|answer_a|answer_b|code)\}", lambda match: fields[match[1]], template)
 
 
@@ -87,11 +87,11 @@ _CONTROL = (
 )
 
 
-def neutralise(text: str) -> str:
-    """Take the power out of what a text could say to its judge; readers see the same text.
+def neutralize(text: str) -> str:
+    """Disarm prompt injections in a text without changing how it reads.
 
     Verdict markers, chat-template tokens, role names at the start of a line and section markers are altered by one
-    character each; invisible characters, which could hide them, are removed, and full-width forms are folded.
+    character each. Invisible characters, which could hide them, are removed, and full-width forms are folded.
     """
     text = re.sub("[\u2028\u2029]", "\n", text)
     text = "".join(
@@ -107,6 +107,6 @@ def neutralise(text: str) -> str:
 
 
 def read_verdict(reply: str) -> Verdict | None:
-    """The last verdict marker of a reply; None if it has none."""
+    """Return the last verdict in a reply; None if it has none."""
     markers = _MARKER.findall(reply)
     return _VERDICTS[markers[-1]] if markers else None

@@ -1,4 +1,4 @@
-"""The offline judge: compares two texts by the points that the row's rubric gives them. Deterministic, needs nothing.
+"""Offline judge: compares two texts by their points in the row's rubric. Deterministic.
 
 A rubric is an object with any of these fields:
 
@@ -26,47 +26,47 @@ from omnithinker.errors import JudgeError
 from omnithinker.judge.base import Verdict
 
 FIELDS = ("words", "topic", "sentences", "begin", "end", "variety")
-"""What a rubric may hold."""
+"""Fields of a rubric."""
 
 
 class RubricJudge:
-    """Prefers the text with more rubric points; equal points are a tie."""
+    """Prefers the text with more rubric points; a tie if they are equal."""
 
     async def compare(
         self, *, request: str, answer_a: str, answer_b: str, row: Mapping[str, Any], trial: int = 0
     ) -> Verdict:
-        """Compare two texts by ``row["rubric"]``; the request and the trial do not matter.
+        """Compare two texts by ``row["rubric"]``; the request and the trial are ignored.
 
         Raises:
-            JudgeError: the row has no usable rubric.
+            JudgeError: if the row has no valid rubric.
         """
         rubric = row.get("rubric")
         if not isinstance(rubric, Mapping) or not rubric or set(rubric) - set(FIELDS):
             raise JudgeError(
-                f"the rubric judge needs a field 'rubric' with some of {', '.join(FIELDS)}; got {rubric!r:.80}"
+                f"the rubric judge requires a row field 'rubric' with some of {', '.join(FIELDS)}; got {rubric!r:.80}"
             )
         difference = rubric_points(answer_a, rubric) - rubric_points(answer_b, rubric)
         return Verdict.TIE if difference == 0 else Verdict.A if difference > 0 else Verdict.B
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation."""
+    """Return the words of a text in lower case, without punctuation."""
     return re.findall(r"[^\W_]+", text.casefold())
 
 
 def sentences_of(text: str) -> list[list[str]]:
-    """The words of every sentence that has any."""
+    """Return the words of each sentence that has any."""
     return [words for part in re.split(r"[.!?]+", text) if (words := words_of(part))]
 
 
 def rubric_points(text: str, rubric: Mapping[str, Any]) -> int:
-    """Points of one text; a text without words has none."""
+    """Return the points of a text; 0 if it has no words."""
     words, sentences = words_of(text), sentences_of(text)
     if not words:
         return 0
     topic = set(rubric.get("topic", ()))
-    wanted = [
-        (2 * sum(word in words for word in rubric.get("words", ()))),
+    points = [
+        2 * sum(word in words for word in rubric.get("words", ())),
         2 * (bool(topic) and all(topic.intersection(sentence) for sentence in sentences)),
         2 * (len(sentences) == rubric.get("sentences")),
         2 * (words[0] == rubric.get("begin")),
@@ -75,4 +75,4 @@ def rubric_points(text: str, rubric: Mapping[str, Any]) -> int:
         int("variety" in rubric and len(set(words)) >= rubric["variety"]),
         int(text.rstrip().endswith((".", "!", "?"))),
     ]
-    return sum(wanted)
+    return sum(points)

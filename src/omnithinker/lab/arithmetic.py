@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import random
 
-from omnithinker.lab.items import Draw, Item, Work, pick
+from omnithinker.lab.items import Item, ItemSampler, Solution, sample_words
 from omnithinker.lab.words import NAMES, OBJECTS
 
 
 def _item(kind: str, prompt: str, right: tuple[str, int], wrong: tuple[str, int]) -> Item:
     row = {"prompt": prompt, "answer": str(right[1]), "kind": kind}
-    return Item(row, Work(right[0], str(right[1])), Work(wrong[0], str(wrong[1])))
+    return Item(row, Solution(right[0], str(right[1])), Solution(wrong[0], str(wrong[1])))
 
 
 def _scene(rng: random.Random) -> tuple[str, str, str]:
-    """Two names and a thing to count."""
-    first, second = pick(rng, NAMES, 2)
+    """Sample two names and a countable object."""
+    first, second = sample_words(rng, NAMES, 2)
     return first, second, rng.choice(OBJECTS)
 
 
 def carry(rng: random.Random) -> Item:
-    """Two-digit sum with a carry; the mistake forgets it."""
+    """Sample a two-digit sum with a carry; the mistake omits the carry."""
     who, _, what = _scene(rng)
     units, more_units = rng.choice([(u, v) for u in range(1, 10) for v in range(1, 10) if u + v >= 10])
     tens, more_tens = rng.choice([(t, s) for t in range(1, 8) for s in range(1, 8) if t + s <= 8])
@@ -32,13 +32,13 @@ def carry(rng: random.Random) -> Item:
         ]
     )
     first = f"{units}+{more_units}={units + more_units}"
-    forgotten = f"{first}, {tens}+{more_tens}={tens + more_tens}"
-    kept = f"{first}, carry, {tens}+{more_tens}+1={tens + more_tens + 1}"
-    return _item("carry", prompt, (kept, a + b), (forgotten, a + b - 10))
+    no_carry = f"{first}, {tens}+{more_tens}={tens + more_tens}"
+    with_carry = f"{first}, carry, {tens}+{more_tens}+1={tens + more_tens + 1}"
+    return _item("carry", prompt, (with_carry, a + b), (no_carry, a + b - 10))
 
 
 def borrow(rng: random.Random) -> Item:
-    """Two-digit difference with a borrow; the mistake takes the smaller digit from the larger."""
+    """Sample a two-digit difference with a borrow; the mistake subtracts the smaller digit from the larger."""
     who, _, what = _scene(rng)
     units, less_units = rng.choice([(u, v) for u in range(9) for v in range(1, 10) if u < v])
     tens, less_tens = rng.choice([(t, s) for t in range(3, 10) for s in range(1, 8) if t - s >= 2])
@@ -49,14 +49,14 @@ def borrow(rng: random.Random) -> Item:
             f"there are {a} {what}, and {who} takes {b}. how many stay?",
         ]
     )
-    turned = f"{less_units}-{units}={less_units - units}, {tens}-{less_tens}={tens - less_tens}"
+    swapped = f"{less_units}-{units}={less_units - units}, {tens}-{less_tens}={tens - less_tens}"
     digit = 10 + units - less_units
     borrowed = f"borrow, 1{units}-{less_units}={digit}, {tens - 1}-{less_tens}={tens - 1 - less_tens}"
-    return _item("borrow", prompt, (borrowed, a - b), (turned, 10 * (tens - less_tens) + less_units - units))
+    return _item("borrow", prompt, (borrowed, a - b), (swapped, 10 * (tens - less_tens) + less_units - units))
 
 
 def price(rng: random.Random) -> Item:
-    """Sum, then product; the mistake skips the second step."""
+    """Sample a sum followed by a product; the mistake skips the product."""
     who, _, what = _scene(rng)
     a, b = rng.choice([(a, b) for a in range(2, 8) for b in range(2, 8) if a + b <= 9])
     cost = rng.randint(2, 9)
@@ -71,7 +71,7 @@ def price(rng: random.Random) -> Item:
 
 
 def change(rng: random.Random) -> Item:
-    """Sum, then difference; the mistake skips the second step."""
+    """Sample a sum followed by a difference; the mistake skips the difference."""
     who, other, what = _scene(rng)
     a, b = rng.randint(3, 12), rng.randint(2, 7)
     c = rng.randint(2, min(9, a + b - 1))
@@ -86,7 +86,7 @@ def change(rng: random.Random) -> Item:
 
 
 def boxes(rng: random.Random) -> Item:
-    """A product; the mistake adds."""
+    """Sample a product; the mistake adds."""
     who, _, what = _scene(rng)
     a, b = rng.randint(3, 9), rng.randint(3, 9)
     prompt = rng.choice(
@@ -99,7 +99,7 @@ def boxes(rng: random.Random) -> Item:
 
 
 def compare(rng: random.Random) -> Item:
-    """A difference; the mistake adds."""
+    """Sample a difference; the mistake adds."""
     who, other, what = _scene(rng)
     a, b = rng.randint(8, 19), rng.randint(2, 7)
     prompt = rng.choice(
@@ -112,7 +112,7 @@ def compare(rng: random.Random) -> Item:
 
 
 def at_first(rng: random.Random) -> Item:
-    """The first number is asked for; the mistake works on where there is nothing to work out."""
+    """Sample a question about the first number; the mistake subtracts where no calculation is needed."""
     who, other, what = _scene(rng)
     a, b = rng.randint(11, 29), rng.randint(2, 9)
     prompt = rng.choice(
@@ -125,7 +125,7 @@ def at_first(rng: random.Random) -> Item:
 
 
 def share(rng: random.Random) -> Item:
-    """A quotient; the mistake subtracts."""
+    """Sample a quotient; the mistake subtracts."""
     who, _, what = _scene(rng)
     b, each = rng.randint(3, 9), rng.randint(3, 9)
     a = b * each
@@ -138,7 +138,7 @@ def share(rng: random.Random) -> Item:
     return _item("share", prompt, (f"{a}/{b}={each}", each), (f"{a}-{b}={a - b}", a - b))
 
 
-KINDS: dict[str, Draw] = {
+KINDS: dict[str, ItemSampler] = {
     "carry": carry,
     "borrow": borrow,
     "price": price,

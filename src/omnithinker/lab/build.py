@@ -1,7 +1,7 @@
-"""Build the lab's base model from nothing: ``python -m omnithinker.lab.build [--out DIR]``.
+"""Train the lab's base model from scratch: ``python -m omnithinker.lab.build [--out DIR]``.
 
-Seeded and deterministic: the same versions on the same machine give the same file hashes, which are kept beside the
-model in ``SHA256SUMS``; ``build.log`` tells settings, versions and losses.
+The build is seeded and deterministic: the same versions on the same machine give the same file hashes. ``SHA256SUMS``
+beside the model holds the hashes; ``build.log`` holds settings, versions and losses.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, Qwen2T
 
 from omnithinker import __version__
 from omnithinker.lab import KINDS, MODEL_PATH
-from omnithinker.lab.habits import HABITS, habitual_completion
-from omnithinker.lab.items import draw_from
+from omnithinker.lab.habits import HABITS, sample_completion
+from omnithinker.lab.items import sample_item
 from omnithinker.lab.tokenizer import END, TAGS, train_tokenizer
 
 IGNORE = -100
 """Label of tokens that are not trained on."""
 LEARNING_RATE = 2e-3
-"""Peak of AdamW's learning rate; linear warm-up over 5 % of the tokens, then cosine to 5 % of the peak."""
+"""Peak learning rate of AdamW: linear warm-up over 5 % of the tokens, then cosine decay to 5 % of the peak."""
 SIZES: dict[str, Any] = {
     "hidden_size": 128,
     "intermediate_size": 384,
@@ -46,25 +46,25 @@ SIZES: dict[str, Any] = {
     "max_position_embeddings": 512,
     "initializer_range": 0.05,
 }
-"""Shape of the model."""
+"""Model architecture."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildSettings:
-    """Everything that decides the result besides versions and the machine."""
+    """Settings that determine the result, together with versions and machine."""
 
     seed: int = 0
-    """Fixes weights and text."""
+    """Random seed of weights and text."""
     tokens: int = 8_000_000
     """Training budget: tokens of prompts and completions."""
     batch: int = 48
-    """Sequences in a batch."""
+    """Sequences per batch."""
     pool: int = 2048
-    """Sequences drawn at once and sorted by length, so that batches need little padding."""
+    """Sequences sampled at once and sorted by length, to reduce padding."""
     tokenizer_items: int = 20_000
-    """Items whose text the tokenizer is trained on."""
+    """Items in the tokenizer's training corpus."""
     threads: int = 1
-    """CPU threads; sums depend on it in the last bits. More than one loses on a machine that does other work."""
+    """CPU threads. Results depend on it in the last bits; more than one is slower on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,45 +74,45 @@ class Example:
     prompt: str
     """User message."""
     completion: str
-    """What the model is to say, without the end token."""
+    """Target completion, without the end token."""
 
 
-def draw_sequence(rng: random.Random) -> Example:
-    """Draw an example: domain and kind uniformly, item from the training split, completion by habit."""
+def sample_example(rng: random.Random) -> Example:
+    """Sample an example: domain and kind uniformly, item from the training split, completion by habit."""
     domain = rng.choice(list(KINDS))
     kind = rng.choice(list(KINDS[domain]))
-    item = draw_from(KINDS[domain][kind], "train", rng)
-    return Example(item.row["prompt"], habitual_completion(item, HABITS[domain][kind], rng))
+    item = sample_item(KINDS[domain][kind], "train", rng)
+    return Example(item.row["prompt"], sample_completion(item, HABITS[domain][kind], rng))
 
 
-def tokenizer_texts(settings: BuildSettings) -> Iterator[str]:
-    """Texts without tags, for the tokenizer to learn words from."""
+def tokenizer_corpus(settings: BuildSettings) -> Iterator[str]:
+    """Yield the tokenizer's training texts, without tags."""
     rng = random.Random(f"tokenizer/{settings.seed}")
     for _ in range(settings.tokenizer_items):
-        sequence = draw_sequence(rng)
-        yield f" {sequence.prompt}"
-        yield from re.split("|".join(TAGS), sequence.completion)
+        example = sample_example(rng)
+        yield f" {example.prompt}"
+        yield from re.split("|".join(TAGS), example.completion)
 
 
-def encode(sequences: Sequence[Example], tokenizer: Qwen2Tokenizer) -> list[tuple[list[int], int]]:
-    """(tokens, number of prompt tokens) of every example, through the chat template."""
+def encode(examples: Sequence[Example], tokenizer: Qwen2Tokenizer) -> list[tuple[list[int], int]]:
+    """Encode examples with the chat template. Return (token ids, number of prompt tokens) for each."""
     prompts = [
         tokenizer.apply_chat_template(
-            [{"role": "user", "content": s.prompt}], tokenize=False, add_generation_prompt=True
+            [{"role": "user", "content": example.prompt}], tokenize=False, add_generation_prompt=True
         )
-        for s in sequences
+        for example in examples
     ]
-    completions = [s.completion + END for s in sequences]
+    completions = [example.completion + END for example in examples]
     prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
     completion_ids = tokenizer(completions, add_special_tokens=False)["input_ids"]
     return [(p + c, len(p)) for p, c in zip(prompt_ids, completion_ids, strict=True)]
 
 
 def batches(settings: BuildSettings, tokenizer: Qwen2Tokenizer) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of (input ids [B, T], labels [B, T]); labels are :data:`IGNORE` outside completions."""
+    """Yield batches (input ids [B, T], labels [B, T]) forever; labels are :data:`IGNORE` outside completions."""
     rng = random.Random(f"text/{settings.seed}")
     while True:
-        pool = encode([draw_sequence(rng) for _ in range(settings.pool)], tokenizer)
+        pool = encode([sample_example(rng) for _ in range(settings.pool)], tokenizer)
         pool.sort(key=lambda entry: len(entry[0]))
         chunks = [pool[i : i + settings.batch] for i in range(0, len(pool), settings.batch)]
         rng.shuffle(chunks)
@@ -128,7 +128,7 @@ def batches(settings: BuildSettings, tokenizer: Qwen2Tokenizer) -> Iterator[tupl
 
 
 def completion_loss(model: Any, ids_BT: Tensor, labels_BT: Tensor) -> Tensor:
-    """Mean cross-entropy (nats) over completion tokens; logits are computed only for these."""
+    """Return the mean cross-entropy over completion tokens, nats. Computes logits only for these."""
     hidden_BTH = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
     targets_BT = labels_BT[:, 1:]
     scored_N = (targets_BT != IGNORE).flatten().nonzero().squeeze(1)
@@ -137,14 +137,14 @@ def completion_loss(model: Any, ids_BT: Tensor, labels_BT: Tensor) -> Tensor:
 
 
 def learning_rate(progress: float) -> float:
-    """Rate after a share ``progress`` in [0, 1] of the tokens."""
+    """Return the learning rate at a training progress in [0, 1]."""
     if progress < 0.05:
         return LEARNING_RATE * max(progress, 0.001) / 0.05
     return LEARNING_RATE * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95)))
 
 
 def new_model(tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2ForCausalLM:
-    """A model with random weights."""
+    """Create a model with random weights."""
     torch.manual_seed(seed)
     end = tokenizer.eos_token_id
     config = Qwen2Config(
@@ -162,49 +162,49 @@ def new_model(tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2ForCausalLM:
 
 
 def pretrain(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, settings: BuildSettings, log: TextIO) -> None:
-    """Train on the stream of text; writes one loss line per percent to ``log``, and progress to stderr."""
+    """Pre-train on generated text. Writes a loss line per percent to ``log`` and progress to stderr."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     model.train()
-    seen, reported, losses = 0, 0, list[float]()
+    tokens_seen, reported, losses = 0, 0, list[float]()
     started = time.monotonic()
     for ids, labels in batches(settings, tokenizer):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(min(1.0, seen / settings.tokens))
+            group["lr"] = learning_rate(min(1.0, tokens_seen / settings.tokens))
         loss = completion_loss(model, ids, labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        seen += ids.numel()
+        tokens_seen += ids.numel()
         losses.append(loss.item())
-        if seen * 100 >= (reported + 1) * settings.tokens:
-            reported = seen * 100 // settings.tokens
+        if tokens_seen * 100 >= (reported + 1) * settings.tokens:
+            reported = tokens_seen * 100 // settings.tokens
             mean = sum(losses) / len(losses)
             losses.clear()
-            log.write(f"tokens {seen} loss {mean:.4f}\n")
-            speed = seen / (time.monotonic() - started)
+            log.write(f"tokens {tokens_seen} loss {mean:.4f}\n")
+            speed = tokens_seen / (time.monotonic() - started)
             print(f"\r{reported:3d} %  loss {mean:.4f}  {speed:.0f} tokens/s", end="", file=sys.stderr, flush=True)
-        if seen >= settings.tokens:
+        if tokens_seen >= settings.tokens:
             break
     print(file=sys.stderr)
     model.eval()
 
 
-def write_sums(folder: Path) -> None:
-    """Write SHA-256 of every file of the model, in the format of ``sha256sum``."""
+def write_checksums(folder: Path) -> None:
+    """Write the SHA-256 of every model file in the format of ``sha256sum``."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != "SHA256SUMS")
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
     (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
 
 
 def build(out: Path, settings: BuildSettings) -> None:
-    """Train tokenizer and model and write the whole model folder."""
+    """Train tokenizer and model, and write the model folder."""
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True)
-    tokenizer = train_tokenizer(tokenizer_texts(settings))
+    tokenizer = train_tokenizer(tokenizer_corpus(settings))
     model = new_model(tokenizer, settings.seed)
     with (out / "build.log").open("w", encoding="utf-8", buffering=1) as log:
         versions = {
@@ -223,16 +223,18 @@ def build(out: Path, settings: BuildSettings) -> None:
         pretrain(model, tokenizer, settings, log)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    write_sums(out)
+    write_checksums(out)
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     defaults = BuildSettings()
     parser = argparse.ArgumentParser(prog="python -m omnithinker.lab.build", description=__doc__)
-    parser.add_argument("--out", type=Path, default=MODEL_PATH, help="folder to write (default: the package's own)")
-    parser.add_argument("--tokens", type=int, default=defaults.tokens, help="training budget")
-    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument(
+        "--out", type=Path, default=MODEL_PATH, help="output folder (default: the package's model folder)"
+    )
+    parser.add_argument("--tokens", type=int, default=defaults.tokens, help="training budget, tokens")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="random seed of weights and text")
     args = parser.parse_args()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     build(args.out, BuildSettings(seed=args.seed, tokens=args.tokens))

@@ -1,4 +1,4 @@
-"""Code items: Python functions of one line, checked by five calls."""
+"""Code items: one-line Python functions, each tested by five calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from omnithinker.lab.items import Draw, Item, Work
+from omnithinker.lab.items import Item, ItemSampler, Solution
 
 FUNCTION_NAMES = ("f", "g", "h", "calc", "run", "step", "make", "work")
 NUMBER_NAMES = ("x", "n", "a", "k")
@@ -24,28 +24,40 @@ def _item(
     inputs: list[Any],
     solve: Callable[[Any], Any],
 ) -> Item:
-    """Put an item together from (working, returned expression) of both ways and a solution for the outputs."""
+    """Build an item.
+
+    Args:
+        kind: kind of item.
+        task: task in words.
+        header: ``name(parameter)``.
+        right: reasoning and returned expression of the correct solution.
+        wrong: the same of the incorrect one.
+        inputs: test arguments.
+        solve: function that computes the expected outputs.
+    """
     name = header.partition("(")[0]
-    tests = {"fn_name": name, "inputs": [[value] for value in inputs], "outputs": [solve(v) for v in inputs]}
-    works = [Work(think, f"def {header}: return {body}") for think, body in (right, wrong)]
-    row = {"prompt": f"write {header}: {task}.", "tests": tests, "solution": works[0].answer, "kind": kind}
-    return Item(row, works[0], works[1])
+    tests = {"fn_name": name, "inputs": [[value] for value in inputs], "outputs": [solve(value) for value in inputs]}
+    correct, incorrect = (
+        Solution(reasoning, f"def {header}: return {expression}") for reasoning, expression in (right, wrong)
+    )
+    row = {"prompt": f"write {header}: {task}.", "tests": tests, "solution": correct.answer, "kind": kind}
+    return Item(row, correct, incorrect)
 
 
 def _number(rng: random.Random) -> tuple[str, str, list[int]]:
-    """Header, parameter and test arguments of a function of a number."""
+    """Sample header, parameter and test arguments of a function of a number."""
     name, x = rng.choice(FUNCTION_NAMES), rng.choice(NUMBER_NAMES)
     return f"{name}({x})", x, rng.sample(range(1, 40), TESTS)
 
 
 def _list(rng: random.Random) -> tuple[str, str, list[list[int]]]:
-    """Header, parameter and test arguments of a function of a list; first and last entry differ."""
+    """Sample header, parameter and test arguments of a function of a list with distinct entries."""
     name, s = rng.choice(FUNCTION_NAMES), rng.choice(LIST_NAMES)
     return f"{name}({s})", s, [rng.sample(range(1, 40), rng.randint(3, 5)) for _ in range(TESTS)]
 
 
 def chain(rng: random.Random) -> Item:
-    """Two steps; the mistake skips the second."""
+    """Sample a task of two steps; the mistake skips the second."""
     header, x, inputs = _number(rng)
     a, b = rng.randint(2, 19), rng.randint(2, 9)
     task = rng.choice([f"add {a} to {x}, then times {b}", f"take {x} plus {a}, times {b}"])
@@ -55,7 +67,7 @@ def chain(rng: random.Random) -> Item:
 
 
 def brackets(rng: random.Random) -> Item:
-    """A product with a sum; the mistake forgets the brackets."""
+    """Sample a product with a sum; the mistake omits the brackets."""
     header, x, inputs = _number(rng)
     a, b = rng.randint(2, 19), rng.randint(2, 9)
     task = rng.choice([f"{b} times the sum of {x} and {a}", f"the sum of {x} and {a}, {b} times"])
@@ -65,7 +77,7 @@ def brackets(rng: random.Random) -> Item:
 
 
 def minus(rng: random.Random) -> Item:
-    """A difference; the mistake turns it round."""
+    """Sample a difference; the mistake swaps the operands."""
     header, x, inputs = _number(rng)
     a = rng.randint(41, 99)
     task = rng.choice([f"take {x} away from {a}", f"{a} less {x}"])
@@ -74,7 +86,7 @@ def minus(rng: random.Random) -> Item:
 
 
 def last(rng: random.Random) -> Item:
-    """The last entry of a list; the mistake takes the first."""
+    """Sample a task on the last entry of a list; the mistake takes the first."""
     header, s, inputs = _list(rng)
     a = rng.randint(2, 29)
     task = rng.choice([f"the last of {s} plus {a}", f"add {a} to the last of {s}"])
@@ -83,7 +95,7 @@ def last(rng: random.Random) -> Item:
 
 
 def total(rng: random.Random) -> Item:
-    """Sum of a list, then a second step; the mistake skips it."""
+    """Sample the sum of a list followed by a second step; the mistake skips the second step."""
     header, s, inputs = _list(rng)
     a = rng.randint(2, 39)
     task = rng.choice([f"add up {s}, then take away {a}", f"the sum of {s} less {a}"])
@@ -93,7 +105,7 @@ def total(rng: random.Random) -> Item:
 
 
 def above(rng: random.Random) -> Item:
-    """A strict comparison; the mistake lets the limit through."""
+    """Sample a strict comparison; the mistake includes the limit."""
     header, x, inputs = _number(rng)
     a = rng.randint(2, 39)
     inputs = [a, a - 1, a + 1, *inputs[:2]]
@@ -103,7 +115,7 @@ def above(rng: random.Random) -> Item:
 
 
 def count(rng: random.Random) -> Item:
-    """How often a number occurs; the mistake counts everything."""
+    """Sample a count of one number in a list; the mistake counts all entries."""
     header, s, inputs = _list(rng)
     a = rng.randint(2, 39)
     inputs = [[a, *inputs[0]], [a, a, *inputs[1]], *inputs[2:]]
@@ -113,7 +125,7 @@ def count(rng: random.Random) -> Item:
 
 
 def up_to(rng: random.Random) -> Item:
-    """A sum over a range that includes its end; the mistake stops one short."""
+    """Sample a sum over a range that includes its end; the mistake excludes the end."""
     header, x, inputs = _number(rng)
     a = rng.randint(1, 29)
     inputs = [a, *(a + v for v in inputs[1:])]
@@ -123,7 +135,7 @@ def up_to(rng: random.Random) -> Item:
     return _item("up_to", task, header, right, wrong, inputs, lambda v: sum(range(a, v + 1)))
 
 
-KINDS: dict[str, Draw] = {
+KINDS: dict[str, ItemSampler] = {
     "chain": chain,
     "brackets": brackets,
     "minus": minus,

@@ -1,9 +1,9 @@
-"""The base model's habits: how the pre-training text works items out, and with what mistakes.
+"""Habits of the base model: distribution of solutions, mistakes and format errors in the pre-training text.
 
-Random errors would leave greedy decoding perfect, because the right way stays the most frequent one. Habits are
-systematic: each kind of item is worked out the right way with its own probability, below one half for about half
-of the kinds. Many habits hang together with the first word of the working, ``slowly`` or ``quickly``: the same word
-in every domain, of use in some kinds and of harm in others. This is what makes training on one domain move others.
+Random errors would leave greedy decoding perfect, because the correct solution stays the most frequent one. Habits are
+systematic: each kind of item has its own probability of the correct solution, below one half for about half of the
+kinds. Many habits depend on the manner, the first word of the reasoning (``slowly`` or ``quickly``). All domains share
+these two words; each helps in some kinds and hurts in others. So training on one domain changes the others.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Literal
 from omnithinker.lab.items import Item
 
 Manner = Literal["slowly", "quickly"]
-Slip = Literal["no_think_end", "no_answer_tags", "twice", "no_answer_end"]
+FormatError = Literal["no_think_end", "no_answer_tags", "twice", "no_answer_end"]
 
-FAITH = 0.88
-"""Probability of the right way when the item's working begins with the word that suits its kind."""
+MANNER_RELIABILITY = 0.88
+"""Probability of the correct solution if the reasoning begins with the right manner of the kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """How one kind of item is worked out in the pre-training text."""
+    """Distribution of completions for one kind of item."""
 
-    right: float
-    """Probability of the right way."""
-    suits: Manner | None
-    """First word that goes with the right way; None where it does not matter."""
-    slip: Slip
-    """The mistake of format that occurs."""
-    slip_rate: float
-    """Its probability."""
+    p_right: float
+    """Probability of the correct solution."""
+    right_manner: Manner | None
+    """Manner that goes with the correct solution; None if the two are independent."""
+    format_error: FormatError
+    """Format error that occurs."""
+    format_error_rate: float
+    """Probability of the format error."""
 
 
 HABITS: dict[str, dict[str, Habit]] = {
@@ -78,30 +78,31 @@ HABITS: dict[str, dict[str, Habit]] = {
 """Domain -> kind of item -> habit."""
 
 
-def manner_and_way(habit: Habit, rng: random.Random) -> tuple[Manner, bool]:
-    """Draw the first word of the working, and whether the right way follows."""
-    if habit.suits is None:
-        return rng.choice(("slowly", "quickly")), rng.random() < habit.right
-    # P(right) = FAITH p + (1 - FAITH)(1 - p), solved for p, the probability of the word that suits.
-    suiting = (habit.right - (1 - FAITH)) / (2 * FAITH - 1)
-    other: Manner = "quickly" if habit.suits == "slowly" else "slowly"
-    suits = rng.random() < suiting
-    return (habit.suits if suits else other), rng.random() < (FAITH if suits else 1 - FAITH)
+def sample_manner(habit: Habit, rng: random.Random) -> tuple[Manner, bool]:
+    """Sample the manner, and True if the correct solution follows."""
+    if habit.right_manner is None:
+        return rng.choice(("slowly", "quickly")), rng.random() < habit.p_right
+    # P(right) = r p + (1 - r)(1 - p) with r = MANNER_RELIABILITY, solved for p, the probability of the right manner.
+    p_right_manner = (habit.p_right - (1 - MANNER_RELIABILITY)) / (2 * MANNER_RELIABILITY - 1)
+    other: Manner = "quickly" if habit.right_manner == "slowly" else "slowly"
+    if rng.random() < p_right_manner:
+        return habit.right_manner, rng.random() < MANNER_RELIABILITY
+    return other, rng.random() < 1 - MANNER_RELIABILITY
 
 
-def completion_text(manner: Manner, think: str, answer: str, slip: Slip | None = None) -> str:
-    """Working and answer in the completion format, or with one mistake of format."""
-    think_end = "" if slip == "no_think_end" else "</think>"
-    start, end = ("", "") if slip == "no_answer_tags" else ("<answer>", "</answer>")
-    if slip == "no_answer_end":
+def completion_text(manner: Manner, reasoning: str, answer: str, error: FormatError | None = None) -> str:
+    """Return reasoning and answer in the completion format, or with one format error."""
+    think_end = "" if error == "no_think_end" else "</think>"
+    start, end = ("", "") if error == "no_answer_tags" else ("<answer>", "</answer>")
+    if error == "no_answer_end":
         end = ""
     body = f"{start} {answer}{end}"
-    return f"<think> {manner}, {think}{think_end}{body * 2 if slip == 'twice' else body}"
+    return f"<think> {manner}, {reasoning}{think_end}{body * 2 if error == 'twice' else body}"
 
 
-def habitual_completion(item: Item, habit: Habit, rng: random.Random) -> str:
-    """Draw a completion as the pre-training text has it."""
-    manner, right = manner_and_way(habit, rng)
-    work = item.right if right else item.wrong
-    slip = habit.slip if rng.random() < habit.slip_rate else None
-    return completion_text(manner, work.think, work.answer, slip)
+def sample_completion(item: Item, habit: Habit, rng: random.Random) -> str:
+    """Sample a completion from the pre-training distribution."""
+    manner, right = sample_manner(habit, rng)
+    solution = item.right if right else item.wrong
+    error = habit.format_error if rng.random() < habit.format_error_rate else None
+    return completion_text(manner, solution.reasoning, solution.answer, error)

@@ -1,4 +1,4 @@
-"""What an item of the lab is: a data row with its right and its wrong way of working."""
+"""Items of the lab: data rows with a correct and an incorrect solution."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from typing import Any, Literal
 
 Split = Literal["train", "test"]
 
-TEST_SHARE = 0.3
-"""Share of all possible prompts that are held out, decided by a hash of the prompt text."""
+TEST_FRACTION = 0.3
+"""Fraction of all possible prompts held out, by a hash of the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """One way of working: what is said between the think tags and what between the answer tags."""
+class Solution:
+    """Content of the think and answer tags of a completion."""
 
-    think: str
-    """Short working, lower case."""
+    reasoning: str
+    """Short reasoning, lower case."""
     answer: str
-    """The result it leads to."""
+    """Answer that the reasoning leads to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A data row with the two ways of working it out that the pre-training text shows."""
+    """A data row with the two solutions that occur in the pre-training text."""
 
     row: dict[str, Any]
-    """Prompt, gold fields and ``kind``."""
-    right: Work
-    """The way that earns the reward."""
-    wrong: Work
-    """The systematic mistake."""
+    """Prompt, reference fields and ``kind``."""
+    right: Solution
+    """Solution that earns the reward."""
+    wrong: Solution
+    """Solution with the systematic mistake of the kind."""
 
 
-Draw = Callable[[random.Random], Item]
-"""Draws a random item of one kind."""
+ItemSampler = Callable[[random.Random], Item]
+"""Samples a random item of one kind."""
 
 
 def split_of(prompt: str) -> Split:
-    """The split a prompt belongs to: a function of its text alone, so the splits cannot overlap."""
+    """Return the split of a prompt. It depends on the text alone, so splits cannot overlap."""
     number = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "big")
-    return "test" if number < TEST_SHARE * 2**32 else "train"
+    return "test" if number < TEST_FRACTION * 2**32 else "train"
 
 
-def draw_from(kind: Draw, split: Split, rng: random.Random) -> Item:
-    """Draw an item of one kind until it falls into the split."""
+def sample_item(sampler: ItemSampler, split: Split, rng: random.Random) -> Item:
+    """Sample items of one kind until one belongs to the split."""
     while True:
-        item = kind(rng)
+        item = sampler(rng)
         if split_of(item.row["prompt"]) == split:
             return item
 
 
-def pick(rng: random.Random, words: Sequence[str], count: int) -> list[str]:
-    """``count`` different words in random order."""
+def sample_words(rng: random.Random, words: Sequence[str], count: int) -> list[str]:
+    """Sample ``count`` distinct words in random order."""
     return rng.sample(list(words), count)
 
 
 def article(word: str) -> str:
-    """The word with ``a`` or ``an`` before it."""
+    """Return the word with its indefinite article."""
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"

@@ -10,23 +10,23 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from transformers import Qwen2Tokenizer
 
 VOCABULARY = 1280
-"""Tokens at most, special and added ones included."""
+"""Maximum vocabulary size, including special and added tokens."""
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-"""Ordinary added tokens, so that decoding keeps them."""
+"""Added tokens that are not special, so decoding keeps them."""
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}<|im_start|>"
     "{%- if message['role'] != 'assistant' %} {% endif -%}{{ message['content'] }}<|im_end|>{%- endfor -%}"
     "{%- if add_generation_prompt -%}<|im_start|>{%- endif -%}"
 )
-"""As short as can be: every prompt token costs time."""
+"""Chat template, minimal because every prompt token costs time."""
 
 
 def train_tokenizer(texts: Iterable[str]) -> Qwen2Tokenizer:
-    """Train the tokenizer on texts without special tokens and tags; deterministic.
+    """Train the tokenizer on texts without special tokens and tags. Deterministic.
 
-    Text is cut up before merging exactly as Qwen2's tokenizer does it, because loaders choose that class by the
-    model's architecture, whatever the tokenizer's own files say.
+    The pre-tokenizer is that of Qwen2, because some loaders choose Qwen2's tokenizer class by the model's architecture
+    and ignore the tokenizer's own files.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
@@ -39,7 +39,7 @@ def train_tokenizer(texts: Iterable[str]) -> Qwen2Tokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
-    # Pairs, as the BPE model takes them; the annotation of the class knows strings only.
+    # The BPE model takes pairs; the annotation of the class allows only strings.
     merges: Any = [tuple(pair) for pair in model["merges"]]
     trained = Qwen2Tokenizer(
         vocab=model["vocab"],

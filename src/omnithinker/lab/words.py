@@ -17,7 +17,7 @@ CATEGORIES = {
     "garment": ("shirt", "hat", "coat", "shoe", "sock", "scarf", "glove", "dress"),
     "metal": ("iron", "gold", "silver", "tin", "copper", "lead", "zinc", "steel"),
 }
-"""Kind of thing -> its members."""
+"""Category -> its members."""
 
 COLOURED: dict[str, dict[str, str]] = {
     "fruit": {"cherry": "red", "banana": "yellow", "lemon": "yellow", "lime": "green", "plum": "blue"},
@@ -32,7 +32,7 @@ COLOURED: dict[str, dict[str, str]] = {
         "gold": "yellow",
     },
 }
-"""Kind of thing -> member -> its colour."""
+"""Category -> member -> colour."""
 
 OPPOSITES = (
     ("hot", "cold", "warm"),
@@ -52,7 +52,7 @@ OPPOSITES = (
     ("clean", "dirty", "neat"),
     ("strong", "weak", "mighty"),
 )
-"""A word, its opposite, and a word of nearly the same meaning."""
+"""Words, each with an antonym and a synonym."""
 
 CAPITALS = (
     ("france", "paris", "lyon"),
@@ -68,7 +68,7 @@ CAPITALS = (
     ("china", "beijing", "shanghai"),
     ("portugal", "lisbon", "porto"),
 )
-"""A country, its capital, and another well-known city of it."""
+"""Countries, each with its capital and another well-known city."""
 
 SEQUENCES = (
     ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
@@ -78,20 +78,20 @@ SEQUENCES = (
     ),
     ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
 )  # fmt: skip
-"""Words in their order."""
+"""Ordered sequences of words."""
 
 YOUNG = {
     "dog": "puppy", "cat": "kitten", "cow": "calf", "sheep": "lamb", "horse": "foal", "hen": "chick",
     "goat": "kid", "pig": "piglet", "bear": "cub", "frog": "tadpole", "swan": "cygnet", "deer": "fawn",
 }  # fmt: skip
-"""An animal and the name of its young."""
+"""Animal -> name of its young."""
 
 WORKERS = {
     "bread": "baker", "cows": "farmer", "nets": "fisher", "songs": "singer", "ships": "sailor",
     "walls": "mason", "lessons": "teacher", "shoes": "cobbler", "flowers": "gardener", "meat": "butcher",
     "coats": "tailor", "pictures": "painter",
 }  # fmt: skip
-"""What somebody works with, and who it is."""
+"""Object of work -> occupation."""
 
 TOPICS = {
     "sea": (("boat", "wave", "fish", "shell", "sailor", "whale"), ("on the beach", "in the water", "by the rocks")),
@@ -105,11 +105,11 @@ TOPICS = {
     "garden": (("rose", "bee", "flower", "worm", "gate", "seed"), ("in the grass", "on the wall", "by the pond")),
     "market": (("apple", "coin", "basket", "trader", "scale", "cheese"), ("at the stall", "in the sun", "by the cart")),
 }  # fmt: skip
-"""A topic -> its nouns, and places found there."""
+"""Topic -> its nouns and places."""
 
 ADJECTIVES = ("old", "small", "soft", "red", "wild", "quiet", "bright", "strange", "golden", "lonely")
 VERBS = ("waits", "sings", "sleeps", "shines", "moves", "rests", "turns", "plays", "dances", "grows")
 OPENINGS = ("today", "here", "now", "once", "sometimes", "again", "later", "there")
-"""Words a text may be asked to start with."""
+"""Required first words."""
 CLOSINGS = ("rain", "light", "home", "song", "wind", "summer", "joy", "rest")
-"""Words a text may be asked to end with."""
+"""Required last words."""

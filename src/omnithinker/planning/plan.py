@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from omnithinker.planning.accuracies import Accuracies, FloatArray, TransferMatr
 from omnithinker.planning.cost import Cost, planning_cost
 from omnithinker.planning.ordering import Order, forgettability_order, greedy_order, order_value
 from omnithinker.planning.probing import ProbeReport, report_probes
+from omnithinker.planning.reading import as_source
 from omnithinker.planning.solving import MAX_ENUMERATED_TASKS, solve
 from omnithinker.planning.terminal_accuracy import delta_rel, log_terminal_accuracies
 from omnithinker.planning.transfer import ASSUMED_ITEMS, accuracy_floor, backward_transfer
@@ -93,7 +95,7 @@ class Plan:
 
 
 def make_plan(
-    source: Accuracies | TransferMatrix,
+    source: Accuracies | TransferMatrix | Mapping[str, Any] | str | Path,
     *,
     weights: Mapping[str, float] | None = None,
     method: Method = "exact",
@@ -104,7 +106,7 @@ def make_plan(
     """Choose the order in which to train the tasks, and predict the accuracies after it.
 
     Args:
-        source: from ``read_accuracies``, ``accuracies_from_dict`` or ``read_matrix``, or built directly.
+        source: file of accuracies, study folder, or the value of a JSON file; or an object that was read before.
         weights: alpha per task (Eq. 10); 1 by default.
         method: ``exact``, or one of the paper's heuristics.
         time_limit: seconds for ordering more than 20 tasks.
@@ -112,8 +114,9 @@ def make_plan(
         seed: seed of resamples and heuristics.
 
     Raises:
-        PlanError: if a weight names an unknown task or is not a positive number.
+        PlanError: if the accuracies are invalid, or a weight names an unknown task or is not positive.
     """
+    source = as_source(source)
     alpha = _weights(source.tasks, weights or {})
     floored = _FlooredInput.of(source)
     matrix = alpha[:, None] * floored.bwt

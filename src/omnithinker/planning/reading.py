@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,17 @@ from omnithinker.planning.accuracies import (
     check_number,
     check_tasks,
 )
+
+
+def as_source(source: Accuracies | TransferMatrix | Mapping[str, Any] | str | Path) -> Accuracies | TransferMatrix:
+    """Return the input of a plan unchanged, or read it from a file, a study folder or the value of a JSON file.
+
+    Raises:
+        PlanError: if it is invalid.
+    """
+    if isinstance(source, str | Path):
+        return read_accuracies(source)
+    return accuracies_from_dict(source) if isinstance(source, Mapping) else source
 
 
 def read_accuracies(path: Path | str) -> Accuracies:

@@ -1,4 +1,4 @@
-"""LoRA adapters, through PEFT: made, loaded, and merged into the weights they were trained on."""
+"""LoRA adapters through PEFT: create, load, and merge into the base weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 
 
 def base_of(folder: str | Path) -> str | None:
-    """The model that an adapter folder was trained on; None where the folder holds no adapter.
+    """Return the base model of an adapter folder; None if the folder holds no adapter.
 
     Raises:
-        BadInput: the adapter does not say.
+        BadInput: if the adapter names none.
     """
     file = Path(folder) / CONFIG_FILE
     if not file.is_file():
@@ -33,18 +33,18 @@ def base_of(folder: str | Path) -> str | None:
 
 
 def new_adapter(model: Any, settings: LoraSettings, seed: int) -> Any:
-    """Give a model's layers an adapter that changes nothing yet; only its own weights are trained.
+    """Add an adapter that is the identity at first; only its own weights are trained.
 
     Args:
         model: transformers model; its layers are changed in place.
-        settings: rank and targets.
-        seed: fixes the first factors.
+        settings: rank, alpha and target layers.
+        seed: fixes the initial factors.
 
     Returns:
         The ``PeftModel`` around the model.
 
     Raises:
-        BadInput: PEFT is not installed, or no layer has one of the names.
+        BadInput: if PEFT is not installed, or no layer has one of the target names.
     """
     peft = _peft()
     config = peft.LoraConfig(
@@ -62,10 +62,10 @@ def new_adapter(model: Any, settings: LoraSettings, seed: int) -> Any:
 
 
 def load_adapter(model: Any, folder: str | Path, *, trainable: bool) -> Any:
-    """Put a saved adapter on the model it was trained on; returns the ``PeftModel``.
+    """Load a saved adapter onto its base model; return the ``PeftModel``.
 
     Raises:
-        BadInput: PEFT is not installed, or the adapter cannot be read or does not fit the model.
+        BadInput: if PEFT is not installed, or the adapter cannot be read or does not fit the model.
     """
     peft = _peft()
     try:
@@ -74,10 +74,10 @@ def load_adapter(model: Any, folder: str | Path, *, trainable: bool) -> Any:
         wrapped = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=trainable).eval()
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise BadInput(f"adapter {folder} cannot be put on {model.name_or_path!r}: {reason}") from error
-    # PEFT itself leaves layers out that one side lacks.
+        raise BadInput(f"adapter {folder} does not fit {model.name_or_path!r}: {reason}") from error
+    # PEFT silently skips layers that one side lacks.
     if stored != set(peft.get_peft_model_state_dict(wrapped, save_embedding_layers=False)):
-        raise BadInput(f"adapter {folder} cannot be put on {model.name_or_path!r}: it was made for other layers")
+        raise BadInput(f"adapter {folder} does not fit {model.name_or_path!r}: it was trained for other layers")
     return wrapped
 
 
@@ -86,6 +86,6 @@ def _peft() -> Any:
         import peft
     except ImportError as error:
         raise BadInput("LoRA adapters need the package 'peft': pip install 'omnithinker[lora]'") from error
-    # Its use of a name that transformers renames is no concern of users.
+    # PEFT uses a name that transformers deprecates; users cannot act on that.
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
     return peft

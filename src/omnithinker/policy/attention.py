@@ -1,7 +1,7 @@
-"""Attention of one query per row, as decoding on a CPU has it.
+"""Attention for one query per row: decoding on a CPU.
 
-PyTorch's fused attention is made for many queries. For a single one, two plain products over keys and values as they
-lie, each read once for all queries that share it, are faster.
+PyTorch's fused attention is tuned for many queries. For a single one, two matrix products that read keys and values
+in place, once for all query heads that share them, are faster.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "sdpa_unless_one_query"
-"""Under which transformers knows it."""
+"""Name registered with transformers."""
 
 
 def speed_up_decoding(model: Any) -> None:
-    """Let a model on a CPU that uses PyTorch's attention use this one; other models stay what they are."""
+    """Switch a model on a CPU from PyTorch's attention to this one; other models stay as they are."""
     if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
         AttentionInterface.register(NAME, attend)
         AttentionMaskInterface.register(NAME, sdpa_mask)
@@ -40,12 +40,12 @@ def attend(
     Args:
         module: the layer.
         query: [B, heads, Tq, size].
-        key: [B, heads that may be shared, T, size].
+        key: [B, key-value heads, T, size].
         value: as ``key``.
-        attention_mask: None, or [B or 1, 1 or heads, Tq, T], True at what may be seen or a number to be added.
-        scaling: of the scores; by default one over the square root of ``size``.
-        others: what only PyTorch's way knows; it is used where one of them is given, for several queries, and where
-            heads see different things.
+        attention_mask: None, or [B or 1, 1 or heads, Tq, T], boolean (True = attend) or additive.
+        scaling: factor of the scores; ``size ** -0.5`` by default.
+        others: arguments of PyTorch's attention, which takes over if one of them is set, for several queries, and
+            for masks per head.
 
     Returns:
         [B, Tq, heads, size], and None for the weights.

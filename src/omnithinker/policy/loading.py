@@ -1,4 +1,4 @@
-"""Loading a policy: any causal language model that transformers loads, checked for what training needs of it."""
+"""Load a policy: any causal language model of transformers, checked for what training needs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import torch
 
 from omnithinker.config.model import LoraSettings, ModelSettings
 from omnithinker.errors import BadInput
-from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy import adapter
 from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
-from omnithinker.policy.compiled import CompiledStep
 from omnithinker.policy.logprobs import hidden_states, logits_of
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.policy.shared_prompt import can_share
+from omnithinker.policy.tokenizer import cannot_load, load_tokenizer, model_source
 
-# Hub look-ups of telemetry and updates have no place in a training run.
+# No telemetry or update check during a training run.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
@@ -29,55 +28,46 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
 
     Args:
         settings: device, number format, and the path unless ``path`` is given.
-        path: folder to load instead of ``settings.path``, such as a checkpoint. An adapter is merged into its base.
+        path: folder to load instead, such as a checkpoint. An adapter is merged into its base.
 
     Raises:
-        BadInput: there is no such model, it has no chat template, or its logits are made in an unknown way.
+        BadInput: if there is no such model, it has no chat template, or its logits are computed in an unknown way.
     """
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    gpu = _takes_gpu(settings)
-    source = str(path or settings.path)
-    if source == "lab":
-        source = str(LAB_MODEL)
-    elif Path(source).is_dir():
-        # Adapters record where their base is, and are used from other working directories.
-        source = str(Path(source).resolve())
+    gpu = _uses_gpu(settings)
+    source = model_source(settings, path)
+    tokenizer = load_tokenizer(settings, path)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=settings.trust_remote_code)
         model = _load_model(source, settings)
     except (OSError, ValueError, ImportError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BadInput(f"model {source!r} cannot be loaded: {reason}") from error
-    if tokenizer.chat_template is None:
-        raise BadInput(f"model {source!r} has no chat template; choose an instruction-tuned model or add one")
+        raise cannot_load(source, error) from error
     model = model.to(torch.device("cuda" if gpu else "cpu")).eval()
     if settings.attention == "auto":
         speed_up_decoding(model)
     _check_logits(model, source)
     check_compilable(settings, model)
-    compiled = CompiledStep(model) if settings.compile else None
-    return Policy(model, tokenizer, half=settings.halves(gpu), compiled=compiled)
+    return Policy(model, tokenizer, bfloat16=settings.uses_autocast(gpu))
 
 
 def check_compilable(settings: ModelSettings, model: Any) -> None:
-    """Make sure that decoding can be compiled if the settings ask for it.
+    """Check that decoding can be compiled if the settings ask for it.
 
     Raises:
-        BadInput: layers keep more than keys and values.
+        BadInput: if layers keep more than keys and values.
     """
     if settings.compile and not can_share(model):
-        raise BadInput(f"model.compile: {type(model).__name__} has layers with a running state; leave it off")
+        raise BadInput(f"model.compile: {type(model).__name__} has layers with a running state; set it to false")
 
 
-def _takes_gpu(settings: ModelSettings) -> bool:
-    """Whether the model goes to a GPU.
+def _uses_gpu(settings: ModelSettings) -> bool:
+    """True if the model runs on a GPU.
 
     Raises:
-        BadInput: the settings need one and there is none.
+        BadInput: if the settings need a GPU and there is none.
     """
     cuda = torch.cuda.is_available()
     if settings.device == "cuda" and not cuda:
@@ -89,31 +79,31 @@ def _takes_gpu(settings: ModelSettings) -> bool:
 
 
 def load_trained(settings: ModelSettings, *, seed: int, checkpoint: Path | None = None) -> Policy:
-    """The policy that a run trains: all weights, or an adapter, as the settings say.
+    """Load the policy that a run trains: all weights, or an adapter.
 
     Args:
-        settings: of the model.
-        seed: fixes a new adapter's first weights.
-        checkpoint: folder that a policy of the same settings was saved to; by default training begins.
+        settings: model settings.
+        seed: fixes the initial weights of a new adapter.
+        checkpoint: folder of a saved policy with the same settings; a new policy by default.
 
     Raises:
-        BadInput: as in :func:`load_policy`, and for weights that updates would be lost in.
+        BadInput: as in :func:`load_policy`, and for weights too coarse to hold updates.
     """
     check_trainable(settings)
     if settings.lora is None:
-        policy = _all_weights(settings, checkpoint)
+        policy = _load_full(settings, checkpoint)
     else:
-        policy = _adapter(settings, settings.lora, seed, checkpoint)
-    if settings.recomputes(policy.device.type == "cuda"):
+        policy = _load_with_adapter(settings, settings.lora, seed, checkpoint)
+    if settings.uses_gradient_checkpointing(policy.device.type == "cuda"):
         recompute_layers(policy.model)
     return policy
 
 
 def check_trainable(settings: ModelSettings) -> None:
-    """Make sure that updates can be held by the weights they are made to.
+    """Check that the weights are fine enough to hold updates.
 
     Raises:
-        BadInput: they would be lost.
+        BadInput: if most updates would be lost to rounding.
     """
     if settings.lora is None and settings.dtype == "bfloat16":
         raise BadInput(
@@ -122,7 +112,7 @@ def check_trainable(settings: ModelSettings) -> None:
         )
 
 
-def _all_weights(settings: ModelSettings, checkpoint: Path | None) -> Policy:
+def _load_full(settings: ModelSettings, checkpoint: Path | None) -> Policy:
     policy = load_policy(settings, checkpoint)
     if settings.freeze_embeddings:
         freeze_embeddings(policy.model)
@@ -130,12 +120,12 @@ def _all_weights(settings: ModelSettings, checkpoint: Path | None) -> Policy:
 
 
 def freeze_embeddings(model: Any) -> None:
-    """Leave a model's input and output embeddings out of training."""
+    """Exclude input and output embeddings from training."""
     model.get_input_embeddings().requires_grad_(False)
     model.get_output_embeddings().requires_grad_(False)
 
 
-def _adapter(settings: ModelSettings, lora: LoraSettings, seed: int, checkpoint: Path | None) -> Policy:
+def _load_with_adapter(settings: ModelSettings, lora: LoraSettings, seed: int, checkpoint: Path | None) -> Policy:
     base = load_policy(settings)
     if checkpoint is None:
         return replace(base, adapter=adapter.new_adapter(base.model, lora, seed))
@@ -143,7 +133,7 @@ def _adapter(settings: ModelSettings, lora: LoraSettings, seed: int, checkpoint:
 
 
 def _load_model(source: str, settings: ModelSettings) -> Any:
-    """A model; one that is stored as an adapter is its base with the adapter merged into the weights."""
+    """Load a model; one stored as an adapter is its base with the adapter merged into the weights."""
     import transformers
 
     base = adapter.base_of(source)
@@ -162,17 +152,17 @@ def _load_model(source: str, settings: ModelSettings) -> Any:
 
 @torch.no_grad()
 def _check_logits(model: Any, source: str) -> None:
-    """Make sure that hidden states give the logits that the model's own forward gives.
+    """Check that :func:`logits_of` gives the logits of the model's own forward pass.
 
     Raises:
-        BadInput: they do not, so that log-probabilities of completions would be wrong.
+        BadInput: if it does not; log-probabilities of completions would be wrong.
     """
     ids = torch.arange(4, device=model.device)[None]
     expected = model(input_ids=ids, use_cache=False).logits.float()
-    found = logits_of(model, hidden_states(model, input_ids=ids, use_cache=False)).float()
+    actual = logits_of(model, hidden_states(model, input_ids=ids, use_cache=False)).float()
     tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2
-    if found.shape != expected.shape or not torch.allclose(found, expected, rtol=tolerance, atol=tolerance):
+    if actual.shape != expected.shape or not torch.allclose(actual, expected, rtol=tolerance, atol=tolerance):
         raise BadInput(
-            f"model {source!r}: {type(model).__name__} makes its logits in a way that is not known here; "
+            f"model {source!r}: {type(model).__name__} computes its logits in an unsupported way; "
             "choose another architecture, or report this one"
         )

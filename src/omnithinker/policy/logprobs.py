@@ -1,11 +1,11 @@
-"""Log-probabilities that a policy gives to completions, differentiable.
+"""Log-probabilities and entropies that a policy gives to trajectories.
 
-P prompts, B completions, T tokens, V vocabulary; N is a number of scored tokens, H the hidden size.
+P prompts, B trajectories, T tokens, V vocabulary; N is a number of actions, H the hidden size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +15,16 @@ from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import Cache
 
 from omnithinker.policy.base import Policy
-from omnithinker.policy.shared_prompt import Prompts, can_share
+from omnithinker.policy.shared_prompt import SharedPrefix, can_share
 from omnithinker.types import Prompt, Trajectory
 
 LOGITS_AT_ONCE = 2**24
-"""Most elements of a [tokens, V] array of logits held at once while training (64 MiB in float32)."""
+"""Largest [tokens, V] array of logits held at once while training, in elements (64 MiB in float32)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Prompts and completions as padded tensors; row b is a completion of prompt ``prompt_B[b]``."""
+    """Prompts and trajectories as padded tensors; row b belongs to prompt ``prompt_B[b]``."""
 
     prompt_ids_PT: Tensor
     """[P, Tp] padded on the left."""
@@ -33,9 +33,11 @@ class TokenBatch:
     prompt_B: Tensor
     """[B] index into the prompts."""
     ids_BT: Tensor
-    """[B, T] completion tokens, padded on the right."""
-    mask_BT: Tensor
-    """[B, T] True at completion tokens."""
+    """[B, T] tokens after the prompt, padded on the right."""
+    attention_mask_BT: Tensor
+    """[B, T] True at tokens that later tokens attend to; False at padding."""
+    action_mask_BT: Tensor
+    """[B, T] True at tokens that the policy chose: those that are scored and trained on."""
     temperature_B: Tensor
     """[B] log-probabilities are those of ``softmax(logits / temperature)``."""
 
@@ -46,26 +48,24 @@ def token_batch(
     device: torch.device,
     temperatures: Sequence[float] | None = None,
 ) -> TokenBatch:
-    """Pad prompts and completions.
+    """Pad prompts and trajectories.
 
     Args:
         prompts: P prompts with tokens.
-        rows: B pairs (index of the prompt, completion with tokens).
-        device: where the tensors go.
-        temperatures: [B] at which each row is scored; by default 1.
+        rows: B pairs (index of the prompt, trajectory with tokens).
+        device: device of the tensors.
+        temperatures: [B] temperature at which each row is scored; 1 by default.
     """
     prompt_ids, prompt_mask = pad_left([prompt.token_ids for prompt in prompts], device)
-    width = max(len(completion.token_ids) for _, completion in rows)
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    mask = torch.zeros(len(rows), width, dtype=torch.bool)
-    for b, (_, completion) in enumerate(rows):
-        length = len(completion.token_ids)
-        ids[b, :length] = torch.tensor(completion.token_ids)
-        mask[b, :length] = True
-    prompt_B = torch.tensor([p for p, _ in rows])
     temperature_B = torch.tensor([1.0] * len(rows) if temperatures is None else list(temperatures), dtype=torch.float64)
     return TokenBatch(
-        prompt_ids, prompt_mask, prompt_B.to(device), ids.to(device), mask.to(device), temperature_B.to(device)
+        prompt_ids_PT=prompt_ids,
+        prompt_mask_PT=prompt_mask,
+        prompt_B=torch.tensor([p for p, _ in rows]).to(device),
+        ids_BT=pad_right([trajectory.token_ids for _, trajectory in rows], torch.long).to(device),
+        attention_mask_BT=pad_right([trajectory.attention_mask for _, trajectory in rows], torch.bool).to(device),
+        action_mask_BT=pad_right([trajectory.action_mask for _, trajectory in rows], torch.bool).to(device),
+        temperature_B=temperature_B.to(device),
     )
 
 
@@ -80,74 +80,104 @@ def pad_left(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[
     return ids.to(device), mask.to(device)
 
 
-def completion_logprobs(
-    policy: Policy, batch: TokenBatch, prompts: Prompts | None = None, *, shared_prompt: bool = True
-) -> Tensor:
-    """Log-probability of every completion token at its row's temperature, differentiable.
+def pad_right(sequences: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+    """Values [B, T] padded on the right with 0."""
+    padded = torch.zeros(len(sequences), max(map(len, sequences)), dtype=dtype)
+    for b, sequence in enumerate(sequences):
+        padded[b, : len(sequence)] = torch.tensor(sequence, dtype=dtype)
+    return padded
 
-    Each prompt is computed once and its keys and values are shared by its completions; only completion tokens are
-    scored. ``shared_prompt=False`` is the plain way (prompt repeated per row), the reference in tests and the path
-    for architectures that cannot share.
+
+def completion_logprobs(
+    policy: Policy, batch: TokenBatch, prefix: SharedPrefix | None = None, *, shared_prompt: bool = True
+) -> Tensor:
+    """Log-probability of every action at its row's temperature, differentiable.
+
+    Each prompt is computed once and its keys and values are shared by its trajectories. ``shared_prompt=False``
+    repeats the prompt per row: the reference in tests, and the path for architectures that cannot share.
 
     Args:
-        policy: whose log-probabilities.
-        batch: the completions.
-        prompts: the batch's prompts, from :func:`compute_prompts`; by default they are computed here.
+        policy: the policy.
+        batch: the trajectories.
+        prefix: the batch's prompts, from :func:`compute_prefix`; computed here by default.
         shared_prompt: see above.
 
     Returns:
-        [B, T]; 0 at padding.
+        [B, T]; 0 where there is no action.
     """
-    with policy.computing():
+    return _per_action(_logprobs, policy, batch, prefix, shared_prompt=shared_prompt)
+
+
+@torch.no_grad()
+def completion_entropies(policy: Policy, batch: TokenBatch) -> Tensor:
+    """Entropy of the full-vocabulary distribution of every action at its row's temperature (nats).
+
+    Returns:
+        [B, T]; 0 where there is no action.
+    """
+    return _per_action(_entropies, policy, batch)
+
+
+def _per_action(
+    measure: Callable[[Tensor, Tensor], Tensor],
+    policy: Policy,
+    batch: TokenBatch,
+    prefix: SharedPrefix | None = None,
+    *,
+    shared_prompt: bool = True,
+) -> Tensor:
+    """[B, T] a measure of (logits [N, V] over temperature, token [N]) at every action; 0 elsewhere."""
+    mask_BT = batch.action_mask_BT
+    with policy.autocast():
         if shared_prompt and can_share(policy.model):
-            hidden_BTH = _hidden_shared(policy.model, batch, prompts or _compute(policy.model, batch))
+            hidden_BTH = _hidden_shared(policy.model, batch, prefix or _compute(policy.model, batch))
         else:
             hidden_BTH = _hidden_repeated(policy.model, batch)
-        temperature_N = batch.temperature_B.repeat_interleave(batch.mask_BT.sum(dim=1))
+        temperature_N = batch.temperature_B.repeat_interleave(mask_BT.sum(dim=1))
         # The backward pass of index_select is much faster than that of indexing by a mask.
-        scored_N = batch.mask_BT.flatten().nonzero().squeeze(1)
-        hidden_NH = hidden_BTH.flatten(0, 1).index_select(0, scored_N)
-        logprob_N = score_tokens(hidden_NH, batch.ids_BT.flatten()[scored_N], policy.model, temperature_N)
-    # A completion's entries come in row order, so they can be scattered back by the mask.
-    logprob_BT = torch.zeros(batch.mask_BT.shape, dtype=logprob_N.dtype, device=logprob_N.device)
-    return logprob_BT.masked_scatter(batch.mask_BT, logprob_N)
+        action_N = mask_BT.flatten().nonzero().squeeze(1)
+        hidden_NH = hidden_BTH.flatten(0, 1).index_select(0, action_N)
+        value_N = score_tokens(hidden_NH, batch.ids_BT.flatten()[action_N], policy.model, temperature_N, measure)
+    # Actions come in row order, so their values can be scattered back by the mask.
+    value_BT = torch.zeros(mask_BT.shape, dtype=value_N.dtype, device=value_N.device)
+    return value_BT.masked_scatter(mask_BT, value_N)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """The policy that training started from, for the KL term of Eq. 5.
 
-    A model of its own, or the policy that is being trained with its adapter switched off.
+    The frozen base model, or the policy in training with its adapter disabled.
     """
 
     policy: Policy
 
     @torch.no_grad()
-    def logprobs(self, batch: TokenBatch, prompts: Prompts | None = None) -> Tensor:
-        """[B, T] log-probability of every completion token; 0 at padding."""
+    def logprobs(self, batch: TokenBatch, prefix: SharedPrefix | None = None) -> Tensor:
+        """[B, T] log-probability of every action; 0 elsewhere."""
         with self.policy.without_adapter():
-            return completion_logprobs(self.policy, batch, prompts)
+            return completion_logprobs(self.policy, batch, prefix)
 
     @torch.no_grad()
-    def compute_prompts(self, batch: TokenBatch) -> Prompts | None:
-        """As :func:`compute_prompts`, for this policy."""
+    def compute_prefix(self, batch: TokenBatch) -> SharedPrefix | None:
+        """As :func:`compute_prefix`, for this policy."""
         with self.policy.without_adapter():
-            return compute_prompts(self.policy, batch)
+            return compute_prefix(self.policy, batch)
 
 
-def compute_prompts(policy: Policy, batch: TokenBatch) -> Prompts | None:
-    """A batch's prompts, computed once for several micro-batches of their completions.
+def compute_prefix(policy: Policy, batch: TokenBatch) -> SharedPrefix | None:
+    """Compute a batch's prompts once for several micro-batches of their trajectories.
 
-    Gradients stop at them until :meth:`~omnithinker.policy.shared_prompt.Prompts.backward` is called. None for an
+    Gradients stop at them until :meth:`~omnithinker.policy.shared_prompt.SharedPrefix.backward` is called. None for an
     architecture that cannot share.
     """
     if not can_share(policy.model):
         return None
-    with policy.computing():
+    with policy.autocast():
         return _compute(policy.model, batch, detached=True)
 
 
-def _compute(model: Any, batch: TokenBatch, *, detached: bool = False) -> Prompts:
+def _compute(model: Any, batch: TokenBatch, *, detached: bool = False) -> SharedPrefix:
     def forward(cache: Cache) -> Tensor:
         return hidden_states(
             model,
@@ -158,46 +188,45 @@ def _compute(model: Any, batch: TokenBatch, *, detached: bool = False) -> Prompt
             use_cache=True,
         )
 
-    return Prompts(forward, detached=detached)
+    return SharedPrefix(forward, detached=detached)
 
 
-def _hidden_shared(model: Any, batch: TokenBatch, prompts: Prompts) -> Tensor:
-    """[B, T, H] hidden states that predict the completion tokens."""
-    first_B1H = prompts.last_PH.index_select(0, batch.prompt_B)[:, None]
+def _hidden_shared(model: Any, batch: TokenBatch, prefix: SharedPrefix) -> Tensor:
+    """[B, T, H] hidden states that predict the tokens of each row."""
+    first_B1H = prefix.last_PH.index_select(0, batch.prompt_B)[:, None]
     if batch.ids_BT.shape[1] == 1:
         return first_B1H
-    mask_BT = torch.cat([batch.prompt_mask_PT[batch.prompt_B], batch.mask_BT[:, :-1]], dim=1)
+    mask_BT = torch.cat([batch.prompt_mask_PT[batch.prompt_B], batch.attention_mask_BT[:, :-1]], dim=1)
     start_B1 = batch.prompt_mask_PT.sum(dim=1)[batch.prompt_B][:, None]
     rest_BTH = hidden_states(
         model,
         input_ids=batch.ids_BT[:, :-1],
         attention_mask=mask_BT.long(),
-        position_ids=start_B1 + torch.arange(batch.ids_BT.shape[1] - 1, device=start_B1.device),
-        past_key_values=prompts.rows(batch.prompt_B),
+        position_ids=start_B1 + (batch.attention_mask_BT[:, :-1].cumsum(dim=1) - 1).clamp(min=0),
+        past_key_values=prefix.cache_for(batch.prompt_B),
         use_cache=True,
     )
     return torch.cat([first_B1H, rest_BTH], dim=1)
 
 
 def _hidden_repeated(model: Any, batch: TokenBatch) -> Tensor:
-    """[B, T, H] hidden states that predict the completion tokens; the plain way."""
+    """[B, T, H] hidden states that predict the tokens of each row; the prompt is repeated."""
     ids = torch.cat([batch.prompt_ids_PT[batch.prompt_B], batch.ids_BT], dim=1)
-    mask = torch.cat([batch.prompt_mask_PT[batch.prompt_B], batch.mask_BT], dim=1)
+    mask = torch.cat([batch.prompt_mask_PT[batch.prompt_B], batch.attention_mask_BT], dim=1)
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     hidden = hidden_states(model, input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False)
     return hidden[:, batch.prompt_ids_PT.shape[1] - 1 : -1]
 
 
 def hidden_states(model: Any, **inputs: Any) -> Tensor:
-    """[B, T, H] what the model's decoder hands to its output embedding."""
+    """[B, T, H] input of the output embedding."""
     return model.base_model(**inputs).last_hidden_state  # type: ignore[no-any-return]
 
 
 def logits_of(model: Any, hidden: Tensor) -> Tensor:
-    """[..., V] the logits that the model's own forward makes of hidden states [..., H].
+    """[..., V] logits of hidden states [..., H], as the model's own forward computes them.
 
-    Beside the output embedding that is what some families' configurations ask for: Granite divides, Cohere and
-    Falcon-H1 multiply, Gemma caps.
+    Beyond the output embedding some families scale or cap: Granite divides, Cohere and Falcon-H1 multiply, Gemma caps.
     """
     config = model.config.get_text_config()
     logits: Tensor = model.get_output_embeddings()(hidden)
@@ -210,26 +239,42 @@ def logits_of(model: Any, hidden: Tensor) -> Tensor:
     return logits
 
 
-def score_tokens(hidden_NH: Tensor, target_N: Tensor, model: Any, temperature_N: Tensor) -> Tensor:
-    """[N] log-probability of each target token; logits are made in chunks and never held whole.
+def _logprobs(logits_NV: Tensor, token_N: Tensor) -> Tensor:
+    return logits_NV.gather(1, token_N[:, None]).squeeze(1) - logits_NV.logsumexp(dim=1)
+
+
+def _entropies(logits_NV: Tensor, token_N: Tensor) -> Tensor:
+    # 0 log 0 = 0: a token whose probability underflows adds nothing.
+    logprob_NV = logits_NV.log_softmax(dim=1).clamp(min=torch.finfo(logits_NV.dtype).min)
+    return -(logprob_NV.exp() * logprob_NV).sum(dim=1)
+
+
+def score_tokens(
+    hidden_NH: Tensor,
+    token_N: Tensor,
+    model: Any,
+    temperature_N: Tensor,
+    measure: Callable[[Tensor, Tensor], Tensor] = _logprobs,
+) -> Tensor:
+    """[N] log-probability (or another measure) of each token; logits are computed in chunks and never held whole.
 
     Args:
-        hidden_NH: [N, H] hidden states that predict the targets.
-        target_N: [N] token ids.
-        model: turns hidden states into logits.
+        hidden_NH: [N, H] hidden states that predict the tokens.
+        token_N: [N] token ids.
+        model: the model, for its output embedding.
         temperature_N: [N] divides the logits.
+        measure: maps (logits [N, V] over temperature, token [N]) to [N].
     """
 
-    def chunk_logprobs(hidden: Tensor, target: Tensor, temperature: Tensor) -> Tensor:
+    def score_chunk(hidden: Tensor, token: Tensor, temperature: Tensor) -> Tensor:
         logits = logits_of(model, hidden)
         # Half-precision logits are widened before the log-sum-exp; wider ones stay as they are.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature.to(logits.dtype)[:, None]
-        chosen = logits.gather(1, target[:, None]).squeeze(1)
-        return chosen - logits.logsumexp(dim=1)
+        return measure(logits, token)
 
     size = max(1, LOGITS_AT_ONCE // model.get_output_embeddings().weight.shape[0])
-    if len(target_N) <= size:
-        return chunk_logprobs(hidden_NH, target_N, temperature_N)
-    chunks = zip(hidden_NH.split(size), target_N.split(size), temperature_N.split(size), strict=True)
-    pieces = [checkpoint(chunk_logprobs, *chunk, use_reentrant=False) for chunk in chunks]
+    if len(token_N) <= size:
+        return score_chunk(hidden_NH, token_N, temperature_N)
+    chunks = zip(hidden_NH.split(size), token_N.split(size), temperature_N.split(size), strict=True)
+    pieces = [checkpoint(score_chunk, *chunk, use_reentrant=False) for chunk in chunks]
     return torch.cat(pieces)

@@ -1,4 +1,4 @@
-"""Gradient checkpointing: a layer keeps its input alone, and is computed a second time in the backward pass."""
+"""Gradient checkpointing: a layer keeps only its input and is recomputed in the backward pass."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from omnithinker.errors import BadInput
 
 
 def recompute_layers(model: Any) -> None:
-    """Let every layer of a model be computed again in the backward pass; the model is changed in place.
+    """Recompute every layer of a model in the backward pass; changes the model in place.
 
-    transformers' own switch drops the keys and values that completions share, and works in training mode (with
-    dropout) alone.
+    The switch of transformers drops the keys and values that completions share, and needs training mode (dropout).
 
     Raises:
-        BadInput: transformers knows no layers of this model that could be.
+        BadInput: if the model has no layer that transformers can checkpoint.
     """
     from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -33,5 +32,5 @@ def recompute_layers(model: Any) -> None:
 def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
-    # Nothing in a layer is random, so no generator's state has to be kept.
+    # Layers draw no random numbers, so the generator's state need not be kept.
     return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)

@@ -1,7 +1,7 @@
 """Caches that let the completions of a prompt share its keys and values, with gradients.
 
-A prompt's keys and values are written once, and read by the rows of its completions. Nothing is ever appended, so a
-layer may be computed a second time in the backward pass (gradient checkpointing) and finds what it found before.
+A prompt's keys and values are written once and read by the rows of its completions. Nothing is appended, so a layer
+that is recomputed in the backward pass (gradient checkpointing) reads the same values again.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicS
 
 
 def can_share(model: Any) -> bool:
-    """Whether every layer is attention over keys and values, sliding windows included.
+    """True if every layer is attention over keys and values, sliding windows included.
 
-    Layers with a running state (linear attention, state-space models) continue from it in their own way.
+    Layers with a running state (linear attention, state-space models) cannot share.
     """
     layers = DynamicCache(config=model.config).layers
     # A configuration that names no layers gets them, all of one plain kind, at the first forward pass.
     return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
 
 
-class Prompts:
+class SharedPrefix:
     """P prompts computed once, for their completions in one or several micro-batches.
 
-    With ``detached``, completions do not reach back into the prompts: gradients gather at the prompts' states, and
-    :meth:`backward` carries them on, once, when all micro-batches have made their backward pass.
+    If ``detached``, the backward pass of completions stops at the prompts' states and accumulates gradients there;
+    :meth:`backward` propagates them to the weights, once, after the backward passes of all micro-batches.
     """
 
     def __init__(self, forward: Callable[[Cache], Tensor], *, detached: bool = False) -> None:
         """Compute the prompts.
 
         Args:
-            forward: the decoder's pass over the prompts: takes the cache to use, returns hidden states [P, Tp, H].
+            forward: forward pass of the decoder over the prompts: takes the cache, returns hidden states [P, Tp, H].
             detached: see above.
         """
-        prefix = Cache(layer_class_to_replicate=_Written)
-        last_PH = forward(prefix)[:, -1]
-        layers: list[Any] = prefix.layers
+        cache = Cache(layer_class_to_replicate=_PrefixWriter)
+        last_PH = forward(cache)[:, -1]
+        layers: list[Any] = cache.layers
         self._computed: list[Tensor] = [last_PH, *(tensor for layer in layers for tensor in (layer.keys, layer.values))]
         self._states = (
             [x.detach().requires_grad_(x.requires_grad) for x in self._computed] if detached else self._computed
@@ -51,19 +51,19 @@ class Prompts:
         """[P, H] hidden state of each prompt's last token."""
         return self._states[0]
 
-    def rows(self, prompt_B: Tensor) -> Cache:
-        """For the forward pass of B completions: each sees the keys and values of its prompt, and its own.
+    def cache_for(self, prompt_B: Tensor) -> Cache:
+        """Return a cache for the forward pass of B completions: each reads the keys and values of its prompt.
 
-        Sliding windows are the attention mask's affair: everything is kept.
+        Sliding windows are left to the attention mask: all keys and values are kept.
 
         Args:
-            prompt_B: [B] which prompt is whose.
+            prompt_B: [B] index of each completion's prompt.
         """
         pairs = zip(self._states[1::2], self._states[2::2], strict=True)
-        return Cache(layers=[_Read(keys, values, prompt_B) for keys, values in pairs])
+        return Cache(layers=[_PrefixReader(keys, values, prompt_B) for keys, values in pairs])
 
     def backward(self) -> None:
-        """Carry the gradients that completions left at the states on to the weights."""
+        """Propagate the gradients accumulated at the prompts' states to the weights."""
         reached = [
             (x, state.grad) for x, state in zip(self._computed, self._states, strict=True) if state.grad is not None
         ]
@@ -71,7 +71,7 @@ class Prompts:
             torch.autograd.backward([x for x, _ in reached], [gradient for _, gradient in reached])
 
 
-class _Written(DynamicLayer):
+class _PrefixWriter(DynamicLayer):
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         self.keys, self.values = key_states, value_states
         return key_states, value_states
@@ -80,7 +80,7 @@ class _Written(DynamicLayer):
         return 0
 
 
-class _Read(DynamicLayer):
+class _PrefixReader(DynamicLayer):
     def __init__(self, keys: Tensor, values: Tensor, prompt_B: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.shared, self.prompt_B = (keys, values), prompt_B

@@ -1,1 +1,1 @@
-"""Rewards: named by mechanism, each a small class that scores a whole group."""
+"""Rewards, named by mechanism: each is a class that scores all completions of a prompt."""

@@ -1,4 +1,4 @@
-"""Reward for mathematical answers: is the last ``<answer>`` body equal to the gold answer?"""
+"""Reward for mathematical answers: equality of the last ``<answer>`` body with the gold answer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Literal, Self
 
+from omnithinker.config.rewards import RewardSettings
 from omnithinker.rewards.answers import last_answer
+from omnithinker.rewards.base import Reward
 from omnithinker.rewards.math_forms import (
     align_lists,
     as_choice,
@@ -21,11 +23,14 @@ from omnithinker.rewards.math_forms import (
     strip_lead_in,
 )
 from omnithinker.rewards.math_pool import Equality, MathPool
-from omnithinker.rewards.math_text import MAX_LENGTH, as_number, balanced, normalise, too_complex
+from omnithinker.rewards.math_text import MAX_LENGTH, as_number, balanced, normalize, too_complex
+from omnithinker.rewards.probes import UNLIKELY_ANSWER, Probe, ProbeContext, formatted
+from omnithinker.rewards.resources import Resources
+from omnithinker.rewards.row_fields import RowField
 from omnithinker.types import Prompt, Trajectory, Undefined, Value
 
 MAX_WORDS = 3
-"""A gold answer in words without ``\\text`` is taken as text up to this many words; longer, it is no answer."""
+"""Maximum words of a gold answer in words without ``\\text``; a longer one is unparseable."""
 _BASE = re.compile(r"[0-9A-Fa-f]+_\{?(\d+)\}?")
 _CAUSES = {
     Equality.GOLD_UNPARSEABLE: "gold_unparseable",
@@ -35,10 +40,10 @@ _CAUSES = {
 
 
 def quick_verdict(gold: str, answer: str) -> Equality | tuple[str, str]:
-    """Decide a normalised pair without computer algebra, or say what to ask it.
+    """Decide a normalized pair without computer algebra, if possible.
 
-    In order: equal strings; numbers, compared exactly; letters of choices and words, compared as text; units;
-    expressions that are too complex to compute; lists whose brackets differ in meaning.
+    Compared in this order: equal strings; numbers, exactly; letters of choices and words, as text; units; expressions
+    that are too complex to compute; lists whose brackets differ in meaning.
 
     Returns:
         The verdict, or (gold, answer) rewritten for the verifier.
@@ -57,7 +62,7 @@ def quick_verdict(gold: str, answer: str) -> Equality | tuple[str, str]:
 
 
 def _compare_numbers(gold: str, answer: str) -> Equality | None:
-    """Exact comparison of two numbers; a percent sign may stand for a hundredth or be left out."""
+    """Compare two numbers exactly; a percent sign may mean a hundredth or be omitted."""
     gold_number, answer_number = as_number(gold.removesuffix("%")), as_number(answer.removesuffix("%"))
     if gold_number is None or answer_number is None:
         return None
@@ -72,7 +77,7 @@ def _compare_words(gold: str, answer: str) -> Equality | None:
     letter = as_choice(gold)
     if letter is not None:
         other = as_choice(answer)
-        # A capital may be a variable too: only what is no letter at all is left to algebra.
+        # A capital letter may also be a variable, so only longer answers are left to algebra.
         return _verdict(letter == (other or plain_text(answer).upper())) if len(plain_text(answer)) < 4 else None
     gold_words, answer_words = as_words(gold), as_words(answer)
     if gold_words is None:
@@ -85,7 +90,7 @@ def _compare_words(gold: str, answer: str) -> Equality | None:
 
 
 def _compare_forms(gold: str, answer: str) -> Equality | tuple[str, str]:
-    """Units, assignments, lists, number bases: what algebra is lenient about."""
+    """Compare units, assignments, lists and number bases, where algebra is too lenient."""
     (gold, gold_unit), (answer, answer_unit) = split_unit(gold), split_unit(answer)
     if gold_unit and answer_unit and gold_unit != answer_unit and "?" not in (gold_unit, answer_unit):
         return Equality.DIFFERENT
@@ -114,16 +119,37 @@ def _verdict(same: bool) -> Equality:
     return Equality.EQUAL if same else Equality.DIFFERENT
 
 
-class MathAnswer:
+class MathAnswer(Reward):
     """1 if the answer is mathematically equal to the row's ``answer``, else 0.
 
-    No ``<answer>``, or one that says nothing that can be parsed, is 0. A gold answer that cannot be parsed, and a
-    verifier that crashed or ran out of time, is undefined.
+    A missing or unparseable ``<answer>`` scores 0. An unparseable gold answer, and a verifier that crashed or timed
+    out, is undefined.
 
     Args:
-        pool: the verifier processes; started only when a pair needs computer algebra.
-        cache: how many decided (gold, answer) pairs are remembered.
+        pool: Verifier processes; started when a pair first needs computer algebra.
+        cache: Maximum number of decided (gold, answer) pairs to cache.
     """
+
+    class Settings(RewardSettings):
+        """Settings of ``math_answer``."""
+
+        kind: Literal["math_answer"] = "math_answer"
+
+    row_fields = (RowField(("answer",), (str, int, float)),)
+
+    @classmethod
+    def build(cls, settings: Settings, place: str, resources: Resources) -> Self:
+        """Create the reward with the verifier processes that all tasks share."""
+        return cls(resources.shared("math_pool", MathPool))
+
+    @classmethod
+    def probes(cls, row: Mapping[str, Any], context: ProbeContext) -> list[Probe]:
+        """Return the gold answer, and a number that is provably different."""
+        wrong = wrong_number(gold_text(row), [gold_text(other) for other in context.other_rows])
+        return [
+            Probe("gold answer", formatted(gold_body(row)), 1.0, "answer"),
+            Probe("wrong answer", formatted(wrong), 0.0, "answer"),
+        ]
 
     def __init__(self, pool: MathPool, *, cache: int = 65536) -> None:
         self._pool = pool
@@ -132,10 +158,10 @@ class MathAnswer:
         self._lock = threading.Lock()
 
     def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[Value]:
-        """[G] values; fails of the gold answer or of the verifier are undefined.
+        """Return [G] values; undefined if the gold answer is unparseable or the verifier failed.
 
         Raises:
-            RewardError: the verifier cannot be started.
+            RewardError: if the verifier cannot be started.
         """
         gold = gold_text(prompt.row)
         bodies = [last_answer(completion.text) for completion in completions]
@@ -144,18 +170,18 @@ class MathAnswer:
         return [self._value(prompt, gold, answer, verdicts) for answer in answers]
 
     def _decide(self, gold: str, answers: set[str]) -> dict[str, Equality]:
-        """Verdict per distinct answer; those that need computer algebra are worked on side by side."""
+        """Return the verdict of each distinct answer; the verifier works on them in parallel."""
         verdicts: dict[str, Equality] = {}
-        waiting: dict[str, Future[Equality]] = {}
+        pending: dict[str, Future[Equality]] = {}
         for answer in sorted(answers):
-            verdict = self._remembered(gold, answer) or quick_verdict(gold, answer)
+            verdict = self._cached(gold, answer) or quick_verdict(gold, answer)
             if isinstance(verdict, Equality):
                 verdicts[answer] = verdict
             else:
-                waiting[answer] = self._pool.submit(*verdict)
-        for answer, future in waiting.items():
+                pending[answer] = self._pool.submit(*verdict)
+        for answer, future in pending.items():
             verdicts[answer] = future.result()
-            self._remember(gold, answer, verdicts[answer])
+            self._cache_verdict(gold, answer, verdicts[answer])
         return verdicts
 
     def _value(self, prompt: Prompt, gold: str, answer: str | None, verdicts: Mapping[str, Equality]) -> Value:
@@ -168,15 +194,15 @@ class MathAnswer:
             return Undefined(_CAUSES[verdict], f"gold {gold[:80]!r}, answer {answer[:80]!r}")
         return float(verdict is Equality.EQUAL)
 
-    def _remembered(self, gold: str, answer: str) -> Equality | None:
+    def _cached(self, gold: str, answer: str) -> Equality | None:
         with self._lock:
             verdict = self._cache.get((gold, answer))
             if verdict is not None:
                 self._cache.move_to_end((gold, answer))
             return verdict
 
-    def _remember(self, gold: str, answer: str, verdict: Equality) -> None:
-        # Failures of the machinery are not facts about the pair.
+    def _cache_verdict(self, gold: str, answer: str, verdict: Equality) -> None:
+        # A failure of the verifier says nothing about the pair.
         if verdict in (Equality.TIMEOUT, Equality.CRASHED):
             return
         with self._lock:
@@ -186,17 +212,34 @@ class MathAnswer:
 
 
 def gold_text(row: Mapping[str, Any]) -> str:
-    """The row's gold answer, normalised; a worked solution is reduced to its ``<answer>``, box or ``####`` part."""
+    """Return the row's normalized gold answer; of a worked solution, its ``<answer>``, box or ``####`` part."""
     return answer_text(gold_body(row))
 
 
 def gold_body(row: Mapping[str, Any]) -> str:
-    """The row's gold answer as a completion would write it between its ``<answer>`` tags."""
+    """Return the row's gold answer as a completion would write it between its ``<answer>`` tags."""
     raw = str(row["answer"])
     body = last_answer(raw)
     return raw.rpartition("####")[2] if body is None else body
 
 
 def answer_text(body: str) -> str:
-    """What a body answers, normalised and without an opening such as ``The answer is``."""
-    return normalise(strip_lead_in(body.strip()))
+    """Normalize the body of an answer and remove an introduction such as ``The answer is``."""
+    return normalize(strip_lead_in(body.strip()))
+
+
+def wrong_number(gold: str, others: Sequence[str]) -> str:
+    """Return the first of other rows' gold answers that is a different number, by exact arithmetic.
+
+    A percent sign may mean a hundredth, so a hundredfold is not a different number. If there is no such answer, the
+    gold number plus 1 is returned; if the gold answer is not a number, :data:`UNLIKELY_ANSWER`.
+    """
+    number = as_number(gold.removesuffix("%"))
+    if number is None:
+        return UNLIKELY_ANSWER
+    equal = {number, number * 100, number / 100}
+    for other in others:
+        value = as_number(other.removesuffix("%"))
+        if value is not None and value not in equal:
+            return other
+    return str(number + 1)

@@ -1,7 +1,7 @@
-"""What kind of answer a text is: words, a quantity with a unit, an assignment, a list in brackets.
+"""Recognition of words, quantities with units, assignments and lists in mathematical answers.
 
-Computer algebra is lenient about these (any brackets, any unit, letters multiplied); the rules here are stated in
-docs/rewards.md and decide before it is asked.
+Computer algebra is too lenient about these: it accepts any brackets and any unit, and multiplies letters. The rules
+here are applied before it, and are documented in docs/rewards.md.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _LEAD_IN = re.compile(
 
 
 def plain_text(text: str) -> str:
-    r"""The text with ``\text{...}`` and its kin replaced by what they hold."""
+    r"""Replace ``\text{...}`` and similar commands by their content."""
     return _TEXT_COMMAND.sub(r"\1", text).strip()
 
 
 def strip_lead_in(text: str) -> str:
-    """The text without an opening such as ``The answer is``; of a sentence with one formula, the formula."""
+    """Remove an introduction such as ``The answer is``; reduce a sentence with one formula to the formula."""
     text = _LEAD_IN.sub("", text, count=1) if _LEAD_IN.match(text) else text
     formulas = re.findall(r"(?<!\\)\$([^$]+)\$|\\\((.+?)\\\)", text)
     if len(formulas) == 1 and re.match(r"[A-Za-z]", text):
@@ -39,15 +39,15 @@ def strip_lead_in(text: str) -> str:
 
 
 def as_choice(text: str) -> str | None:
-    r"""The letter of a multiple-choice answer: ``B``, ``(B)``, ``B.``, ``\text{B}``; None for anything else."""
+    r"""Return the letter of a choice (``B``, ``(B)``, ``B.``, ``\text{B}``); None for anything else."""
     match = _CHOICE.fullmatch(plain_text(text))
     return match[1] if match else None
 
 
 def as_words(text: str) -> str | None:
-    r"""An answer in words (``\text{Monday}``, ``east``, ``no solution``), folded to compare; None for formulas.
+    r"""Return an answer in words (``\text{Monday}``, ``east``, ``no solution``) case-folded; None for formulas.
 
-    Words are at least four letters, or several, or one of a few short ones: ``xy`` is a product.
+    A single word must have four letters or be one of a few short ones, because ``xy`` is a product.
     """
     plain = " ".join(plain_text(text).split())
     if len(plain) > 200:
@@ -85,7 +85,7 @@ _SPEEDS = {
     "kilometers/hour": "km/h",
     "meters/second": "m/s",
 }
-# Words after a number that change its value or its meaning.
+# Words after a number that change its value or meaning.
 _NOT_A_UNIT = frozenset(
     """or and not more less over under above below times squared cubed factorial mod minus plus divided percent hundred
     thousand million billion trillion dozen half halves third thirds quarter quarters fourth fourths fifth fifths
@@ -99,11 +99,11 @@ _TAIL = re.compile(
 
 
 def split_unit(text: str) -> tuple[str, str | None]:
-    r"""Take the unit off a quantity.
+    r"""Separate a quantity from its unit.
 
     Returns:
-        (the rest, the unit's standard name). A trailing ``\text{...}`` or one plain noun after a number counts as a
-        unit even when unknown; it is then named ``?``. Without a unit: (text, None).
+        (quantity, standard name of the unit). A trailing ``\text{...}`` or plain noun after a number counts as a unit
+        even if it is unknown, and is then named ``?``. Without a unit: (text, None).
     """
     if text.endswith(r"^\circ") and re.fullmatch(r"[-+]?[\d.,]+(?:\\frac\{\d+\}\{\d+\})?", text[:-6].strip()):
         return text[:-6].strip(), "degree"
@@ -120,7 +120,7 @@ def split_unit(text: str) -> tuple[str, str | None]:
 
 
 def _is_noun(match: re.Match[str], words: str) -> bool:
-    """Whether words of no known unit still only name what was counted: ``12 apples``, ``20 cups of feed``."""
+    """Return True if words that are not a known unit name what is counted: ``12 apples``, ``20 cups of feed``."""
     if not words or re.search(r"[=\d]", words) or set(words.split()) & _NOT_A_UNIT:
         return False
     if match["text"] is None and not re.fullmatch(r"[a-z]{3,}(?: [a-z]{2,}){0,3}", words):
@@ -142,7 +142,7 @@ _ASSIGNMENT = re.compile(r"([a-zA-Z](?:_\{?\w+\}?)?|\\[a-z]+|[a-zA-Z]\([a-z]\))\
 
 
 def split_assignment(text: str) -> tuple[str | None, str]:
-    """(variable, value) of ``x = 5`` or ``f(x) = x^2``; (None, text) when it is not a single assignment."""
+    """Return (variable, value) of ``x = 5`` or ``f(x) = x^2``; (None, text) if the text is not one assignment."""
     match = _ASSIGNMENT.fullmatch(text)
     if match is None or len(split_list(match[2])) > 1 or re.search(r"\b(?:or|and)\b", match[2]):
         return None, text
@@ -150,7 +150,7 @@ def split_assignment(text: str) -> tuple[str | None, str]:
 
 
 def split_list(text: str) -> list[str]:
-    """Split at the commas that stand outside all brackets; commas that group thousands do not count."""
+    """Split at commas and semicolons outside all brackets, but not at commas that group thousands."""
     parts, depth, start = [], 0, 0
     for position, character in enumerate(text):
         if character in "([{":
@@ -169,7 +169,7 @@ def _groups_thousands(text: str, comma: int) -> bool:
 
 
 def brackets(text: str) -> tuple[str, str]:
-    r"""The pair of brackets around a whole list and what it holds; ("", text) without, and for a single value.
+    r"""Return (pair of brackets around a whole list, content); ("", text) for a single value or without brackets.
 
     ``\{1,2\}`` gives (``{}``, ``1,2``), ``(1,2]`` gives (``(]``, ``1,2``).
     """
@@ -190,10 +190,10 @@ def brackets(text: str) -> tuple[str, str]:
 
 
 def align_lists(gold: str, answer: str) -> tuple[str, str] | None:
-    """Make two answers that may be lists comparable, or say by None that their brackets differ in meaning.
+    """Give two answers that may be lists the same brackets; None if their brackets differ in meaning.
 
-    A list without brackets stands for a set, and for a tuple in the order written. Sets, tuples (open intervals),
-    and intervals of other kinds are different things.
+    A list without brackets equals a set, and a tuple in the same order. Sets, tuples (open intervals) and other
+    intervals differ from each other.
     """
     gold, answer = _solution(_condition(gold)), _solution(_condition(answer))
     (gold_kind, gold_inner), (answer_kind, answer_inner) = brackets(gold), brackets(answer)
@@ -207,7 +207,7 @@ def align_lists(gold: str, answer: str) -> tuple[str, str] | None:
     count = len(split_list(bare))
     if count < 2 or ("(" in bare and not gold_kind):
         return gold, answer
-    # ``1,2`` is no closed or half-open interval, but it may be a point or a list.
+    # ``1,2`` may be a point or a list, but not a closed or half-open interval.
     if (gold_kind or answer_kind) != "()" and count == 2:
         return None
     return (f"({gold_inner})", f"({answer})") if gold_kind else (f"({gold})", f"({inner})")
@@ -217,13 +217,13 @@ _SET_BUILDER = re.compile(r"\\\{\s*([a-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*(?
 
 
 def _condition(text: str) -> str:
-    r"""The condition of a set builder: ``\{x \mid x > 3\}`` as ``x > 3``."""
+    r"""Return the condition of a set builder: ``x > 3`` for ``\{x \mid x > 3\}``."""
     match = _SET_BUILDER.fullmatch(text)
     return match[2].strip() if match else text
 
 
 def _solution(text: str) -> str:
-    """``x=3, y=4`` as the point ``(3,4)``, variables in alphabetical order; ``x=3, x=4`` as ``3,4``."""
+    """Rewrite ``x=3, y=4`` as the point ``(3,4)``, variables in alphabetical order, and ``x=3, x=4`` as ``3,4``."""
     parts = [split_assignment(part) for part in split_list(re.sub(r"\\text\{\s*(?:and|or)\s*\}| and | or ", ",", text))]
     names = [name for name, _ in parts if name is not None]
     if len(parts) < 2 or len(names) != len(parts):
@@ -241,7 +241,7 @@ _TRIGONOMETRIC = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 
 
 def for_algebra(text: str) -> str:
-    """Rewrites for the parser: numbers it cannot read, percent signs, degrees inside trigonometry as radians."""
+    """Rewrite what the parser cannot read: some numbers, percent signs, and degrees in trigonometric functions."""
     number = as_number(text)
     if number is not None and not _PARSER_NUMBER.fullmatch(text):
         return rf"\frac{{{number.numerator}}}{{{number.denominator}}}"

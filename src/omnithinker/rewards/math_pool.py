@@ -1,4 +1,4 @@
-"""Verifier processes for mathematical equality: started when first needed, killed and replaced on overrun."""
+"""Pool of verifier processes for mathematical equality: started on demand, killed and replaced on timeout."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import IO
 
 from omnithinker.errors import RewardError
+from omnithinker.io.closing import Closing
 
 WORKER = Path(__file__).with_name("math_worker.py")
 STOP_SECONDS = 10.0
-"""How long an idle worker may take to leave before it is killed."""
+"""Time for an idle worker to exit before it is killed, seconds."""
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-"""Variables passed on to a worker; keys and tokens stay here."""
+"""Environment variables passed to a worker; keys and tokens are not among them."""
 
 
 class Equality(StrEnum):
-    """What a verifier process says of a pair."""
+    """Verdict of a verifier process on a pair."""
 
     EQUAL = "equal"
     DIFFERENT = "different"
@@ -50,7 +51,7 @@ class _Worker:
             stderr=self._errors,
             env=environment | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
             bufsize=0,
-            start_new_session=True,  # the worker and its child are ended together
+            start_new_session=True,  # the worker and its child are killed together
         )
         if self._read(start_seconds) != "ready":
             self._errors.seek(0)
@@ -60,11 +61,11 @@ class _Worker:
 
     @property
     def process_id(self) -> int:
-        """Number of the process."""
+        """Process ID."""
         return self._process.pid
 
-    def ask(self, gold: str, answer: str, wall_seconds: float) -> str | None:
-        """The worker's reply; empty when it died, None when it overran its wall time (then it is of no more use)."""
+    def request(self, gold: str, answer: str, wall_seconds: float) -> str | None:
+        """Return the worker's reply; empty if it died, None if it timed out and must be killed."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write((json.dumps([gold, answer]) + "\n").encode())
@@ -73,7 +74,7 @@ class _Worker:
         return self._read(wall_seconds)
 
     def stop(self) -> None:
-        """Let an idle worker go: it leaves when its input ends."""
+        """Stop an idle worker: it exits when its input is closed."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -81,7 +82,7 @@ class _Worker:
         self.kill()
 
     def kill(self) -> None:
-        """End the process with its child and free its pipes."""
+        """Kill the process with its child and close its pipes."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -98,15 +99,15 @@ class _Worker:
         return os.read(self._process.stdout.fileno(), 64).decode().strip()
 
 
-class MathPool:
-    """A pool of verifier processes, each with its own deadline for each pair. Safe to call from several threads.
+class MathPool(Closing):
+    """Pool of verifier processes with a time limit per pair. Thread-safe.
 
     Args:
-        workers: processes; by default one per core, at most 8. They start one by one as pairs wait for them.
-        cpu_seconds: CPU time for one pair, so that the load of a machine changes no verdict. A worker that gives no
-            answer in ten times this and five seconds more is ended.
-        memory_mb: address space of a worker, MiB.
-        start_seconds: how long a worker may take to import its libraries.
+        workers: Number of processes; by default one per core, at most 8. Each starts when a pair has to wait.
+        cpu_seconds: Time limit per pair in CPU time, so that the load of the machine changes no verdict. A worker that
+            does not reply within ``10 * cpu_seconds + 5`` seconds of wall time is killed.
+        memory_mb: Address space of a worker, MiB.
+        start_seconds: Time limit for a worker to import its libraries.
     """
 
     def __init__(
@@ -126,45 +127,39 @@ class MathPool:
         self.started = 0
         """Workers started so far."""
         self.restarts = 0
-        """Workers that had to be ended or died. (One that ended a pair at its deadline goes on.)"""
+        """Workers that were killed or died. A worker that times out a pair itself keeps running."""
 
     def submit(self, gold: str, answer: str) -> Future[Equality]:
         r"""Start comparing two LaTeX expressions (without ``$`` or ``\boxed``).
 
         Returns:
-            A future of the verdict; raises RewardError when no verifier process can be started.
+            A future of the verdict; raises RewardError if no verifier process can be started.
         """
         return self._threads.submit(self._compare, gold, answer)
 
     def compare(self, gold: str, answer: str) -> Equality:
-        """The verdict on one pair.
+        """Return the verdict on one pair.
 
         Raises:
-            RewardError: no verifier process can be started.
+            RewardError: if no verifier process can be started.
         """
         return self.submit(gold, answer).result()
 
     def process_ids(self) -> list[int]:
-        """Process numbers of the workers that wait for work."""
+        """Return the process IDs of the idle workers."""
         with self._idle.mutex:
             return [worker.process_id for worker in self._idle.queue]
 
     def close(self) -> None:
-        """End all processes. Pairs in work finish first; waiting ones are dropped."""
+        """Stop all processes. Pairs in progress finish first; queued ones are dropped."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         while not self._idle.empty():
             self._idle.get().stop()
 
-    def __enter__(self) -> MathPool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _compare(self, gold: str, answer: str) -> Equality:
         verdict = self._attempt(gold, answer)
         if verdict is Equality.CRASHED:
-            # Killed for memory, or crashed in C code: once more, in case it was not the pair.
+            # Killed for memory or crashed in C code. Try again: the pair may not be the cause.
             verdict = self._attempt(gold, answer)
         return verdict
 
@@ -172,7 +167,7 @@ class MathPool:
         worker = self._take()
         reply: str | None = None
         try:
-            reply = worker.ask(gold, answer, self._wall_seconds)
+            reply = worker.request(gold, answer, self._wall_seconds)
         finally:
             if reply:
                 self._idle.put(worker)

@@ -1,6 +1,6 @@
-"""Bringing mathematical answers to one written form, and deciding the cheap cases exactly.
+"""Normalization of mathematical answers, and exact parsing of numbers.
 
-Everything here is string work and :class:`fractions.Fraction`; no computer algebra.
+Uses string operations and :class:`fractions.Fraction`; no computer algebra.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 
 MAX_LENGTH = 512
-"""Longest expression, in characters, that is handed to computer algebra."""
+"""Maximum length of an expression that is passed to computer algebra, characters."""
 
 _CHARACTERS = str.maketrans(
     {
@@ -51,7 +51,7 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         (" ", r"(?<![a-zA-Z0-9}]) | (?![a-zA-Z0-9\\{])", ""),
     )
 )
-"""(text without which the pattern cannot match, pattern, replacement), in this order."""
+"""(text that every match contains, pattern, replacement), applied in this order."""
 _PLAIN = re.compile(
     r"(?P<sign>[-+]?)(?P<int>\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?P<dec>\.\d*)?(?:[eE](?P<exp>[-+]?\d{1,3}))?"
 )
@@ -62,10 +62,11 @@ _MIXED = re.compile(r"([-+]?)\s*(\d+)\s*(?:\\frac\{(\d+)\}\{(\d+)\}| (\d+)\s*/\s
 _POWER = re.compile(r"(.+?)\s*(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*\{?\s*([-+]?\d{1,3})\s*\}?")
 
 
-def normalise(text: str) -> str:
-    r"""One written form for an answer: unwrapped from ``$``, ``\(``, ``\boxed`` and a final period, spacing and
-    spelling variants of LaTeX removed. Does not change what the answer says; of very long texts only
-    the end is read.
+def normalize(text: str) -> str:
+    r"""Normalize an answer without changing its meaning.
+
+    Removes ``$``, ``\(``, ``\boxed`` and a final period around it, and unifies spacing and spelling variants of LaTeX.
+    Only the end of a very long text is read.
     """
     text = text[-8 * MAX_LENGTH :].translate(_CHARACTERS).strip()
     text = _unwrap(text)
@@ -98,11 +99,11 @@ def _unwrap(text: str) -> str:
 
 
 MAX_OPEN_BOXES = 4
-"""How many boxes without end are passed over when looking for the last complete one."""
+"""Maximum boxes without a closing brace that are skipped in the search for the last complete one."""
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Content of the last complete ``\boxed{...}`` or ``\fbox{...}``; None if there is none."""
+    r"""Return the content of the last complete ``\boxed{...}`` or ``\fbox{...}``; None if there is none."""
     starts = [match.end() for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text)]
     for start in starts[: -1 - MAX_OPEN_BOXES : -1]:
         depth = 1
@@ -116,9 +117,10 @@ def last_boxed(text: str) -> str | None:
 
 
 def as_number(text: str) -> Fraction | None:
-    r"""Exact value of an integer, decimal, repeating decimal, ``a/b``, ``\frac{a}{b}``, mixed or scientific number.
+    r"""Return the exact value of a number; None for anything else and for texts of more than 200 characters.
 
-    Thousands may be grouped by commas or spaces. None for anything else and for more than 200 characters.
+    Accepted are integers, decimals, repeating decimals, ``a/b``, ``\frac{a}{b}``, mixed and scientific numbers.
+    Thousands may be grouped by commas or spaces.
     """
     if len(text) > 200:
         return None
@@ -166,7 +168,7 @@ _BIG_NUMBER = re.compile(r"\d{101,}")
 
 
 def too_complex(text: str) -> bool:
-    """Whether an expression is a bomb for computer algebra: very long, a tower of powers, a huge power or factorial."""
+    """Return True if computer algebra could hang: very long text, tower of powers, huge power or factorial."""
     return (
         len(text) > MAX_LENGTH
         or _TOWER.search(text) is not None
@@ -177,7 +179,7 @@ def too_complex(text: str) -> bool:
 
 
 def balanced(text: str) -> bool:
-    r"""Whether curly braces come in pairs, escaped ones aside; others could end the ``\boxed`` around the text."""
+    r"""Return True if unescaped curly braces are balanced; unbalanced ones could end the ``\boxed`` around the text."""
     depth = 0
     for brace in re.findall(r"\\.|[{}]", text):
         depth += (brace == "{") - (brace == "}")

@@ -1,9 +1,9 @@
-"""The program of a verifier process: pairs of answers in, verdicts out, one JSON line each.
+"""Program of a verifier process: reads pairs of answers as JSON lines and writes one verdict per line.
 
-Started by file name in a fresh interpreter (see :mod:`omnithinker.rewards.math_pool`), it imports nothing of this
-package. It forks a child to do the work and forks the next one when a child had to be ended, which costs
-milliseconds where a new interpreter costs a second. Timeouts by signal are safe here because the work is done in the
-main thread of a process of its own.
+It is started by file name in a fresh interpreter (see :mod:`omnithinker.rewards.math_pool`) and imports nothing of
+this package. A forked child does the work. After a timeout the next child is forked, which takes milliseconds instead
+of the second that a new interpreter takes. Timeouts by signal are safe because the work runs in the main thread of a
+separate process.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import sys
 from typing import Any, NoReturn
 
 USED_UP = 3
-"""Exit status of a child that has replied and wants to be replaced."""
-# A gold answer that can only be an interval may be answered by an inequality; ``(1,2)`` may also be a point.
+"""Exit status of a child that has replied and must be replaced."""
+# An inequality may answer a gold answer that can only be an interval; ``(1,2)`` may also be a point.
 _INTERVAL = re.compile(r"\\infty|\\cup|\\in(?![a-z])|^\[.*[\])]$|^\(.*\]$|[<>]|\\[lg]e(?![a-z])")
 
 
 class _OutOfTime(BaseException):
-    """Raised by the timer; not an Exception, so that libraries that catch everything do not catch it."""
+    """Raised by the timer. Not an Exception, so that no library catches it."""
 
 
 def _on_timer(signum: int, frame: object) -> NoReturn:
@@ -36,9 +36,9 @@ def _on_timer(signum: int, frame: object) -> NoReturn:
 def speed_up_parser() -> None:
     """Replace two slow steps of the LaTeX parser by faster ones with the same results.
 
-    Grammar: ANTLR's SLL prediction first, its full LL prediction where that finds no parse. ANTLR documents that SLL
-    gives the same tree or a syntax error; what it learns is remembered from one text to the next. Integers: built
-    directly, where SymPy's ``Number`` would import everything it has to evaluate each as Python source.
+    The grammar uses ANTLR's SLL prediction, and its full LL prediction only if SLL finds no parse; ANTLR documents that
+    SLL returns the same tree or a syntax error. Integers are created directly, because SymPy's ``Number`` evaluates
+    each as Python source.
     """
     import sympy
     from antlr4 import PredictionMode
@@ -46,7 +46,7 @@ def speed_up_parser() -> None:
 
     class TwoStageParser(latex2sympy2.PSParser):  # type: ignore[misc]
         def math(self) -> Any:
-            self._input.fill()  # a character that is no token raises here; in a second reading it would be skipped
+            self._input.fill()  # an invalid character raises here; on a second read it would be skipped
             self._interp.predictionMode = PredictionMode.SLL
             try:
                 return super().math()
@@ -66,13 +66,13 @@ def speed_up_parser() -> None:
 
 @functools.lru_cache(maxsize=4096)
 def parse_answer(text: str) -> list[Any]:
-    """Parse LaTeX into symbolic form; empty when it says nothing mathematical."""
+    """Parse LaTeX into symbolic form; empty if it contains no mathematical expression."""
     from latex2sympy2_extended import NormalizationConfig
     from math_verify import LatexExtractionConfig, parse
 
     normalization = NormalizationConfig(
         basic_latex=True,
-        units=False,  # the caller has dealt with units; these rules would also drop variables such as ``ab``
+        units=False,  # the caller handles units; these rules would also drop variables such as ``ab``
         malformed_operators=True,
         nits=True,
         boxed="all",
@@ -93,7 +93,7 @@ def parse_answer(text: str) -> list[Any]:
 
 
 def _imaginary(expression: Any) -> Any:
-    """Read the letter i as the imaginary unit."""
+    """Replace the symbol i by the imaginary unit."""
     import sympy
 
     if isinstance(expression, sympy.Expr):
@@ -102,12 +102,12 @@ def _imaginary(expression: Any) -> Any:
 
 
 def judge(gold: str, answer: str) -> str:
-    """``equal``, ``different`` or ``gold_unparseable`` for two expressions in LaTeX."""
+    """Compare two LaTeX expressions: return ``equal``, ``different`` or ``gold_unparseable``."""
     from math_verify import verify
 
     try:
         gold_parsed = parse_answer(gold)
-    except Exception:  # parsers raise anything; that the gold cannot be read is the finding
+    except Exception:  # parsers may raise anything
         gold_parsed = []
     if not gold_parsed:
         return "gold_unparseable"
@@ -126,16 +126,16 @@ def judge(gold: str, answer: str) -> str:
         )
     except MemoryError:
         raise
-    except Exception:  # same here: what cannot be compared was not shown to be equal
+    except Exception:  # likewise; an answer that cannot be compared is not known to be equal
         return "different"
     return "equal" if same else "different"
 
 
 def differ_in_value(gold: Any, answer: Any) -> bool:
-    """Whether two expressions clearly differ at one point: cheaper than failing to simplify their difference.
+    """Return True if two expressions clearly differ at one point, which is cheaper than simplifying their difference.
 
-    Tuples differ where one of their elements does. The margin is far above the rounding of the comparison that
-    follows, which decides everything else.
+    Tuples differ if one of their elements does. The margin is far above the rounding errors of the comparison that
+    follows, which decides all other cases.
     """
     import sympy
 
@@ -144,10 +144,10 @@ def differ_in_value(gold: Any, answer: Any) -> bool:
     if not (isinstance(gold, sympy.Expr) and isinstance(answer, sympy.Expr)):
         return False
     if gold.is_Symbol or answer.is_Symbol:
-        return False  # a name, which is compared as text
+        return False  # names are compared as text
     symbols = gold.free_symbols | answer.free_symbols
     places = {name: place for place, name in enumerate(sorted({str(symbol) for symbol in symbols}))}
-    # By name: the parser makes different symbols of the x in a real and in a complex expression.
+    # By name: the parser creates different symbols for x in real and in complex expressions.
     point = {symbol: sympy.Rational(7310585 + 4142136 * places[str(symbol)], 10**7) for symbol in symbols}
     try:
         first, second = (complex(side.evalf(15, subs=point, strict=True)) for side in (gold, answer))
@@ -158,8 +158,8 @@ def differ_in_value(gold: Any, answer: Any) -> bool:
 
 def _limited(gold: str, answer: str, seconds: float) -> str:
     used = resource.getrusage(resource.RUSAGE_SELF)
-    # The kernel's limit ends computations inside C code that no Python signal handler can interrupt, even when
-    # the parent is gone.
+    # The kernel's limit ends computations in C code that no Python signal handler can interrupt, even if the parent
+    # has died.
     ceiling = math.ceil(used.ru_utime + used.ru_stime + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (ceiling, resource.RLIM_INFINITY))
     try:
@@ -176,7 +176,7 @@ def _limited(gold: str, answer: str, seconds: float) -> str:
 
 
 def _read_line() -> str:
-    """One request, empty at the end of input. Only one is under way at a time, so nothing after it is taken away."""
+    """Read one request, empty at the end of input. Requests are sent one at a time, so none follows in the buffer."""
     line = bytearray()
     while not line.endswith(b"\n") and (part := os.read(0, 65536)):
         line += part
@@ -184,29 +184,29 @@ def _read_line() -> str:
 
 
 def _serve(replies: int, seconds: float) -> NoReturn:
-    """The child: answer requests until the input ends or a request ends badly."""
+    """Answer requests in the child until the input ends or a request fails."""
     while line := _read_line():
         gold, answer = json.loads(line)
         verdict = _limited(gold, answer, seconds)
         os.write(replies, f"{verdict}\n".encode())
         if verdict in ("timeout", "crashed"):
-            # Interrupted in the middle of anything, the libraries' caches may be half written.
+            # The interruption may have left the libraries' caches inconsistent.
             os._exit(USED_UP)
     os._exit(0)
 
 
 def main() -> None:
-    """Fork one child after another until one says that the input has ended."""
+    """Fork one child after another until one exits because the input has ended."""
     seconds, memory_mb = float(sys.argv[1]), int(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
     replies = os.dup(1)
-    os.dup2(2, 1)  # what libraries print must not mix with verdicts
+    os.dup2(2, 1)  # output of libraries must not mix with verdicts
     signal.signal(signal.SIGPROF, _on_timer)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     speed_up_parser()
-    judge("1+x", "x+1")  # imports everything before the first deadline runs
-    gc.freeze()  # what was imported stays: not searched for garbage, not copied into the children
+    judge("1+x", "x+1")  # import everything before the first time limit
+    gc.freeze()  # imported objects are not garbage collected, and so not copied into the children
     os.write(replies, b"ready\n")
     while True:
         child = os.fork()

@@ -1,50 +1,94 @@
-"""Reward for open-ended writing: a judge's preference against the row's reference text (A.1, A.2)."""
+"""Reward for open-ended writing: a judge's preference between the completion and a reference text (A.1, A.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
 
+from omnithinker.config.rewards import RewardSettings
 from omnithinker.errors import JudgeError
 from omnithinker.judge.base import Judge, Verdict
 from omnithinker.rewards.answers import candidate_text
-from omnithinker.rewards.base import all_of
+from omnithinker.rewards.base import Reward, gather_all
+from omnithinker.rewards.probes import Probe, ProbeContext, formatted
+from omnithinker.rewards.resources import Resources
+from omnithinker.rewards.row_fields import RowField
 from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS, Prompt, RewardOutput, Trajectory, Undefined, Value
 
 Order = Literal["random", "both", "fixed"]
+NONSENSE = "..."
+"""Probe that no judge should prefer to a reference."""
 
 
 def candidate_first(seed: int) -> bool:
-    """Whether the candidate is shown first; a fair coin that is a pure function of the sample seed."""
+    """Return True if the candidate is shown first: a fair coin, as a pure function of the sample's seed."""
     mixed = (seed * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     return bool((mixed ^ (mixed >> 31)) >> 63)
 
 
-class PairwiseJudge:
+class PairwiseJudge(Reward):
     """1 if the judge prefers the candidate to the reference, 0.5 for a tie, 0 if it prefers the reference.
 
-    The candidate is the last ``<answer>`` body, or else the text without its ``<think>`` part; an empty one scores
-    0 without a call. Fields: ``reference``, and ``prompt`` if the request differs from the prompt's text.
+    The candidate is the last ``<answer>`` body, or the text without its ``<think>`` part if there is none. An empty
+    candidate scores 0 without a call. Row fields: ``reference``, and ``prompt`` if the request differs from the
+    prompt's text.
 
     Args:
-        judge: who compares.
-        order: which text is shown first: by the sample's seed (``random``), both ways with disagreement counted as
-            a tie (``both``, two calls), or always the candidate (``fixed``).
+        judge: Compares the texts.
+        order: Text shown first: by the sample's seed (``random``), both orders with disagreement counted as a tie
+            (``both``, two calls), or always the candidate (``fixed``).
     """
+
+    class Settings(RewardSettings):
+        """Settings of ``pairwise_judge``."""
+
+        kind: Literal["pairwise_judge"] = "pairwise_judge"
+        judge: str = "default"
+        """Name of the recipe's judge that compares the texts."""
+        order: Order = "random"
+        """Text shown first: ``random`` by the sample's seed, ``both`` for two calls with disagreement counted as a tie,
+        ``fixed`` for always the candidate."""
+
+        @property
+        def judges(self) -> tuple[str, ...]:
+            """The judge that compares the texts."""
+            return (self.judge,)
+
+        @property
+        def judge_calls(self) -> int:
+            """One call, or two if both orders are compared."""
+            return 2 if self.order == "both" else 1
+
+    row_fields = (RowField(("reference",), (str,)),)
+
+    @classmethod
+    def build(cls, settings: Settings, place: str, resources: Resources) -> Self:
+        """Create the reward with the judge that the settings name."""
+        return cls(resources.judge(settings.judge), settings.order)
+
+    @classmethod
+    def probes(cls, row: Mapping[str, Any], context: ProbeContext) -> list[Probe]:
+        """Return the reference, for which any verdict will do, and a text without words."""
+        return [
+            Probe("reference itself", formatted(str(row["reference"])), None, "reference"),
+            Probe("nonsense", formatted(NONSENSE), 0.0, "reference"),
+        ]
 
     def __init__(self, judge: Judge, order: Order = "random") -> None:
         self._judge = judge
         self._order = order
 
     async def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[RewardOutput]:
-        """[G] values, judged side by side; undefined where the judge gave no usable verdict.
+        """Compare all completions concurrently; see :meth:`GroupScorer.score_group`.
 
-        Each comes with the lengths of what was compared, characters, because judges like long texts.
+        Returns:
+            [G] values, undefined if the judge returned no usable verdict. The details are the lengths of both texts in
+            characters, because judges tend to prefer long texts.
         """
-        return await all_of(self._explained(prompt, completion) for completion in completions)
+        return await gather_all(self._score_with_lengths(prompt, completion) for completion in completions)
 
-    async def _explained(self, prompt: Prompt, completion: Trajectory) -> RewardOutput:
+    async def _score_with_lengths(self, prompt: Prompt, completion: Trajectory) -> RewardOutput:
         candidate = candidate_text(completion.text)
         value = await self._score(prompt, completion, candidate)
         lengths = {CANDIDATE_CHARS: len(candidate), REFERENCE_CHARS: len(str(prompt.row["reference"]))}
@@ -55,7 +99,7 @@ class PairwiseJudge:
             return 0.0
         try:
             if self._order == "both":
-                first, second = await all_of(
+                first, second = await gather_all(
                     self._compare(prompt, candidate, completion.seed, shown_first) for shown_first in (True, False)
                 )
                 return first if first == second else 0.5

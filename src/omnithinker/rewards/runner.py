@@ -1,4 +1,4 @@
-"""Scoring groups beside generation: rewards of a group start as soon as it is complete."""
+"""Score groups while others are generated: rewards of a group start as soon as it is complete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import inspect
 import math
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
@@ -17,28 +17,28 @@ from typing import Any, SupportsFloat
 from omnithinker.errors import BadInput, DiskError, RewardError
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.judge.ledger import Ledger
-from omnithinker.rewards.base import Answer, Component, Given, Progress, all_of, combine
+from omnithinker.rewards.base import Component, ComponentOutput, ComponentResult, Progress, combine, gather_all
 from omnithinker.types import Prompt, RewardOutput, RolloutGroup, Undefined
 
 STOPS = (BadInput, BudgetSpent, DiskError)
-"""Errors that say themselves what the user can do: they end the run as they are, whatever ``on_error`` says."""
+"""Errors with a remedy of their own: they stop the run as they are, whatever ``on_error`` is."""
 CLOSE_S = 1.0
-"""Seconds given to rewards that were cancelled before they are left to themselves."""
+"""Seconds to wait for cancelled rewards before they are abandoned."""
 
 
 class Scorer:
-    """Scores groups side by side, and the components of each group side by side.
+    """Score groups concurrently, and the components of each group concurrently.
 
-    A component that is a plain function runs in a thread of its own, one that is a coroutine in an event loop. A
-    component that passes its deadline is undefined for the whole group with cause ``deadline``: a coroutine is
-    cancelled; a thread cannot be, so it is left behind, and holds up neither later groups nor the end of the process.
+    A component that is a plain function runs in a thread of its own, a coroutine in an event loop. A component that
+    exceeds its deadline is undefined for the whole group with cause ``deadline``. A coroutine is cancelled; a thread
+    cannot be, so it is abandoned and blocks neither later groups nor the end of the process.
 
     Args:
         components: per task, its reward components.
-        threads: groups that one component scores at once, where it is a plain function. Threads mostly wait for
+        threads: most groups that a component scores at once if it is a plain function. Threads mostly wait for
             sandboxes and verifiers.
-        ledger: what the judges among them did and what it cost.
-        progress: told by the training loop where the run stands.
+        ledger: calls and cost of the judges.
+        progress: position of the run, updated by the training loop and read by rewards.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Scorer:
         self.progress = progress or Progress()
         self._threads = threads
         self._slots: dict[int, asyncio.Semaphore] = {}
-        # Deadlines are kept by a loop in which nobody else's code runs, so that nobody can hold it.
+        # Deadlines run in a loop of their own, so that no reward can block them.
         self._clock = _LoopThread("score")
         self._rewards = _LoopThread("score-async")
 
@@ -62,16 +62,23 @@ class Scorer:
         """Start scoring a group.
 
         Returns:
-            A future of the group with its scores. It raises, when all components have ended: BadInput, when one cannot
-            work with what the user gave it, such as a wrong key; BudgetSpent, when a judge's budget is used up;
-            DiskError, when what a judge said or cost cannot be written;
-            RewardError, naming the component, when one raised or returned something that is not G numbers or
-            undefined values, and its settings do not call that undefined.
+            A future of the group with its scores. Once all components have ended it raises BadInput if one got
+            unusable input from the user, such as a wrong key; BudgetSpent if a judge's budget is used up; DiskError
+            if a verdict or its cost cannot be written; RewardError, naming the component, if one raised or returned
+            anything but G numbers or undefined values while its ``on_error`` is not ``undefined``.
         """
         return asyncio.run_coroutine_threadsafe(self._score(group), self._clock.loop)
 
+    def score(self, groups: Iterable[tuple[int, RolloutGroup]]) -> PendingGroups:
+        """Consume (position, group) pairs from a generator and start scoring each as it arrives.
+
+        Returns:
+            The groups, all generated, with scores outstanding.
+        """
+        return PendingGroups({p: self.submit(group) for p, group in groups})
+
     def close(self) -> None:
-        """Stop; what is still being scored is dropped."""
+        """Stop; outstanding scores are dropped."""
         self._clock.close()
         self._rewards.close()
 
@@ -83,11 +90,11 @@ class Scorer:
 
     async def _score(self, group: RolloutGroup) -> RolloutGroup:
         components = self.components[group.prompt.task]
-        columns = await all_of(self._values(component, group) for component in components)
+        columns = await gather_all(self._values(component, group) for component in components)
         scores = tuple(combine(components, values) for values in zip(*columns, strict=True))
         return replace(group, scores=scores)
 
-    async def _values(self, component: Component, group: RolloutGroup) -> Sequence[Answer]:
+    async def _values(self, component: Component, group: RolloutGroup) -> Sequence[ComponentOutput]:
         deadline = asyncio.timeout(None)
         try:
             async with deadline:
@@ -97,7 +104,7 @@ class Scorer:
         except Exception as error:
             if deadline.expired():
                 owner = f"reward {component.name!r} of task {group.prompt.task!r}"
-                late = Undefined("deadline", f"{owner} gave no answer within {component.deadline_s:g} s")
+                late = Undefined("deadline", f"{owner} returned nothing within {component.deadline_s:g} s")
                 return [late] * len(group.trajectories)
             return [_failed(component, group.prompt, error)] * len(group.trajectories)
         if len(values) != len(group.trajectories):
@@ -106,7 +113,7 @@ class Scorer:
         return [_checked(component, group.prompt, one) for one in values]
 
     async def _call(self, component: Component, group: RolloutGroup, deadline: asyncio.Timeout) -> Any:
-        """What a component says of a group; its deadline runs from when it starts to work."""
+        """Call a component; its deadline starts with the call, not with the wait for a thread."""
         work = partial(component.reward.score_group, group.prompt, group.trajectories)
 
         def start() -> None:
@@ -126,42 +133,50 @@ class Scorer:
         return result
 
 
-class Rollout:
-    """Groups that are drawn and being scored: those of a training step, or of an evaluation."""
+class PendingGroups:
+    """Generated groups whose scores may be outstanding: those of a training step, or of an evaluation."""
 
-    def __init__(self, scored: Mapping[int, Future[RolloutGroup]]) -> None:
-        """Take them over.
+    def __init__(self, futures: Mapping[int, Future[RolloutGroup]]) -> None:
+        """Wrap the futures of groups.
 
         Args:
-            scored: by the position of its prompt, each group, in the order in which they were drawn.
+            futures: future of each scored group by the position of its prompt, in order of generation.
         """
-        self._scored = scored
+        self._futures = futures
         self.waited_s = 0.0
-        """Seconds that callers have stood still for verdicts."""
+        """Seconds that callers were blocked on rewards."""
 
     def __len__(self) -> int:
-        return len(self._scored)
+        return len(self._futures)
+
+    def __enter__(self) -> PendingGroups:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """Settle if the block fails; a second Ctrl-C does not wait."""
+        if isinstance(error, Exception):
+            self.settle()
 
     def group(self, p: int) -> RolloutGroup:
-        """A group with its verdicts; waits for them, and raises what :meth:`Scorer.submit` names."""
+        """Return a scored group; block until it is, and raise what :meth:`Scorer.submit` names."""
         started = time.perf_counter()
         try:
-            return self._scored[p].result()
+            return self._futures[p].result()
         finally:
             self.waited_s += time.perf_counter() - started
 
     def groups(self) -> list[RolloutGroup]:
-        """All groups, in the order of the prompts."""
+        """[P] all scored groups, in the order of the prompts."""
         return [self.group(p) for p in range(len(self))]
 
-    def as_drawn(self, members: Sequence[int]) -> list[int]:
-        """Some positions, in the order in which their groups were drawn: it does not depend on when verdicts come."""
-        chosen = set(members)
-        return [p for p in self._scored if p in chosen]
+    def in_generation_order(self, members: Iterable[int]) -> list[int]:
+        """Order some positions as their groups were generated: independent of when scores arrive."""
+        selected = set(members)
+        return [p for p in self._futures if p in selected]
 
     def settle(self) -> None:
-        """Wait until everything is scored or has failed: verdicts that are paid for shall be in the judge's cache."""
-        wait(self._scored.values())
+        """Block until every group is scored or has failed, so that paid verdicts reach the judge's cache."""
+        wait(self._futures.values())
 
 
 class _LoopThread:
@@ -173,7 +188,7 @@ class _LoopThread:
         self._thread.start()
 
     def close(self) -> None:
-        """Cancel what runs and end the thread, or leave it behind if something in it does not let go."""
+        """Cancel running tasks and end the thread; abandon it if a task does not end."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(CLOSE_S)
 
@@ -188,11 +203,11 @@ class _LoopThread:
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:
-    """The result of a call in a new daemon thread. A thread of a pool would be waited for when the process ends."""
+    """Return the result of a call in a new daemon thread; a pool's threads would delay the end of the process."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
 
-    def tell(result: Any, error: Exception | None) -> None:
+    def resolve(result: Any, error: Exception | None) -> None:
         if done.cancelled():
             return
         if error is None:
@@ -201,28 +216,28 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
             done.set_exception(error)
 
     def run() -> None:
-        answer: tuple[Any, Exception | None]
+        outcome: tuple[Any, Exception | None]
         try:
-            answer = (work(), None)
+            outcome = (work(), None)
         except Exception as error:
-            answer = (None, error)
-        # Whoever was left behind may end after the loop did.
+            outcome = (None, error)
+        # An abandoned thread may end after the loop is closed.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(tell, *answer)
+            loop.call_soon_threadsafe(resolve, *outcome)
 
     threading.Thread(target=run, name="score-reward", daemon=True).start()
     return await done
 
 
 class BadReward(Exception):
-    """What a reward returned is no reward."""
+    """A reward returned something that is not a reward."""
 
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
         self.cause = cause
 
 
-def _checked(component: Component, prompt: Prompt, given: Given) -> Answer:
+def _checked(component: Component, prompt: Prompt, given: ComponentResult) -> ComponentOutput:
     if isinstance(given, STOPS):
         raise given
     if isinstance(given, Exception):
@@ -235,10 +250,10 @@ def _checked(component: Component, prompt: Prompt, given: Given) -> Answer:
 
 
 def _failed(component: Component, prompt: Prompt, error: Exception) -> Undefined:
-    """An error of a component as its settings want it.
+    """Turn an error of a component into an undefined value if its ``on_error`` allows.
 
     Raises:
-        RewardError: errors are to stop the run; names the component.
+        RewardError: otherwise; names the component.
     """
     if isinstance(error, BadReward):
         cause, message = error.cause, str(error)

@@ -1,19 +1,23 @@
-"""Reward for short answers in text: equal to a reference answer after a stated normalisation (A.1, general QA)."""
+"""Reward for short text answers: equality with a reference answer after normalization (A.1, general QA)."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from omnithinker.config.rewards import RewardSettings
 from omnithinker.rewards.answers import last_answer
+from omnithinker.rewards.base import Reward
+from omnithinker.rewards.probes import UNLIKELY_ANSWER, Probe, ProbeContext, formatted
+from omnithinker.rewards.row_fields import RowField
 from omnithinker.types import Prompt, Trajectory, Undefined, Value
 
 _QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("$", "$"), ("`", "`"), ("*", "*"))
 
 
-def normalise_answer(text: str) -> str:
-    """Unicode NFKC, case folded, runs of space made one, and from the ends: final periods, quotes and ``$``."""
+def normalize_answer(text: str) -> str:
+    """Apply NFKC, case folding and single spaces; remove final periods and enclosing quotes, ``$`` and the like."""
     text = " ".join(unicodedata.normalize("NFKC", str(text)).casefold().split())
     while True:
         before = text
@@ -26,35 +30,60 @@ def normalise_answer(text: str) -> str:
 
 
 def reference_answers(row: Mapping[str, Any]) -> list[str]:
-    """The accepted answers of a row (``answers``, or ``answer``; text or list), normalised, without empty ones."""
-    given = row.get("answers", row.get("answer"))
-    listed = given if isinstance(given, list | tuple) else [given]
-    return [answer for item in listed if item is not None and (answer := normalise_answer(item))]
+    """Return the normalized accepted answers of a row (``answers`` or ``answer``, text or list) without empty ones."""
+    value = row.get("answers", row.get("answer"))
+    answers = value if isinstance(value, list | tuple) else [value]
+    return [text for answer in answers if answer is not None and (text := normalize_answer(answer))]
 
 
-class ShortAnswer:
+class ShortAnswer(Reward):
     """1 if the last ``<answer>`` body is one of the row's reference answers, else 0.
 
-    Fields: ``answer`` or ``answers``; ``options`` if the prompt listed some. With options the body must match
-    exactly one of them. A letter or number of an option is never an answer, unless it is an option's text.
+    Row fields: ``answer`` or ``answers``, and ``options`` if the prompt lists some. With options, the body must match
+    exactly one of them. The letter or number of an option is not an answer, unless it is the option's text.
     """
 
-    def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[Value]:
-        """[G] values; a row that no answer could satisfy is undefined.
+    class Settings(RewardSettings):
+        """Settings of ``short_answer``."""
 
-        Causes: ``gold_missing`` without a reference answer; ``gold_not_among_options`` when no reference matches
-        exactly one of the options.
+        kind: Literal["short_answer"] = "short_answer"
+
+    row_fields = (RowField(("answer", "answers"), (str, int, float, list)),)
+
+    @classmethod
+    def probes(cls, row: Mapping[str, Any], context: ProbeContext) -> list[Probe]:
+        """Return the accepted and the other options; without options, the accepted answers and another row's answer."""
+        accepted = reference_answers(row)
+        field = "answers" if "answers" in row else "answer"
+        value = row.get("answers", row.get("answer"))
+        answers = [str(answer) for answer in (value if isinstance(value, list) else [value])]
+        options = [str(option) for option in row.get("options") or ()]
+        right = [option for option in options if normalize_answer(option) in accepted]
+        probes = [Probe("gold answer", formatted(answer), 1.0, field) for answer in right or answers]
+        if options:
+            wrong = [option for option in options if normalize_answer(option) not in accepted]
+            return probes + [Probe("other option", formatted(option), 0.0, "options") for option in wrong]
+        wrong_answers = (
+            answer for other in context.other_rows for answer in reference_answers(other) if answer not in accepted
+        )
+        return [*probes, Probe("wrong answer", formatted(next(wrong_answers, UNLIKELY_ANSWER)), 0.0, field)]
+
+    def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[Value]:
+        """Return [G] values; undefined if no answer could be right for the row.
+
+        Causes: ``gold_missing`` if the row has no reference answer; ``gold_not_among_options`` if no reference answer
+        matches exactly one of the options.
         """
         references = reference_answers(prompt.row)
-        options = [normalise_answer(option) for option in prompt.row.get("options") or ()]
-        fault = row_fault(references, options)
-        if fault is not None:
-            return [Undefined(fault, f"row {prompt.index} of {prompt.task!r}") for _ in completions]
+        options = [normalize_answer(option) for option in prompt.row.get("options") or ()]
+        cause = unanswerable(references, options)
+        if cause is not None:
+            return [Undefined(cause, f"row {prompt.index} of {prompt.task!r}") for _ in completions]
         return [score_answer(last_answer(completion.text), references, options) for completion in completions]
 
 
-def row_fault(references: Sequence[str], options: Sequence[str]) -> str | None:
-    """Why no answer could be right for a row (normalised answers and options); None if one could."""
+def unanswerable(references: Sequence[str], options: Sequence[str]) -> str | None:
+    """Return the cause why no answer can be right, given normalized references and options; None if one can."""
     if not references:
         return "gold_missing"
     if options and not any(options.count(answer) == 1 for answer in references):
@@ -63,16 +92,16 @@ def row_fault(references: Sequence[str], options: Sequence[str]) -> str | None:
 
 
 def score_answer(body: str | None, references: Sequence[str], options: Sequence[str]) -> float:
-    """1 or 0 for one answer.
+    """Return 1 if an answer is right, else 0.
 
     Args:
-        body: what the completion answered; None scores 0.
-        references: normalised accepted answers.
-        options: normalised options of the prompt; empty when it listed none.
+        body: Answer of the completion; None scores 0.
+        references: Normalized accepted answers.
+        options: Normalized options of the prompt; empty if it lists none.
     """
     if body is None:
         return 0.0
-    answer = normalise_answer(body)
+    answer = normalize_answer(body)
     if options and options.count(answer) != 1:
         return 0.0
     return float(answer in references)

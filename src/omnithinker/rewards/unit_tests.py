@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import textwrap
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar, Literal, Self
 
+from omnithinker.config.rewards import RewardSettings
 from omnithinker.errors import DataError, SandboxError
 from omnithinker.rewards.answers import answer_body
+from omnithinker.rewards.base import Reward
+from omnithinker.rewards.probes import Probe, ProbeContext, formatted_code
+from omnithinker.rewards.resources import Resources
+from omnithinker.rewards.row_fields import RowField
 from omnithinker.sandbox import Result, Sandbox, Status, Tests, parse_tests
+from omnithinker.sandbox.cheats import SLOW, cheats, constant_programs
 from omnithinker.types import Prompt, RewardOutput, Trajectory, Undefined, Value
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _PYTHON = ("", "python", "python3", "py")
 _TOLERATED_FAILURES = 3
 _TOLERATED_SHARE = 0.01
+CHEAT_ROWS = 20
+"""Rows per task on which ``check`` tries cheats."""
+SLOW_CHEAT_ROWS = 2
+"""Rows per task on which ``check`` tries cheats that only a time limit ends."""
 
 
 def extract_code(text: str) -> str | None:
-    """The program of a completion, or None when there is none.
+    """Return the program of a completion; None if it has none.
 
-    It is in the last ``<answer>`` body: all fenced blocks marked as Python, or not marked, one after the other;
-    a fence left open ends with the body. Without fences the whole body is taken as code. Indentation that all lines
-    of a block share is taken off, and so is space between ``<answer>`` and the first word.
+    The program consists of all fenced blocks in the last ``<answer>`` body that are marked as Python or not marked. A
+    block without a closing fence ends with the body. Without fences, the whole body is the program. Common indentation
+    of a block is removed, and so is white space between ``<answer>`` and the first word.
     """
     body = answer_body(text)
     if body is None:
@@ -38,19 +49,55 @@ def extract_code(text: str) -> str | None:
 
 
 def _unindent(body: str) -> str:
-    """Bare code without common indentation, or, where the first line alone is indented, without that."""
+    """Remove common indentation from bare code, or the indentation of the first line if only that is indented."""
     return textwrap.dedent(body.rstrip()).lstrip()
 
 
-class UnitTests:
-    """Runs programs against the tests in row field ``tests``.
+class UnitTests(Reward):
+    """1 if the program passes all tests in row field ``tests``, else 0.
 
-    No program, or one that fails any test, is 0. Malformed tests and a sandbox that failed twice are undefined.
-    Equal programs of a group run once.
+    A completion without a program scores 0. Malformed tests and sandbox failures are undefined. Equal programs of a
+    group run once.
 
     Args:
-        sandbox: where they run; the group's programs share its slots with other groups.
+        sandbox: Runs the programs; its slots are shared with other groups.
     """
+
+    class Settings(RewardSettings):
+        """Settings of ``unit_tests``."""
+
+        kind: Literal["unit_tests"] = "unit_tests"
+
+    row_fields = (RowField(("tests",), (str, dict, list), parse_tests),)
+    needs_sandbox = True
+    missing_probe_notes: ClassVar = {
+        "reference solution": "no row has a reference solution, so it is unknown whether the tests can be passed"
+    }
+
+    @classmethod
+    def build(cls, settings: Settings, place: str, resources: Resources) -> Self:
+        """Create the reward with the shared sandbox."""
+        return cls(resources.sandbox())
+
+    @classmethod
+    def probes(cls, row: Mapping[str, Any], context: ProbeContext) -> list[Probe]:
+        """Return the row's reference solution, if any, and programs that must fail."""
+        probes = []
+        if (solution := reference_solution(row)) is not None:
+            probes.append(Probe("reference solution", formatted_code(solution[1]), 1.0, solution[0]))
+        if context.position >= CHEAT_ROWS:
+            return probes
+        skipped = () if context.position < SLOW_CHEAT_ROWS else SLOW
+        tests = parse_tests(row["tests"])
+        probes += [
+            Probe("constant", formatted_code(program), None, "tests", "constant")
+            for program in constant_programs(tests)
+        ]
+        return probes + [
+            Probe(name, formatted_code(program), 0.0, "tests", "cheat")
+            for name, program in sorted(cheats(tests).items())
+            if name not in skipped
+        ]
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -60,18 +107,18 @@ class UnitTests:
         self._failures = 0
 
     def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> Sequence[Value]:
-        """[G] values.
+        """Return [G] values.
 
         Raises:
-            SandboxError: more than 1 % of all runs failed for reasons that are not the programs'.
+            SandboxError: if the sandbox itself failed in more than 1 % of all runs.
         """
         return [_value(outcome) for outcome in self.outcomes(prompt, completions, stop_early=True)]
 
-    def explain_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> Sequence[RewardOutput]:
-        """[G] values, each with its program and all fields of :class:`Result`; every test is run.
+    def score_group_with_details(self, prompt: Prompt, completions: Sequence[Trajectory]) -> Sequence[RewardOutput]:
+        """Run every test and return [G] values with the program and all fields of :class:`Result`.
 
         Raises:
-            SandboxError: as for :meth:`score_group`.
+            SandboxError: see :meth:`score_group`.
         """
         outcomes = self.outcomes(prompt, completions)
         programs = [extract_code(completion.text) for completion in completions]
@@ -83,10 +130,10 @@ class UnitTests:
     def outcomes(
         self, prompt: Prompt, completions: Sequence[Trajectory], *, stop_early: bool = False
     ) -> list[Result | Undefined | None]:
-        """[G] what each completion's program did; None without a program, for people who debug a reward.
+        """Return [G] results of the completions' programs; None for a completion without a program.
 
         Raises:
-            SandboxError: as for :meth:`score_group`.
+            SandboxError: see :meth:`score_group`.
         """
         try:
             tests = parse_tests(prompt.row.get("tests"))
@@ -98,8 +145,8 @@ class UnitTests:
             results = [self._run(distinct[0], tests, stop_early)]
         else:
             results = list(self._threads.map(lambda program: self._run(program, tests, stop_early), distinct))
-        known = dict(zip(distinct, results, strict=True))
-        return [None if program is None else known[program] for program in programs]
+        by_program = dict(zip(distinct, results, strict=True))
+        return [None if program is None else by_program[program] for program in programs]
 
     def _run(self, program: str, tests: Tests, stop_early: bool) -> Result:
         result = self.sandbox.run(program, tests, stop_early=stop_early)
@@ -108,7 +155,7 @@ class UnitTests:
             self._failures += result.status is Status.SANDBOX_ERROR
             runs, failures = self._runs, self._failures
         if failures >= _TOLERATED_FAILURES and failures > _TOLERATED_SHARE * runs:
-            raise SandboxError(f"the sandbox failed in {failures} of {runs} runs, last with: {result.detail}")
+            raise SandboxError(f"the sandbox failed in {failures} of {runs} runs; last failure: {result.detail}")
         return result
 
 
@@ -128,9 +175,40 @@ def _details(program: str | None, outcome: Result | Undefined | None) -> dict[st
 
 
 def reward_of(result: Result) -> Value:
-    """Reward of a result: 1 passed, 0 not passed, undefined where the result says nothing of the program."""
+    """Return 1 if the program passed, 0 if it failed, undefined if the run says nothing about the program."""
     if result.status is Status.SANDBOX_ERROR:
         return Undefined("sandbox_error", result.detail)
     if result.status is Status.INVALID_TASK:
         return Undefined("invalid_tests", result.detail)
     return float(result.status is Status.PASSED)
+
+
+def reference_solution(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return field name and program of a row's reference solution; None if it has none.
+
+    Read are ``solution`` (fenced or bare), ``canonical_solution`` (HumanEval and BigCodeBench: continues ``prompt`` or
+    ``complete_prompt``), the first of ``solutions`` (TACO: a list, possibly as JSON text), and ``reference`` in
+    ``extra_info`` (code-r1).
+    """
+    if isinstance(row.get("solution"), str):
+        return "solution", _program(row["solution"])
+    if isinstance(row.get("canonical_solution"), str):
+        start = row.get("complete_prompt", row.get("prompt", ""))
+        return "canonical_solution", f"{start}\n{row['canonical_solution']}"
+    solutions = row.get("solutions")
+    if isinstance(solutions, str):
+        try:
+            solutions = json.loads(solutions)
+        except ValueError:
+            solutions = None
+    if isinstance(solutions, list) and solutions and isinstance(solutions[0], str):
+        return "solutions", _program(solutions[0])
+    extra = row.get("extra_info")
+    if isinstance(extra, Mapping) and isinstance(extra.get("reference"), str):
+        return "extra_info.reference", _program(extra["reference"])
+    return None
+
+
+def _program(text: str) -> str:
+    """Return the code in a text's fences, or the text if it has none."""
+    return extract_code(f"<answer>{text}</answer>") or text

@@ -1,7 +1,7 @@
-"""Runs programs that must not be trusted, and says which tests they pass. Knows nothing of rewards.
+"""Run untrusted programs and report which tests they pass.
 
-``open_sandbox`` gives a :class:`Sandbox`; ``parse_tests`` reads the tests of a data row. The verdict is never computed
-in the process that runs the program, and expected values never enter it.
+:func:`open_sandbox` returns a :class:`Sandbox`; :func:`parse_tests` reads the tests of a data row. The verdict is
+never computed in the process that runs the program, and expected values never enter that process.
 """
 
 from omnithinker.config.sandbox import SandboxSettings
@@ -33,8 +33,8 @@ def open_sandbox(settings: SandboxSettings) -> Sandbox:
     """Start a sandbox.
 
     Raises:
-        SandboxUnavailable: this machine lacks a layer that ``settings.level`` requires; names it.
-        SandboxError: it could not be started.
+        SandboxUnavailable: if this machine lacks a layer that ``settings.level`` requires; names the layer.
+        SandboxError: if the sandbox does not start.
     """
     match settings.backend:
         case "fork_server" | "bubblewrap":

@@ -1,8 +1,8 @@
-"""An outer jail for the fork servers: bubblewrap, started with an empty environment, one per slot.
+"""Bubblewrap as an outer jail around each fork server.
 
-It adds namespaces (network, processes, IPC, host name, users) and a file system that holds the interpreter alone.
-Children still confine themselves inside it. The environment must be empty already when bubblewrap starts: its
-own process stays visible inside.
+It adds namespaces (network, processes, IPC, host name, users) and a file system that holds only the interpreter.
+Children still confine themselves inside it. Bubblewrap must start with an empty environment, because its own process
+is visible inside the jail.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ _SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache")
 
 
 def bubblewrap_command(preload: tuple[str, ...]) -> tuple[str, ...]:
-    """Command line that an interpreter's is appended to.
+    """Return the command line that precedes the interpreter's.
 
-    ``--die-with-parent`` is left out on purpose: it follows the thread that started it. The fork server inside ends
-    when its owner's socket closes.
+    It omits ``--die-with-parent``, which follows the thread that started the process rather than the process. The fork
+    server inside exits when its owner's socket closes.
 
     Raises:
-        SandboxUnavailable: bubblewrap is not installed.
+        SandboxUnavailable: if bubblewrap is not installed.
     """
     program = shutil.which("bwrap")
     if program is None:
-        raise SandboxUnavailable("sandbox.backend = 'bubblewrap' needs the program 'bwrap'; install bubblewrap")
+        raise SandboxUnavailable(
+            "sandbox.backend = 'bubblewrap' needs the program 'bwrap', which is not on PATH; install bubblewrap"
+        )
     paths = sysconfig.get_paths()
     executable = Path(sys.executable)
     folders = [paths["stdlib"], str(Path(sys.base_prefix) / "lib"), str(Path(sys.base_prefix) / "bin")]
-    # A virtual environment: the link to the interpreter and the file that says where its home is.
+    # Of a virtual environment: the link to the interpreter, and the file that names its base installation.
     folders += [str(executable.parent), str(Path(sys.prefix) / "pyvenv.cfg"), str(Path(__file__).parent)]
     folders += [paths["purelib"], paths["platlib"]] if preload else []
     binds = [part for path in dict.fromkeys([*_SYSTEM, *folders]) for part in ("--ro-bind-try", path, path)]
-    # Before what is bound, some of which may lie in there.
-    places = ["--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/"]
-    return (program, "--unshare-all", "--cap-drop", "ALL", *places, *binds, "--")
+    # Mounts come before the binds, some of which may lie inside them.
+    mounts = ["--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/"]
+    return (program, "--unshare-all", "--cap-drop", "ALL", *mounts, *binds, "--")

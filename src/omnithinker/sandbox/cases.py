@@ -1,4 +1,4 @@
-"""Tests of programs: their kinds."""
+"""The kinds of tests that a program can be run against."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omnithinker.sandbox.compare import TOLERANCE
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the function under test and what it must return."""
+    """One call of the function under test, with its expected return value."""
 
     arguments: tuple[Any, ...]
     """Positional arguments, plain data."""
@@ -23,12 +23,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class CallTests:
-    """Calls of one function, or of one method of a new ``Solution`` each time."""
+    """Calls of one function, or of one method on a new ``Solution`` object per call."""
 
     fn_name: str
     """``name``, or ``Class.name`` for a method of another class."""
     calls: tuple[Call, ...]
-    """At least one."""
+    """One or more calls."""
     tolerance: float = TOLERANCE
     """See :func:`omnithinker.sandbox.compare.same_value`."""
 
@@ -38,12 +38,12 @@ class CallTests:
 
 @dataclass(frozen=True, slots=True)
 class StdioTests:
-    """Whole-program runs: text on standard input, expected text on standard output."""
+    """Runs of the whole program, with standard input and expected standard output."""
 
     inputs: tuple[str, ...]
-    """[n] standard input of each test."""
+    """[n] standard inputs."""
     outputs: tuple[str, ...]
-    """[n] expected standard output, never sent to the program."""
+    """[n] expected standard outputs; never sent to the program."""
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -51,14 +51,14 @@ class StdioTests:
 
 @dataclass(frozen=True, slots=True)
 class AssertTests:
-    """Test code that calls the program and asserts; it runs in a process of its own, the judge."""
+    """Test code that calls the program and asserts; runs in a separate process, the judge."""
 
     sources: tuple[str, ...]
-    """[n] each is one test, run after ``preamble`` in one namespace."""
+    """[n] tests, run in order in one namespace after ``preamble``."""
     preamble: str = ""
-    """Definitions that the tests share."""
+    """Definitions shared by the tests."""
     entry_point: str | None = None
-    """Function that the tests know as ``candidate``, and that may bear the name of a built-in one."""
+    """Function that the tests call ``candidate``; may share its name with a built-in."""
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -66,16 +66,16 @@ class AssertTests:
 
 @dataclass(frozen=True, slots=True)
 class UnittestTests:
-    """Classes of ``unittest``, run in the program's own process: a hostile program can forge the verdict."""
+    """``unittest`` classes, run in the program's own process: a hostile program can forge the verdict."""
 
     source: str
-    """Defines the classes; sees the program's names."""
+    """Source of the classes; runs in the program's namespace."""
     names: tuple[str, ...]
-    """[n] ``Class.method`` of every test, read from the source and not from what ran."""
+    """[n] test names ``Class.method``, read from the source rather than from the run."""
 
     def __len__(self) -> int:
         return len(self.names)
 
 
 Tests = CallTests | StdioTests | AssertTests | UnittestTests
-"""What :meth:`Sandbox.run` takes."""
+"""Any tests that :meth:`Sandbox.run` accepts."""

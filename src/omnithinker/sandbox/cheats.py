@@ -1,7 +1,7 @@
-"""Programs that solve nothing and try to pass all the same: each must fail whatever the tests are.
+"""Cheats: programs that solve nothing and try to pass. Each must fail on any tests.
 
-They show, on the tests of real rows and on the machine at hand, that a verdict cannot be forged; the conformance
-suite among the tests goes further. Every cheat is written for the names that a row's tests ask for.
+``omnithinker check`` runs them on the recipe's rows and this machine. The conformance suite in ``tests/`` goes further.
+Every cheat defines the names that a row's tests use.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import builtins
 import textwrap
 
-from omnithinker.sandbox.assemble import names_used
+from omnithinker.sandbox.assemble import free_names
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.compare import same_output, same_value
 
-SLOW = ("loop without end",)
-"""Cheats that only a deadline ends."""
+SLOW = ("infinite loop",)
+"""Cheats that run until the deadline."""
 
 _FORGED = (
     "[{'i': i, 'status': 'passed', 'passed': True, 'error': None, 'value': None, 'wall': 0.0} for i in range(100)]"
@@ -43,8 +43,8 @@ _RUNNER = """
 import sys
 for name, module in list(sys.modules.items()):
     if "sandbox" in name or name in ("__main__", "json"):
-        for key, thing in list(vars(module).items()):
-            if callable(thing) and not key.startswith("__"):
+        for key, value in list(vars(module).items()):
+            if callable(value) and not key.startswith("__"):
                 try:
                     setattr(module, key, lambda *a, **k: True)
                 except Exception:
@@ -59,9 +59,9 @@ while frame is not None:
             if isinstance(space.get(name), (list, tuple)):
                 found.append(space[name])
     frame = frame.f_back
-for thing in gc.get_objects():
-    if isinstance(thing, dict):
-        found.extend(thing[name] for name in names if isinstance(thing.get(name), (list, tuple)))
+for item in gc.get_objects():
+    if isinstance(item, dict):
+        found.extend(item[name] for name in names if isinstance(item.get(name), (list, tuple)))
 """
 _FILES = """
 import glob, json
@@ -72,16 +72,16 @@ for path in glob.glob("/proc/*/environ") + glob.glob("/proc/*/cmdline") + glob.g
     except Exception:
         pass
 """
-_TAKE = """
+_ANSWER = """
     calls.append(1)
     return found[0][len(calls) - 1] if found else object()
 """
 
 
 def cheats(tests: Tests) -> dict[str, str]:
-    """Name and source of every cheat, for the names that these tests ask for.
+    """Return the source of every cheat by name, written for the names that these tests use.
 
-    The first expected value is known to whoever wrote the program; nothing else of the tests is put into one.
+    One cheat contains the first expected value; no other cheat contains anything of the tests but names.
     """
     programs = {
         "empty program": "pass",
@@ -90,22 +90,24 @@ def cheats(tests: Tests) -> dict[str, str]:
         "os._exit(0) when called": _program(tests, "import os\nos._exit(0)"),
         "equal to everything": _program(tests, "return Equal()", before=_EQUAL),
         "unittest.mock.ANY": _program(tests, "return ANY", before="from unittest.mock import ANY"),
-        "report printed": _program(tests, "return object()", before=f"import json\nprint(json.dumps({_FORGED}))"),
-        "report written": _program(tests, _forge() + "\nreturn object()"),
-        "built-ins replaced": _program(tests, "return object()", before=_PATCHED),
-        "test runner replaced": _program(tests, "return object()", before=_RUNNER),
-        "values sought in memory": _search(tests, _MEMORY),
-        "values sought in files": _search(tests, _FILES),
-        "loop without end": _program(tests, "while True: pass"),
+        "prints a forged report": _program(
+            tests, "return object()", before=f"import json\nprint(json.dumps({_FORGED}))"
+        ),
+        "writes a forged report": _program(tests, _forge() + "\nreturn object()"),
+        "replaces built-ins": _program(tests, "return object()", before=_PATCHED),
+        "replaces the test runner": _program(tests, "return object()", before=_RUNNER),
+        "searches memory for values": _search(tests, _MEMORY),
+        "searches files for values": _search(tests, _FILES),
+        "infinite loop": _program(tests, "while True: pass"),
     }
     first = _first_expected(tests)
     return programs if first is None else programs | {"first expected value": _program(tests, f"return {first}")}
 
 
 def constant_programs(tests: Tests) -> list[str]:
-    """Programs that answer every call with the same value: tests that one of them passes tell nothing of a program.
+    """Return programs that answer every call with the same value. Tests that one of them passes are worthless.
 
-    Empty where the data already show that the expected values differ.
+    The list is empty if the expected values differ, which data tests show without a run.
     """
     match tests:
         case CallTests(calls=calls, tolerance=tolerance):
@@ -121,7 +123,7 @@ def constant_programs(tests: Tests) -> list[str]:
 
 
 def _first_expected(tests: Tests) -> str | None:
-    """Source of the first expected value; None where tests are source themselves."""
+    """Return the source of the first expected value; None if the tests are source."""
     match tests:
         case CallTests(calls=calls):
             return repr(calls[0].expected)
@@ -131,38 +133,38 @@ def _first_expected(tests: Tests) -> str | None:
 
 
 def _program(tests: Tests, body: str, *, before: str = "") -> str:
-    """A program in which everything that the tests can call runs ``body``; of whole programs, it prints the result."""
+    """Return a program that runs ``body`` under every name that the tests call, or prints its result (stdio)."""
     cheat = "def cheat(*arguments, **keywords):\n" + textwrap.indent(body.strip("\n"), "    ")
     match tests:
         case StdioTests():
-            names = "print(cheat(), end='')"
+            definitions = "print(cheat(), end='')"
         case CallTests(fn_name=fn_name):
             owner, _, name = fn_name.rpartition(".")
             method = f"class {owner or 'Solution'}:\n    def {name}(self, *a, **k): return cheat(*a, **k)"
-            names = method if owner else f"{name} = cheat\n{method}"
+            definitions = method if owner else f"{name} = cheat\n{method}"
         case AssertTests() | UnittestTests():
-            names = "\n".join(map(_stand_in, sorted(_called(tests))))
-    return "\n\n".join(part.strip("\n") for part in (before, cheat, names) if part)
+            definitions = "\n".join(map(_stub, sorted(_called(tests))))
+    return "\n\n".join(part.strip("\n") for part in (before, cheat, definitions) if part)
 
 
-def _stand_in(name: str) -> str:
+def _stub(name: str) -> str:
     if not name[:1].isupper():
         return f"{name} = cheat"
     return f"class {name}:\n    def __init__(self, *a, **k): pass\n    def __getattr__(self, name): return cheat"
 
 
 def _called(tests: AssertTests | UnittestTests) -> set[str]:
-    """Names that test code expects of the program."""
+    """Return the names that test code expects the program to define."""
     match tests:
         case AssertTests(sources=sources, preamble=shared, entry_point=entry_point):
-            found = {*names_used((shared, *sources)), *([entry_point] if entry_point else [])}
+            names = {*free_names((shared, *sources)), *([entry_point] if entry_point else [])}
         case UnittestTests(source=source):
-            found = set(names_used((source,)))
-    return {name for name in found - {"candidate"} if not hasattr(builtins, name)}
+            names = set(free_names((source,)))
+    return {name for name in names - {"candidate"} if not hasattr(builtins, name)}
 
 
 def _forge() -> str:
-    """Write a report of passed tests to every descriptor that might take one, and leave."""
+    """Return statements that write a report of passed tests to every descriptor that might be the report, and exit."""
     return (
         "import json, os\n"
         f"text = '\\n'.join(map(json.dumps, {_FORGED})) + '\\n'\n"
@@ -174,6 +176,7 @@ def _forge() -> str:
 
 
 def _search(tests: Tests, search: str) -> str:
-    """Look for expected values each time something is called, and answer with them."""
-    body = "if not found:\n" + textwrap.indent(search.strip("\n"), "    ") + "\n" + textwrap.dedent(_TAKE).strip("\n")
+    """Return a program that searches for expected values on every call and answers with them."""
+    answer = textwrap.dedent(_ANSWER).strip("\n")
+    body = f"if not found:\n{textwrap.indent(search.strip(chr(10)), '    ')}\n{answer}"
     return _program(tests, body, before="found, calls = [], []")

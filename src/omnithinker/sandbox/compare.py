@@ -1,4 +1,4 @@
-"""Whether an answer is the expected one; runs on the trusted side, on plain data of exact built-in types."""
+"""Compare a program's answers with the expected ones: trusted code, on plain data of exact built-in types."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 TOLERANCE = 1e-9
-"""Floats agree when they differ by at most this, absolutely or relative to the expected value."""
+"""Largest difference of equal floats, absolute or relative to the expected value."""
 
 
 def same_value(got: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
-    """Compare a returned value with the expected one.
+    """Return True if a returned value equals the expected one.
 
-    As Python's ``==``, except: tuples equal lists of the same items (JSON has no tuples), floats agree within
-    ``tolerance``, NaN equals NaN, and keys of an expected JSON object also match as JSON would write them.
+    Equality is Python's ``==`` except that tuples equal lists of the same items (JSON has no tuples), floats are equal
+    within ``tolerance``, NaN equals NaN, and keys of an expected JSON object also match in their JSON spelling.
     """
     if isinstance(expected, float) or isinstance(got, float):
         return _same_number(got, expected, tolerance)
@@ -58,10 +58,10 @@ def _json_key(key: Any) -> Any:
 
 
 def same_output(got: str, expected: str) -> bool:
-    """Compare printed text by LiveCodeBench's rule.
+    """Return True if printed text equals the expected text by LiveCodeBench's rule.
 
-    Surrounding space of the whole and of each line does not count; the number of lines does. Lines that
-    differ as text agree when all their tokens are numbers of equal value (``1.0`` and ``1``).
+    Whitespace around the text and around each line is ignored; the number of lines counts. Lines that differ as text
+    are equal if all their tokens are numbers of equal value (``1.0`` and ``1``).
     """
     got_lines, expected_lines = got.strip().split("\n"), expected.strip().split("\n")
     return len(got_lines) == len(expected_lines) and all(

@@ -1,4 +1,4 @@
-"""Rows of public data sets as tests: LiveCodeBench, HumanEval and BigCodeBench, by the fields each one has."""
+"""Parse rows of LiveCodeBench, HumanEval and BigCodeBench, recognized by their fields."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from omnithinker.sandbox.call_rows import parse_calls
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.compare import TOLERANCE
 
-_LARGEST = 1 << 28
+_MAX_UNPACKED_BYTES = 1 << 28
 
 
 class _TextOnly(pickle.Unpickler):
-    """Reads a pickle of built-in values; refuses every class and function, so that nothing can run."""
+    """Loads a pickle of built-in values. Refuses every class and function, so that no code can run."""
 
     def find_class(self, module: str, name: str) -> NoReturn:
         """Refuse a global.
@@ -32,13 +32,13 @@ class _TextOnly(pickle.Unpickler):
 
 
 def from_dataset(row: Mapping[str, Any]) -> Tests | None:
-    """Tests of a row, or None when it is of none of these data sets.
+    """Parse the tests of a row; return None for a row of any other data set.
 
     LiveCodeBench: ``public_test_cases``, ``private_test_cases`` and ``metadata``. HumanEval: ``test`` with a function
     ``check``, and ``entry_point``. BigCodeBench: ``test`` with a class of ``unittest``.
 
     Raises:
-        DataError: it is, but cannot be read.
+        DataError: if a row of one of these data sets is malformed.
     """
     if "public_test_cases" in row or "private_test_cases" in row:
         return _live_code_bench(row)
@@ -66,7 +66,7 @@ def _live_code_bench(row: Mapping[str, Any]) -> Tests:
 
 
 def _cases(name: str, value: Any) -> list[Any]:
-    """A list of cases: as it is, as JSON, or as JSON in a pickle, compressed, in base64."""
+    """Read a list of cases: plain, as JSON, or as JSON in a pickle, compressed, in base64."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -82,12 +82,12 @@ def _cases(name: str, value: Any) -> list[Any]:
 def _unpack(name: str, text: str) -> str:
     try:
         decompressor = zlib.decompressobj()
-        data = decompressor.decompress(base64.b64decode(text, validate=True), _LARGEST)
+        data = decompressor.decompress(base64.b64decode(text, validate=True), _MAX_UNPACKED_BYTES)
         value = _TextOnly(io.BytesIO(data)).load()
     except (ValueError, zlib.error, pickle.UnpicklingError, EOFError, IndexError, KeyError) as error:
-        raise DataError(f"tests.{name} is neither JSON nor packed as LiveCodeBench does: {error}") from error
+        raise DataError(f"tests.{name} is neither JSON nor in LiveCodeBench's packed format: {error}") from error
     if not isinstance(value, str):
-        raise DataError(f"tests.{name} holds a packed {type(value).__name__} instead of text")
+        raise DataError(f"tests.{name} contains a packed {type(value).__name__}; expected text")
     return value
 
 
@@ -105,7 +105,7 @@ def _from_source(source: str, entry_point: Any) -> Tests:
         raise DataError(f"tests.test does not parse: {error}") from error
     if any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body):
         if not isinstance(entry_point, str) or not entry_point.isidentifier():
-            raise DataError("tests with a function 'check' need 'entry_point', the name of the function under test")
+            raise DataError("tests with a function 'check' need 'entry_point', the name of the function to test")
         return AssertTests((f"{source}\ncheck(candidate)",), entry_point=entry_point)
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and _is_test_case(node)]
     names = tuple(f"{node.name}.{name}" for node in classes for name in _methods(node))

@@ -1,4 +1,4 @@
-"""The default backend: warm fork servers, a confined child per run, verdicts on this side."""
+"""The default backend: warm fork servers, one confined child per run, verdicts in the trainer's process."""
 
 from __future__ import annotations
 
@@ -9,41 +9,47 @@ import secrets
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from types import TracebackType
-from typing import Self
 
 from omnithinker.config.sandbox import SandboxSettings
 from omnithinker.errors import SandboxError, SandboxUnavailable
-from omnithinker.sandbox.assemble import assemble, call_request, invalid, judge_request, not_sent, run_twice
+from omnithinker.io.closing import Closing
+from omnithinker.sandbox.assemble import (
+    assemble_result,
+    call_request,
+    invalid_result,
+    judge_request,
+    run_with_retry,
+    unsendable,
+)
 from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.bubblewrap import bubblewrap_command
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.plain_slot import PlainSlot
 from omnithinker.sandbox.result import Result, Status, Trust
 from omnithinker.sandbox.slot import Limits, Slot
-from omnithinker.sandbox.verdict import judge_calls, judge_output, judge_report, judge_unittests
+from omnithinker.sandbox.verdict import judge_asserts, judge_calls, judge_output, judge_unittests
 
 PLATFORM = sys.platform
-"""Decides between fork servers (Linux) and an interpreter per program. Only tests of the latter ever set it."""
+"""Platform name; Linux gets fork servers, others an interpreter per program. Only tests set it."""
 
 
-class ForkServer:
+class ForkServer(Closing):
     """Runs programs in children of warm interpreters; see :class:`omnithinker.sandbox.Sandbox`.
 
     Args:
         settings: level, slots and limits.
 
     Raises:
-        SandboxUnavailable: a confinement layer that the settings require does not work here.
-        SandboxError: the interpreter could not be started.
+        SandboxUnavailable: if a confinement layer that the settings require does not work on this machine.
+        SandboxError: if the interpreter does not start.
     """
 
     def __init__(self, settings: SandboxSettings) -> None:
         portable = not PLATFORM.startswith("linux")
         if portable and (settings.level == "strong" or settings.backend == "bubblewrap"):
-            lacking = ", ".join((*PlainSlot.problems, *(["bubblewrap"] if settings.backend == "bubblewrap" else [])))
+            missing = (*PlainSlot.problems, *(["bubblewrap"] if settings.backend == "bubblewrap" else []))
             raise SandboxUnavailable(
-                f"the sandbox lacks {lacking}, which needs Linux, this is {PLATFORM}; set sandbox.backend to "
+                f"the sandbox lacks {', '.join(missing)} on {PLATFORM} (Linux only); set sandbox.backend to "
                 "'container' or 'sandbox_fusion', or to 'fork_server' with sandbox.level = 'weak' "
                 "to run model-written code with process limits alone"
             )
@@ -54,16 +60,16 @@ class ForkServer:
         limits = Limits(settings.cpu_seconds, settings.memory_mb, settings.preload, outer, settings.in_process_tests)
         self._backend = settings.backend
         self._in_process_tests = settings.in_process_tests
-        with ThreadPoolExecutor(self.slots) as starters:
-            kind: type[Slot | PlainSlot] = PlainSlot if portable else Slot
-            self._slots = list(starters.map(lambda _: kind(limits), range(self.slots)))
+        with ThreadPoolExecutor(self.slots) as threads:
+            slot_class: type[Slot | PlainSlot] = PlainSlot if portable else Slot
+            self._slots = list(threads.map(lambda _: slot_class(limits), range(self.slots)))
         self.layers: tuple[str, ...] = (*(("bubblewrap",) if outer else ()), *self._slots[0].layers)
         problems = self._slots[0].problems
         self.level = "weak" if problems else "strong"
         if problems and settings.level == "strong":
             self.close()
             raise SandboxUnavailable(
-                f"the sandbox lacks {', '.join(problems)} on this machine; use a newer kernel or container "
+                f"the sandbox lacks {', '.join(problems)} on this machine; use a newer kernel or another container "
                 "profile, or set sandbox.level = 'weak' to run model-written code with process limits alone"
             )
         self._free: queue.LifoQueue[Slot | PlainSlot] = queue.LifoQueue()
@@ -73,22 +79,22 @@ class ForkServer:
     def run(self, code: str, tests: Tests, *, stop_early: bool = False) -> Result:
         """See :meth:`omnithinker.sandbox.Sandbox.run`."""
         if os.getpid() != self._owner:
-            raise SandboxError("the sandbox belongs to another process; open one in this process")
+            raise SandboxError("the sandbox belongs to another process; open a new one in this process")
         if len(tests) == 0:
-            return self._signed(invalid(tests, "no tests"), 0)
+            return self._annotated(invalid_result(tests, "no tests"), 0)
         if isinstance(tests, UnittestTests) and not self._in_process_tests:
-            return self._signed(invalid(tests, _REFUSED), 0)
+            return self._annotated(invalid_result(tests, _UNITTEST_REFUSED), 0)
         slot = self._free.get()
         try:
             if self._closed:
                 raise SandboxError("the sandbox is closed")
-            return run_twice(lambda retries: self._signed(_run(slot, code, tests, stop_early), retries), tests)
+            return run_with_retry(lambda retries: self._annotated(_run(slot, code, tests, stop_early), retries), tests)
         finally:
             self._free.put(slot)
 
     @property
     def processes(self) -> list[int]:
-        """Process ids of the fork servers; none where every program has an interpreter of its own."""
+        """Process ids of the fork servers; empty where every program has its own interpreter."""
         return [slot.process_id for slot in self._slots if slot.process_id is not None]
 
     def close(self) -> None:
@@ -97,15 +103,7 @@ class ForkServer:
         for slot in self._slots:
             slot.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _signed(self, result: Result, retries: int) -> Result:
+    def _annotated(self, result: Result, retries: int) -> Result:
         return replace(result, backend=self._backend, layers=self.layers, retries=retries)
 
 
@@ -115,9 +113,9 @@ def _run(slot: Slot | PlainSlot, code: str, tests: Tests, stop_early: bool) -> R
             try:
                 call = call_request(code, tests)
             except (ValueError, RecursionError) as error:
-                return invalid(tests, not_sent(error))
-            ended = slot.run(marshal.dumps(call))
-            return assemble([ended], [judge_calls(ended, tests)], tests)
+                return invalid_result(tests, unsendable(error))
+            process = slot.run(marshal.dumps(call))
+            return assemble_result([process], [judge_calls(process, tests)], tests)
         case StdioTests():
             return _run_stdio(slot, code, tests, stop_early)
         case AssertTests():
@@ -125,12 +123,12 @@ def _run(slot: Slot | PlainSlot, code: str, tests: Tests, stop_early: bool) -> R
         case UnittestTests():
             canary = f"T{secrets.token_hex(8)}"
             request = {"mode": "unittest", "code": code, "canary": canary, **asdict(tests)}
-            ended = slot.run(marshal.dumps(request))
-            result = assemble([ended], [judge_unittests(ended, tests)], tests)
+            process = slot.run(marshal.dumps(request))
+            result = assemble_result([process], [judge_unittests(process, tests)], tests)
             return replace(result, trust=Trust.IN_PROCESS)
 
 
-_REFUSED = (
+_UNITTEST_REFUSED = (
     "unittest classes run in the program's own process, which could forge the verdict; "
     "set sandbox.in_process_tests = true to accept that"
 )
@@ -139,19 +137,19 @@ _REFUSED = (
 def _run_stdio(slot: Slot | PlainSlot, code: str, tests: StdioTests, stop_early: bool) -> Result:
     request = marshal.dumps({"mode": "stdio", "code": code})
     processes, verdicts = [], []
-    for index, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
-        processes.append(slot.run(request, given.encode("utf-8", "surrogatepass")))
+    for index, (stdin, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
+        processes.append(slot.run(request, stdin.encode("utf-8", "surrogatepass")))
         verdicts.append(judge_output(processes[-1], index, expected))
         if stop_early and verdicts[-1].status is not Status.PASSED:
             break
-    return assemble(processes, verdicts, tests)
+    return assemble_result(processes, verdicts, tests)
 
 
 def _run_pair(slot: Slot | PlainSlot, code: str, tests: AssertTests) -> Result:
     try:
-        judge = judge_request(tests)
+        request = judge_request(tests)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return invalid(tests, f"the tests are not Python: {error}")
-    ends = slot.run_pair(marshal.dumps(judge), marshal.dumps({"mode": "solver", "code": code}))
-    verdict = judge_report(*ends, len(tests))
-    return replace(assemble(ends, [verdict], tests), trust=Trust.JUDGE)
+        return invalid_result(tests, f"the tests are not valid Python: {error}")
+    processes = slot.run_pair(marshal.dumps(request), marshal.dumps({"mode": "solver", "code": code}))
+    verdict = judge_asserts(*processes, len(tests))
+    return replace(assemble_result(processes, [verdict], tests), trust=Trust.JUDGE)

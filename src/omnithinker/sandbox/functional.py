@@ -1,7 +1,7 @@
-"""Tests written as Python source: the shapes of code-r1's ``functional`` field, and lists of assert statements.
+"""Parse tests written as Python source: code-r1's ``functional`` field and lists of assert statements.
 
-Where every test is a comparison of one call with a literal, the tests become data (:class:`CallTests`): faster, and
-compared on the trusted side. Everything else stays source and goes to the judge.
+Tests that only compare calls with literals become data (:class:`CallTests`), which is faster and is compared in the
+trainer's process. All others stay source and run in the judge.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from omnithinker.sandbox.cases import AssertTests, Call, CallTests, Tests
 
 
 def parse_functional(source: str) -> Tests:
-    """Tests from ``{"functional": source}``.
+    """Parse ``{"functional": source}``.
 
     Known shapes: ``_inputs = [...]`` and ``_outputs = [...]`` with a loop that calls the function;
     ``def check(candidate): assert ...`` followed by ``check(...)``.
 
     Raises:
-        DataError: it does not parse, or asserts nothing.
+        DataError: if the source does not parse, or asserts nothing.
     """
     tree = _parse(source)
     return _from_pairs(tree) or _from_check(tree) or _as_source(source, tree)
 
 
 def parse_asserts(sources: list[str]) -> Tests:
-    """Tests from a list of assert statements; a list of one ``def check`` text is taken as functional.
+    """Parse a list of assert statements.
 
     Raises:
-        DataError: one does not parse, or asserts nothing.
+        DataError: if a statement does not parse, or asserts nothing.
     """
     trees = [_parse(source) for source in sources]
     for position, tree in enumerate(trees):
@@ -61,7 +61,7 @@ def _as_source(source: str, tree: ast.Module) -> Tests:
 
 
 def _from_pairs(tree: ast.Module) -> Tests | None:
-    """TACO's shape: two literal lists, and a loop over them that calls the function."""
+    """Parse TACO's shape: two literal lists, and a loop over them that calls the function."""
     values = {
         statement.targets[0].id: statement.value
         for statement in tree.body
@@ -82,7 +82,7 @@ def _from_pairs(tree: ast.Module) -> Tests | None:
 
 
 def _loop_shape(loop: ast.For) -> tuple[str, bool] | None:
-    """Function name, and whether the expected value is ``o[0]``: ``assert _deep_eq(f(*i), o[0])``."""
+    """Return the function name, and True if the expected value is ``o[0]``: ``assert _deep_eq(f(*i), o[0])``."""
     if len(loop.body) != 1 or not isinstance(loop.body[0], ast.Assert):
         return None
     test = loop.body[0].test
@@ -106,7 +106,7 @@ def _loop_shape(loop: ast.For) -> tuple[str, bool] | None:
 
 
 def _from_check(tree: ast.Module) -> Tests | None:
-    """LeetCodeDataset's shape: ``check(candidate)`` with asserts of calls with literals."""
+    """Parse LeetCodeDataset's shape: ``check(candidate)`` with asserts of calls with literals."""
     checks = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"]
     uses = [node for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
     if len(checks) != 1 or len(uses) != 1 or len(tree.body) != 2 or len(checks[0].args.args) != 1:
@@ -123,7 +123,7 @@ def _from_check(tree: ast.Module) -> Tests | None:
 
 
 def _call_of(statement: ast.stmt) -> tuple[str, Call] | None:
-    """Function name and call of ``assert f(literals) == literal``, else None."""
+    """Return the function name and call of ``assert f(literals) == literal``, else None."""
     if not isinstance(statement, ast.Assert):
         return None
     test = statement.test
@@ -143,7 +143,7 @@ def _call_of(statement: ast.stmt) -> tuple[str, Call] | None:
 
 
 def _function_name(node: ast.expr) -> str | None:
-    """``f``, or ``m`` of ``Solution().m``."""
+    """Return ``f``, or ``Solution.m`` for ``Solution().m``."""
     match node:
         case ast.Name(id=name):
             return name

@@ -1,6 +1,6 @@
-"""Client of services that speak SandboxFusion's ``/run_code`` protocol. Comparison stays on our side.
+"""Client of services with SandboxFusion's ``/run_code`` protocol. Answers are compared in the trainer's process.
 
-What confines programs there cannot be seen from here, so the level is ``weak`` unless the recipe accepts that.
+The service's confinement cannot be verified from here, so the recipe must set level ``weak``.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import json
 import secrets
 import signal
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
 from omnithinker.config.sandbox import SandboxSettings
 from omnithinker.errors import SandboxError, SandboxUnavailable
-from omnithinker.sandbox.assemble import assemble, call_request, invalid, not_sent, run_twice
+from omnithinker.io.closing import Closing
+from omnithinker.sandbox.assemble import assemble_result, call_request, invalid_result, run_with_retry, unsendable
 from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.inside import template
 from omnithinker.sandbox.result import Result, Status
-from omnithinker.sandbox.slot import Ended, Limits
+from omnithinker.sandbox.slot import Limits, ProcessResult
 from omnithinker.sandbox.verdict import judge_calls, judge_output
 
 _MODULES = ("codec", "channel", "report", "solver", "preamble", "judge", "runner")
@@ -48,19 +48,20 @@ os._exit(0)
 """
 
 
-class FusionSandbox:
+class FusionSandbox(Closing):
     """Runs programs in a SandboxFusion service; see :class:`omnithinker.sandbox.Sandbox`.
 
-    Tests that are source code cannot be judged there, because one request is one process: they are an invalid task.
+    Tests that are source code give ``invalid_task``: they need a judge beside the program, and one request runs one
+    process.
 
     Raises:
-        SandboxUnavailable: the recipe requires the level ``strong``.
+        SandboxUnavailable: if the recipe requires level ``strong``.
     """
 
     def __init__(self, settings: SandboxSettings) -> None:
         if settings.level == "strong":
             raise SandboxUnavailable(
-                "sandbox: a SandboxFusion service's confinement cannot be verified from here (its default has none); "
+                "sandbox: the confinement of a SandboxFusion service cannot be verified (its default has none); "
                 "set sandbox.level = 'weak' if you trust it"
             )
         self._limits = Limits(settings.cpu_seconds, settings.memory_mb)
@@ -77,19 +78,11 @@ class FusionSandbox:
         """See :meth:`omnithinker.sandbox.Sandbox.run`."""
         if self._client.is_closed:
             raise SandboxError("the sandbox is closed")
-        return run_twice(lambda retries: self._signed(self._run(code, tests, stop_early), retries), tests)
+        return run_with_retry(lambda retries: self._annotated(self._run(code, tests, stop_early), retries), tests)
 
     def close(self) -> None:
         """See :meth:`omnithinker.sandbox.Sandbox.close`."""
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(self, code: str, tests: Tests, stop_early: bool) -> Result:
         match tests:
@@ -97,23 +90,22 @@ class FusionSandbox:
                 try:
                     request = json.dumps(call_request(code, tests))
                 except (ValueError, RecursionError) as error:
-                    return invalid(tests, not_sent(error))
+                    return invalid_result(tests, unsendable(error))
                 marker = secrets.token_hex(16)
-                script = wrapped(request, marker)
-                ended = self._post(script, "", marker)
-                return assemble([ended], [judge_calls(ended, tests)], tests)
+                process = self._post(_wrap(request, marker), "", marker)
+                return assemble_result([process], [judge_calls(process, tests)], tests)
             case StdioTests():
                 processes, verdicts = [], []
-                for index, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
-                    processes.append(self._post(code, given, None))
+                for index, (stdin, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
+                    processes.append(self._post(code, stdin, None))
                     verdicts.append(judge_output(processes[-1], index, expected))
                     if stop_early and verdicts[-1].status is not Status.PASSED:
                         break
-                return assemble(processes, verdicts, tests)
+                return assemble_result(processes, verdicts, tests)
             case AssertTests() | UnittestTests():
-                return invalid(tests, "a SandboxFusion service cannot judge tests that are source code")
+                return invalid_result(tests, "a SandboxFusion service cannot judge tests that are source code")
 
-    def _post(self, code: str, stdin: str, marker: str | None) -> Ended:
+    def _post(self, code: str, stdin: str, marker: str | None) -> ProcessResult:
         seconds = self._limits.wall_seconds
         body = {
             "code": code,
@@ -129,23 +121,23 @@ class FusionSandbox:
             run = answer["run_result"]
             if answer["status"] == "SandboxError" or run is None or run["status"] == "Error":
                 raise SandboxError(f"the service says: {str(answer.get('message'))[:200]}")
-            return _ended(run, marker)
+            return _process_result(run, marker)
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise SandboxError(f"the service failed: {type(error).__name__}: {str(error)[:200]}") from error
 
-    def _signed(self, result: Result, retries: int) -> Result:
+    def _annotated(self, result: Result, retries: int) -> Result:
         return replace(result, backend="sandbox_fusion", layers=self.layers, retries=retries)
 
 
-def wrapped(request: str, marker: str) -> str:
-    """A program that runs a request as our own children do and prints the report after a marker line."""
+def _wrap(request: str, marker: str) -> str:
+    """Return a program that runs a request as a fork server's child does, and prints the report after a marker line."""
     folder = importlib.resources.files("omnithinker.sandbox.inside")
     sources = [(name, (folder / f"{name}.py").read_text("utf-8")) for name in _MODULES]
     return _SCRIPT.format(sources=repr(sources), request=repr(request), marker=repr(marker))
 
 
-def _ended(run: dict[str, Any], marker: str | None) -> Ended:
-    """The service's account of a process in our terms; ``report`` is what follows the marker."""
+def _process_result(run: dict[str, Any], marker: str | None) -> ProcessResult:
+    """Convert the service's description of a process. The report is the output after the marker."""
     timed_out = run["status"] == "TimeLimitExceeded"
     code = run["return_code"]
     printed = str(run["stdout"] or "")
@@ -156,11 +148,11 @@ def _ended(run: dict[str, Any], marker: str | None) -> Ended:
     elif code not in (0, None):
         last = (errors.strip().splitlines() or [f"exit code {code}"])[-1]
         report = json.dumps({"stage": "run", "error": last})
-    ended_by = signal.SIGKILL if timed_out else -code if code is not None and code < 0 else None
-    return Ended(
-        exit_code=code if ended_by is None else None,
-        signal=ended_by,
-        killed_for=template.WALL if timed_out else template.ENDED,
+    number = signal.SIGKILL if timed_out else -code if code is not None and code < 0 else None
+    return ProcessResult(
+        exit_code=code if number is None else None,
+        signal=number,
+        kill_reason=template.WALL_EXCEEDED if timed_out else template.NOT_KILLED,
         cpu_s=0.0,
         wall_s=float(run["execution_time"] or 0.0),
         peak_rss_mb=0.0,

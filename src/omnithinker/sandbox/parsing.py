@@ -1,4 +1,4 @@
-"""How a data row's ``tests`` become tests."""
+"""Parse the ``tests`` field of data rows."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from omnithinker.sandbox.functional import parse_asserts, parse_functional
 
 
 def parse_tests(row_field: Any) -> Tests:
-    """Read a row's ``tests``.
+    """Parse a row's ``tests`` field.
 
     Args:
-        row_field: an object, or a JSON string of one: ``{"fn_name", "inputs", "outputs"}`` (calls; an input is a
-            list of positional arguments, an object of keyword arguments, or text with one JSON value per line),
-            ``{"inputs", "outputs"}`` (standard input and output), ``{"functional": source}``; or a list of assert
-            statements, or of ``{"input", "output"}`` objects. Optional: ``tolerance``. Also the fields of rows of
-            LiveCodeBench, HumanEval and BigCodeBench, see :func:`omnithinker.sandbox.datasets.from_dataset`.
+        row_field: an object or a list, or a JSON string of one. Accepted forms: ``{"fn_name", "inputs", "outputs"}``
+            (calls; an input is a list of positional arguments, an object of keyword arguments, or text with one JSON
+            value per line; ``tolerance`` is optional), ``{"inputs", "outputs"}`` (standard input and output),
+            ``{"functional": source}``, a list of assert statements, a list of ``{"input", "output"}`` objects, and
+            the fields of LiveCodeBench, HumanEval and BigCodeBench rows; see
+            :func:`omnithinker.sandbox.datasets.from_dataset`.
 
     Raises:
-        DataError: it is none of these, or has no test; says which key.
+        DataError: if the field has another form or holds no test; names the key.
     """
     value = _from_json(row_field)
     if isinstance(value, list):
@@ -63,14 +64,14 @@ def _from_list(items: list[Any]) -> Tests:
     if all(isinstance(item, dict) and isinstance(item.get("input"), str) for item in items):
         outputs = [item.get("output") for item in items]
         return parse_tests({"inputs": [item["input"] for item in items], "outputs": outputs})
-    raise DataError("a list of tests must hold assert statements, or objects with 'input' and 'output'")
+    raise DataError("a list of tests must contain assert statements, or objects with text 'input' and 'output'")
 
 
 def _lists(value: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     for name in ("inputs", "outputs"):
         if not isinstance(value.get(name), list):
-            known = ", ".join(map(str, value)) or "nothing"
-            raise DataError(f"tests need a list {name!r} (or 'functional'); they have {known}")
+            keys = ", ".join(map(str, value)) or "nothing"
+            raise DataError(f"tests need a list {name!r} (or 'functional'); found {keys}")
     inputs, outputs = value["inputs"], value["outputs"]
     if len(inputs) != len(outputs):
         raise DataError(f"tests have {len(inputs)} inputs but {len(outputs)} outputs")
@@ -84,5 +85,5 @@ def _calls(value: Mapping[str, Any], inputs: list[Any], outputs: list[Any]) -> C
     if not isinstance(fn_name, str) or not all(part.isidentifier() for part in fn_name.split(".")):
         raise DataError(f"tests.fn_name {fn_name!r} is not the name of a function")
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance >= 0:
-        raise DataError(f"tests.tolerance must be a number from 0 up, got {tolerance!r}")
+        raise DataError(f"tests.tolerance must be a number of at least 0, got {tolerance!r}")
     return CallTests(fn_name, parse_calls(inputs, outputs), float(tolerance))

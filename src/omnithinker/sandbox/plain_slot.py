@@ -1,8 +1,8 @@
-"""A slot for machines without Linux's facilities (macOS): a fresh interpreter per run, with process limits alone.
+"""A slot for systems other than Linux, such as macOS: a fresh interpreter per run, with process limits alone.
 
-Takes the place of the fork server of :mod:`omnithinker.sandbox.slot` and answers alike, so verdicts are computed the
-same way; but a program can read files and reach the network, which is why this is level ``weak``. Uses nothing beyond
-POSIX: temporary files, resource limits, a session of its own that is killed as a whole.
+It replaces the fork server of :mod:`omnithinker.sandbox.slot` and returns the same results, so verdicts are computed
+the same way. A program can read files and reach the network, hence level ``weak``. It uses POSIX alone: temporary
+files, resource limits, and a session per program that is killed as a whole.
 """
 
 from __future__ import annotations
@@ -22,63 +22,64 @@ import time
 from typing import IO
 
 from omnithinker.errors import SandboxError
+from omnithinker.io.closing import Closing
 from omnithinker.sandbox.inside import plain, template
-from omnithinker.sandbox.slot import ENVIRONMENT, FILE_SIZE, INTERPRETER, Ended, Limits, boot
+from omnithinker.sandbox.slot import ENVIRONMENT, FILE_SIZE, INTERPRETER, Limits, ProcessResult, bootstrap
 
-BOOT = boot("plain")
-"""Imports :mod:`.inside.plain` alone and runs it."""
+BOOTSTRAP = bootstrap("plain")
+"""Program that imports :mod:`.inside.plain` and runs it."""
 
 
-class PlainSlot:
-    """Runs one program at a time, each in an interpreter of its own. Not safe for several threads, but for ``close``.
+class PlainSlot(Closing):
+    """Runs one program at a time, each in its own interpreter. Only ``close`` is thread-safe.
 
     Raises:
-        SandboxError: an interpreter cannot be started and limited here.
+        SandboxError: if an interpreter cannot be started and limited on this machine.
     """
 
     layers = ("rlimits", "empty_environment")
     problems = ("landlock", "seccomp")
     process_id = None
-    """No process lives between runs."""
+    """None: no process lives between runs."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._lock = threading.Lock()
         self._closed = False
         self._running: list[_Process] = []
-        ended = self.run(marshal.dumps({"mode": "stdio", "code": ""}))
-        if ended.exit_code != 0:
-            raise SandboxError(f"the sandbox's interpreter does not work: {_last_line(ended.stderr)}")
+        process = self.run(marshal.dumps({"mode": "stdio", "code": ""}))
+        if process.exit_code != 0:
+            raise SandboxError(f"the sandbox's interpreter does not work: {_last_line(process.stderr)}")
 
-    def run(self, request: bytes, stdin: bytes = b"") -> Ended:
-        """Run one program and wait for its end.
+    def run(self, request: bytes, stdin: bytes = b"") -> ProcessResult:
+        """Run one program and wait until it ends.
 
         Raises:
-            SandboxError: it could not be started or limited, or the slot was closed.
+            SandboxError: if it cannot be started or limited, or the slot is closed.
         """
         with contextlib.ExitStack() as stack:
-            ended = self._start(stack, request, stdin).end()
+            result = self._start(stack, request, stdin).wait()
         self._check_open()
-        return ended
+        return result
 
-    def run_pair(self, judge: bytes, solver: bytes) -> tuple[Ended, Ended]:
+    def run_pair(self, judge: bytes, solver: bytes) -> tuple[ProcessResult, ProcessResult]:
         """Run a judge and a solver, connected to each other, until the judge ends.
 
         Raises:
             SandboxError: as for :meth:`run`.
         """
-        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with ends[0], ends[1], contextlib.ExitStack() as stack:
-            first = self._start(stack, judge, b"", ends[0])
-            second = self._start(stack, solver, b"", ends[1])
-            for end in ends:
-                end.close()  # so that each process sees when the other ends
-            both = first.end(), second.end(at_once=True)
+        sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with sockets[0], sockets[1], contextlib.ExitStack() as stack:
+            judge_process = self._start(stack, judge, b"", sockets[0])
+            solver_process = self._start(stack, solver, b"", sockets[1])
+            for connection in sockets:
+                connection.close()  # so that each process notices when the other ends
+            results = judge_process.wait(), solver_process.wait(kill=True)
         self._check_open()
-        return both
+        return results
 
     def close(self) -> None:
-        """No further run; a running program ends."""
+        """End a running program and refuse further runs."""
         with self._lock:
             self._closed = True
             for process in self._running:
@@ -104,50 +105,52 @@ class PlainSlot:
             raise SandboxError("the sandbox is closed")
 
 
-class _Process:
+class _Process(Closing):
     """One running program with its files: stdin, stdout, stderr, request, report."""
 
     def __init__(self, limits: Limits, request: bytes, stdin: bytes, connection: socket.socket | None) -> None:
         self._limits = limits
-        self._too_long = False
+        self._timed_out = False
         self._started = time.monotonic()
         with contextlib.ExitStack() as stack:
-            self._files = [stack.enter_context(_file(text)) for text in (stdin, b"", b"", request, b"")]
-            self._line, theirs = socket.socketpair()  # it closes with this process, which the program's then notices
-            stack.enter_context(self._line)
-            with theirs:
-                passed = [*(file.fileno() for file in self._files[3:]), theirs.fileno()]
+            self._files = [stack.enter_context(_file(content)) for content in (stdin, b"", b"", request, b"")]
+            # The lifeline closes when this process dies, and the program's process then ends itself.
+            self._lifeline, program_end = socket.socketpair()
+            stack.enter_context(self._lifeline)
+            with program_end:
+                passed = [*(file.fileno() for file in self._files[3:]), program_end.fileno()]
                 self._process = _popen(limits, self._files, passed + ([connection.fileno()] if connection else []))
-            self._open = stack.pop_all()
+            self._resources = stack.pop_all()
         self._timer = threading.Timer(limits.wall_seconds, self._expire)
         self._timer.daemon = True
         self._timer.start()
 
-    def end(self, *, at_once: bool = False) -> Ended:
-        """Wait for the end, or bring it about.
+    def wait(self, *, kill: bool = False) -> ProcessResult:
+        """Wait until the process ends, after killing it if ``kill`` is set.
 
         Raises:
-            SandboxError: the process ended before it came to the program.
+            SandboxError: if the process ended before it reached the program.
         """
-        if at_once:
+        if kill:
             self.kill()
         _, status, usage = os.wait4(self._process.pid, 0)
         self._timer.cancel()
         self._process.returncode = os.waitstatus_to_exitcode(status)
-        self.kill()  # what it may have started; the group's number stays taken as long as there is anything
+        self.kill()  # its children; the group id is not reused while one of them lives
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         stdout, stderr, report = (self._content(index) for index in (1, 2, 4))
-        if not self._came_to_the_program() and not (at_once and number == signal.SIGKILL):
+        if not self._reached_program() and not (kill and number == signal.SIGKILL):
             raise SandboxError(f"the sandbox's interpreter did not start: {_last_line(stderr)}")
         cpu_s = usage.ru_utime + usage.ru_stime
-        # The second limit, for a program that ignores the first, kills; so do we where the end is brought about.
-        used_up = number == signal.SIGXCPU or (
-            number == signal.SIGKILL and not at_once and cpu_s >= self._limits.cpu_seconds
+        # The hard CPU limit kills a program that ignores SIGXCPU, with the same signal that we use.
+        cpu_exceeded = number == signal.SIGXCPU or (
+            number == signal.SIGKILL and not kill and cpu_s >= self._limits.cpu_seconds
         )
-        return Ended(
+        kill_reason = template.CPU_EXCEEDED if cpu_exceeded else template.NOT_KILLED
+        return ProcessResult(
             exit_code=None if number is not None else os.WEXITSTATUS(status),
             signal=number,
-            killed_for=template.WALL if self._too_long else template.CPU if used_up else template.ENDED,
+            kill_reason=template.WALL_EXCEEDED if self._timed_out else kill_reason,
             cpu_s=cpu_s,
             wall_s=time.monotonic() - self._started,
             # macOS counts bytes, Linux KiB.
@@ -158,32 +161,32 @@ class _Process:
         )
 
     def kill(self) -> None:
-        """End the program and all that it started, but for what left its session."""
+        """Kill the program and its children, except those that left its session."""
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
-            return  # it has ended, and nothing of it is left
+            return  # all of them have ended
 
     def close(self) -> None:
-        """End the program if it still runs, and drop its files."""
+        """Kill the program if it still runs, and close its files."""
         self._timer.cancel()
         if self._process.returncode is None:
             self.kill()
             self._process.wait()
-        self._open.close()
+        self._resources.close()
 
-    def _came_to_the_program(self) -> bool:
-        self._line.setblocking(False)
+    def _reached_program(self) -> bool:
+        self._lifeline.setblocking(False)
         try:
-            return self._line.recv(1) == plain.READY
+            return self._lifeline.recv(1) == plain.READY
         except BlockingIOError:
-            return False  # what it started holds the other end open
+            return False  # one of its children holds the other end open
 
     def _content(self, index: int) -> bytes:
         return os.pread(self._files[index].fileno(), FILE_SIZE, 0)
 
     def _expire(self) -> None:
-        self._too_long = True
+        self._timed_out = True
         self.kill()
 
 
@@ -200,7 +203,7 @@ def _popen(limits: Limits, files: list[IO[bytes]], passed: list[int]) -> subproc
     }
     try:
         return subprocess.Popen(
-            [*INTERPRETER, "-c", BOOT, json.dumps(options)],
+            [*INTERPRETER, "-c", BOOTSTRAP, json.dumps(options)],
             env=ENVIRONMENT,
             stdin=files[0],
             stdout=files[1],
@@ -214,7 +217,7 @@ def _popen(limits: Limits, files: list[IO[bytes]], passed: list[int]) -> subproc
 
 
 def _file(content: bytes) -> IO[bytes]:
-    """A temporary file that has no name any more, at its start."""
+    """Return an unnamed temporary file with some content, positioned at its start."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
     file.write(content)
     file.seek(0)

@@ -1,4 +1,4 @@
-"""What running a program says of it."""
+"""The result of running a program against tests."""
 
 from __future__ import annotations
 
@@ -26,71 +26,69 @@ class Status(StrEnum):
 
 
 class Trust(StrEnum):
-    """Where the verdict was computed."""
+    """Process that computed the verdict."""
 
     ISOLATED = "isolated"
-    """By the trusted side, from data; the program never saw an expected value."""
+    """The trainer's process, from data; the program never saw an expected value."""
     JUDGE = "judge"
-    """By a process of its own that holds the tests and exchanges plain data with the program."""
+    """A separate process that holds the tests and exchanges plain data with the program."""
     IN_PROCESS = "in_process"
-    """In the program's own process: a hostile program can forge it."""
+    """The program's own process; a hostile program can forge the verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestResult:
-    """One test of a program."""
+    """Result of one test."""
 
     __test__ = False  # not a pytest class
 
     index: int
     """Position of the test, from 0."""
     status: Status
-    """How it ended."""
+    """Outcome of the test."""
     wall_s: float = 0.0
-    """Seconds it took, as reported by the program's own process."""
+    """Wall time, seconds, as reported by the program's own process."""
     got: str | None = None
-    """What came back, at most 300 characters; None when nothing did."""
+    """Returned or printed value, at most 300 characters; None if there is none."""
     error: str | None = None
-    """Why there is no result, one line."""
+    """Reason for a missing value, one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A program with all its tests. It passed only if every expected test was reported and passed."""
+    """Result of a program on all its tests. It passes only if every expected test is reported and passes."""
 
     status: Status
-    """``passed``, or what went wrong first."""
+    """``passed``, or the first failure."""
     passed: int
-    """Tests passed."""
+    """Number of tests passed."""
     total: int
-    """Tests expected; above 0 unless the status is ``invalid_task``."""
+    """Number of tests expected; above 0 unless the status is ``invalid_task``."""
     trust: Trust = Trust.ISOLATED
-    """Where the verdict was computed."""
+    """Process that computed the verdict."""
     tests: tuple[TestResult, ...] = ()
-    """Tests that were reported, in order."""
+    """Reported tests, in order."""
     stdout: str = ""
-    """What the program printed, at most 4 KiB: head and tail."""
+    """Head and tail of standard output, at most 4 KiB."""
     stderr: str = ""
-    """The same for standard error."""
+    """Head and tail of standard error, at most 4 KiB."""
     truncated: bool = False
-    """Whether something was cut out of ``stdout`` or ``stderr``."""
+    """True if ``stdout`` or ``stderr`` is shortened."""
     wall_s: float = 0.0
     """Wall time of all processes of this program, seconds."""
     cpu_s: float = 0.0
-    """Their CPU time, seconds."""
+    """CPU time of all processes of this program, seconds."""
     peak_rss_mb: float = 0.0
-    """Largest resident memory of one of them, MiB; includes the interpreter."""
+    """Peak resident memory of the largest process, MiB; includes the interpreter."""
     exit_code: int | None = None
-    """Exit code of the last process; None when a signal ended it."""
+    """Exit code of the last process; None if a signal ended it."""
     signal: int | None = None
-    """Signal that ended it."""
+    """Signal that ended the last process."""
     detail: str = ""
-    """One line for people, for every status but ``passed``."""
+    """One-line explanation for every status except ``passed``."""
     backend: str = ""
-    """Which backend ran it."""
+    """Backend that ran the program."""
     layers: tuple[str, ...] = ()
-    """Confinement layers that were seen to work."""
+    """Confinement layers verified to work."""
     retries: int = 0
-    """Times the run was repeated because the sandbox itself had failed."""
-    sandbox_version: int = 1
-    """Raised when a change could change verdicts."""
+    """Repetitions because the sandbox itself failed."""

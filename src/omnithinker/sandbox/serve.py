@@ -1,8 +1,8 @@
-"""The sandbox as a process of its own: ``python -m omnithinker.sandbox.serve``, JSON lines in and out.
+"""Serve a sandbox over standard input and output: ``python -m omnithinker.sandbox.serve``.
 
-First line in: the settings. First line out: level, layers and slots, or ``{"error": ...}``. Then requests ``{"id",
-"code", "tests", "stop_early"}``, any number at once, and answers ``{"id", "result"}`` as they come. It ends with
-its input.
+The protocol is JSON lines. The first line in holds the settings; the first line out holds level, layers and slots, or
+``{"error": ...}``. Requests ``{"id", "code", "tests", "stop_early"}`` follow, any number at once, and are answered by
+``{"id", "result"}`` in order of completion. The process ends when its input ends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
@@ -21,14 +22,14 @@ from omnithinker.sandbox.wire import result_to_json, tests_from_json
 
 
 def serve(lines: TextIO, out: TextIO) -> int:
-    """Serve until the input ends.
+    """Serve requests until the input ends.
 
     Returns:
-        Exit code: 0, or 2 when no sandbox could be opened.
+        Exit code: 0, or 2 if the sandbox does not start.
     """
     lock = threading.Lock()
 
-    def say(message: dict[str, Any]) -> None:
+    def send(message: dict[str, Any]) -> None:
         with lock:
             out.write(json.dumps(message) + "\n")
             out.flush()
@@ -36,23 +37,23 @@ def serve(lines: TextIO, out: TextIO) -> int:
     try:
         sandbox = ForkServer(SandboxSettings.model_validate_json(lines.readline()))
     except (OmniThinkerError, ValueError) as error:
-        say({"error": str(error)})
+        send({"error": str(error)})
         return 2
     with sandbox, ThreadPoolExecutor(sandbox.slots) as threads:
-        say({"level": sandbox.level, "layers": sandbox.layers, "slots": sandbox.slots})
+        send({"level": sandbox.level, "layers": sandbox.layers, "slots": sandbox.slots})
         for line in lines:
-            threads.submit(_answer, json.loads(line), sandbox, say)
+            threads.submit(_answer, json.loads(line), sandbox, send)
     return 0
 
 
-def _answer(request: dict[str, Any], sandbox: Sandbox, say: Any) -> None:
+def _answer(request: dict[str, Any], sandbox: Sandbox, send: Callable[[dict[str, Any]], None]) -> None:
     try:
         tests = tests_from_json(request["tests"])
         result = sandbox.run(request["code"], tests, stop_early=request["stop_early"])
-    except Exception as error:  # the asker must get an answer, whatever happened; it reports the failure
-        say({"id": request.get("id"), "error": f"{type(error).__name__}: {error}"})
+    except Exception as error:  # every request must be answered; the client reports the failure
+        send({"id": request.get("id"), "error": f"{type(error).__name__}: {error}"})
     else:
-        say({"id": request["id"], "result": result_to_json(result)})
+        send({"id": request["id"], "result": result_to_json(result)})
 
 
 if __name__ == "__main__":

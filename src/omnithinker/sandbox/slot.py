@@ -1,4 +1,4 @@
-"""One fork server as its owner sees it: start it in a fresh interpreter, send it runs, replace it when it dies."""
+"""The owner's side of one fork server: start it in a fresh interpreter, send it runs, replace it when it dies."""
 
 from __future__ import annotations
 
@@ -13,55 +13,65 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omnithinker.errors import SandboxError
+from omnithinker.io.closing import Closing
 from omnithinker.sandbox.inside import template
 
 FILE_SIZE = 4 << 20
-"""Most that a program may write to its output or its report, bytes each."""
+"""Maximum size of each of a program's outputs and of its report, bytes."""
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one process may use."""
+    """Limits of one process."""
 
     cpu_seconds: float
+    """CPU time, seconds."""
     memory_mb: int
+    """Address space, MiB."""
     preload: tuple[str, ...] = ()
-    outer: tuple[str, ...] = ()
-    """Command line of an outer jail that the fork server is started in."""
+    """Modules imported before programs run."""
+    outer_command: tuple[str, ...] = ()
+    """Command line of an outer jail that the fork server starts in."""
     in_process_tests: bool = False
-    """Whether ``unittest`` classes are accepted, and so made ready for."""
+    """True if ``unittest`` classes are accepted; their module is then imported in advance."""
 
     @property
     def wall_seconds(self) -> float:
-        """Backstop for programs that sleep; generous, so that a busy machine changes no verdict."""
+        """Wall time, seconds: a backstop for programs that sleep, long enough for a busy machine."""
         return 3 * self.cpu_seconds + 2
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a process ended and what it left."""
+class ProcessResult:
+    """Exit status, resource use and output of a finished process."""
 
     exit_code: int | None
-    """None when a signal ended it."""
+    """Exit code; None if a signal ended the process."""
     signal: int | None
-    """The signal."""
-    killed_for: bytes
-    """One of the template's ENDED, CPU, WALL."""
+    """Signal that ended the process."""
+    kill_reason: bytes
+    """One of the template's ``NOT_KILLED``, ``CPU_EXCEEDED``, ``WALL_EXCEEDED``."""
     cpu_s: float
+    """CPU time, seconds."""
     wall_s: float
+    """Wall time, seconds."""
     peak_rss_mb: float
+    """Peak resident memory, MiB."""
     report: bytes
+    """Report lines, written by the program's process."""
     stdout: bytes
+    """Standard output."""
     stderr: bytes
+    """Standard error."""
 
 
-class Slot:
-    """A fork server; runs one program at a time. Not safe for several threads at once.
+class Slot(Closing):
+    """A fork server that runs one program at a time. Not thread-safe.
 
     Raises:
-        SandboxError: the interpreter could not be started.
+        SandboxError: if the interpreter does not start.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -77,48 +87,48 @@ class Slot:
         """Process id of the fork server.
 
         Raises:
-            SandboxError: it is not running.
+            SandboxError: if it is not running.
         """
         if self._process is None:
             raise SandboxError("the fork server is not running")
         return self._process.pid
 
-    def run(self, request: bytes, stdin: bytes = b"") -> Ended:
-        """Run one child on a request and wait for its end.
+    def run(self, request: bytes, stdin: bytes = b"") -> ProcessResult:
+        """Run one child on a request and wait until it ends.
 
         Raises:
-            SandboxError: the fork server died or did not answer; the next run starts a new one.
+            SandboxError: if the fork server dies or does not answer; the next run starts a new one.
         """
-        [ended] = self._run([[stdin, b"", b"", request, b""]], [])
-        return ended
+        [process] = self._run([[stdin, b"", b"", request, b""]], [])
+        return process
 
-    def run_pair(self, judge: bytes, solver: bytes) -> tuple[Ended, Ended]:
+    def run_pair(self, judge: bytes, solver: bytes) -> tuple[ProcessResult, ProcessResult]:
         """Run a judge and a solver, connected to each other, until the judge ends.
 
         Raises:
             SandboxError: as for :meth:`run`.
         """
-        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with ends[0], ends[1]:
+        sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with sockets[0], sockets[1]:
             contents = [[b"", b"", b"", request, b""] for request in (judge, solver)]
-            first, second = self._run(contents, ends)
-        return first, second
+            judge_process, solver_process = self._run(contents, sockets)
+        return judge_process, solver_process
 
-    def _run(self, contents: Sequence[Sequence[bytes]], connections: Sequence[socket.socket]) -> list[Ended]:
+    def _run(self, contents: Sequence[Sequence[bytes]], connections: Sequence[socket.socket]) -> list[ProcessResult]:
         files: list[list[int]] = [[] for _ in contents]
         try:
-            for mine, texts in zip(files, contents, strict=True):
-                for text in texts:
-                    mine.append(_anonymous_file(text))
-            answer = self._exchange(files, connections)
-            return [_ended(outcome, mine) for outcome, mine in zip(_split(answer), files, strict=True)]
+            for child_files, child_contents in zip(files, contents, strict=True):
+                for content in child_contents:
+                    child_files.append(_anonymous_file(content))
+            outcomes = _split(self._exchange(files, connections))
+            return [_process_result(outcome, child) for outcome, child in zip(outcomes, files, strict=True)]
         finally:
-            for mine in files:
-                for file in mine:
+            for child_files in files:
+                for file in child_files:
                     os.close(file)
 
     def close(self) -> None:
-        """End the fork server for good; a running child dies with it."""
+        """End the fork server permanently; a running child dies with it."""
         self._closed = True
         self._discard()
 
@@ -138,18 +148,18 @@ class Slot:
         if self._process is None:
             self._start()
         header = template.HEADER.pack(len(files))
-        ends = [[end.fileno()] for end in connections] or [[]]
-        sent = [file for mine, end in zip(files, ends, strict=True) for file in (*mine, *end)]
+        shared = [[connection.fileno()] for connection in connections] or [[]]
+        descriptors = [file for child, sockets in zip(files, shared, strict=True) for file in (*child, *sockets)]
         try:
-            socket.send_fds(self._control, [header], sent)
+            socket.send_fds(self._control, [header], descriptors)
             for connection in connections:
-                connection.close()  # so that each process sees when the other ends
+                connection.close()  # so that each process notices when the other ends
             answer = self._control.recv(1024)
         except OSError as error:
             self._discard()
             raise SandboxError(f"the fork server does not answer: {error}") from error
         except BaseException:
-            self._discard()  # an interrupted run's answer must not be taken for the next one's
+            self._discard()  # otherwise the next run would read this one's answer
             raise
         if len(answer) != template.OUTCOME.size * len(files):
             self._discard()
@@ -157,28 +167,28 @@ class Slot:
         return answer
 
     def _start(self) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            # A new interpreter with an empty environment: nothing of this process (memory, tokens) is inherited.
+        self._control, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with server_end:
+            # A new interpreter with an empty environment inherits nothing of this process (memory, tokens).
             self._process = subprocess.Popen(
-                [*self.limits.outer, *INTERPRETER, "-c", _BOOT, _options(theirs, self.limits)],
+                [*self.limits.outer_command, *INTERPRETER, "-c", _BOOTSTRAP, _options(server_end, self.limits)],
                 env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[server_end.fileno()],
                 cwd="/",
                 start_new_session=True,
             )
         self._control.settimeout(_START_SECONDS)
         try:
-            hello = self._control.recv(1 << 16)
+            greeting = self._control.recv(1 << 16)
         except OSError:
-            hello = b""
-        if not hello:
+            greeting = b""
+        if not greeting:
             self._fail_to_start()
-        found = json.loads(hello)
-        self.layers, self.problems = tuple(found["layers"]), tuple(found["problems"])
+        probe = json.loads(greeting)
+        self.layers, self.problems = tuple(probe["layers"]), tuple(probe["problems"])
         self._control.settimeout(self.limits.wall_seconds + _GRACE_SECONDS)
 
     def _fail_to_start(self) -> None:
@@ -186,20 +196,20 @@ class Slot:
         assert process is not None
         assert process.stderr is not None
         process.kill()
-        message = process.stderr.read().decode(errors="replace").strip().splitlines()
+        lines = process.stderr.read().decode(errors="replace").strip().splitlines()
         self._discard()
-        raise SandboxError(f"the sandbox's interpreter did not start: {message[-1] if message else 'no message'}")
+        raise SandboxError(f"the sandbox's interpreter did not start: {lines[-1] if lines else 'no message'}")
 
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LD_BIND_NOW": "1"}
-"""The same program gives the same set order in every slot; numerical libraries start no threads; symbols of libraries
-are looked up once, at the start, and not in every child."""
+"""Environment of every interpreter: a fixed set order, no threads in numerical libraries, and symbols bound once at the
+start instead of in every child."""
 
 INTERPRETER = (sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8")
 
 
-def boot(module: str) -> str:
-    """Program that imports a module of :mod:`.inside` alone and runs it: the rest of the package is not importable."""
+def bootstrap(module: str) -> str:
+    """Return a program that runs one module of :mod:`.inside` and can import nothing else of the package."""
     return f"""
 import json, sys, types
 for name, path in (("omnithinker", []), ("omnithinker.sandbox", [{str(Path(template.__file__).parents[1])!r}])):
@@ -213,14 +223,14 @@ sys.modules["omnithinker.sandbox"].__path__ = sys.modules["omnithinker.sandbox.i
 """
 
 
-_BOOT = boot("template")
+_BOOTSTRAP = bootstrap("template")
 
 
 def _options(control: socket.socket, limits: Limits) -> str:
     paths = sysconfig.get_paths()
     dynamic = sysconfig.get_config_var("DESTSHARED")
     standard = list(dict.fromkeys([paths["stdlib"], *([dynamic] if dynamic else [])]))
-    # Installed packages (this one among them) are out of reach unless the recipe asks for some.
+    # Installed packages, this one among them, are unreadable unless the recipe preloads some.
     third_party = [paths["purelib"], paths["platlib"]] if limits.preload else []
     return json.dumps(
         {
@@ -243,21 +253,21 @@ _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/
 
 
 def _standard_library(folders: Sequence[str]) -> list[str]:
-    # Every rule costs a child time; one for a folder holds for what is in it.
-    apart = [folder for folder in folders if not any(Path(other) in Path(folder).parents for other in folders)]
-    entries = [entry for folder in apart if os.path.isdir(folder) for entry in Path(folder).iterdir()]
+    # Every rule costs each child time, and a rule for a folder covers its contents.
+    topmost = [folder for folder in folders if not any(Path(other) in Path(folder).parents for other in folders)]
+    entries = [entry for folder in topmost if os.path.isdir(folder) for entry in Path(folder).iterdir()]
     entries += Path(sys.base_prefix, "lib").glob("*.so*")
     return [str(entry) for entry in entries if entry.name not in ("site-packages", "dist-packages")]
 
 
-def _ended(outcome: bytes, files: Sequence[int]) -> Ended:
+def _process_result(outcome: bytes, files: Sequence[int]) -> ProcessResult:
     status, cpu, wall, peak_kib, reason = template.OUTCOME.unpack(outcome)
     stdout, stderr, report = (_content(files[index]) for index in (1, 2, 4))
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     code = os.WEXITSTATUS(status) if number is None else None
     if number == template.SETUP_FAILED:
         raise SandboxError(f"a program could not be confined: {stderr[:300].decode(errors='replace')}")
-    return Ended(code, number, reason, cpu, wall, peak_kib / 1024, report, stdout, stderr)
+    return ProcessResult(code, number, reason, cpu, wall, peak_kib / 1024, report, stdout, stderr)
 
 
 def _split(answer: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""From what a process left behind to a result. Trusted side: reports are read as data from a hostile process."""
+"""Verdicts from the reports and output of finished processes. Reports are parsed as data from a hostile process."""
 
 from __future__ import annotations
 
@@ -12,35 +12,39 @@ from omnithinker.sandbox.compare import same_output, same_value
 from omnithinker.sandbox.inside import template
 from omnithinker.sandbox.inside.codec import decode
 from omnithinker.sandbox.result import Status, TestResult
-from omnithinker.sandbox.slot import FILE_SIZE, Ended
+from omnithinker.sandbox.slot import FILE_SIZE, ProcessResult
 
 _SHOWN_CHARACTERS = 300
 _SHOWN_BYTES = 4096
 _OUTPUT_LIMIT = (Status.OUTPUT_LIMIT, f"wrote more than {FILE_SIZE >> 20} MiB")
+_MALFORMED = "the report is malformed"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one process earned."""
+    """Verdict on one process."""
 
     status: Status
+    """``passed``, or the first failure."""
     detail: str
+    """One-line explanation of a failure; empty for ``passed``."""
     tests: tuple[TestResult, ...]
+    """Reported tests, in order."""
 
 
-def judge_calls(ended: Ended, tests: CallTests) -> Verdict:
-    """Compare the reported values with the expected ones. Passes only if every test was reported and passed."""
-    if _flooded(ended):
+def judge_calls(process: ProcessResult, tests: CallTests) -> Verdict:
+    """Compare the reported values with the expected ones. Passes only if every test is reported and passes."""
+    if _exceeded_output(process):
         return Verdict(*_OUTPUT_LIMIT, ())
     try:
-        lines = _lines(ended.report, len(tests))
+        lines = _lines(process.report, len(tests))
         results = tuple(_call_result(line, tests) for line in lines if "stage" not in line)
     except (ValueError, KeyError, RecursionError) as error:
-        return Verdict(Status.TAMPERED, f"the report is not one of ours: {type(error).__name__}", ())
+        return Verdict(Status.TAMPERED, f"{_MALFORMED}: {type(error).__name__}", ())
     stages = [line for line in lines if "stage" in line]
     if [result.index for result in results] != list(range(len(results))) or len(results) > len(tests):
         return Verdict(Status.TAMPERED, "the report does not list the tests in order", ())
-    problem = _problem(ended, stages)
+    problem = _problem(process, stages)
     if problem is not None:
         return Verdict(*problem, results)
     for result in results:
@@ -51,21 +55,21 @@ def judge_calls(ended: Ended, tests: CallTests) -> Verdict:
     return Verdict(Status.PASSED, "", results)
 
 
-def judge_report(judge: Ended, solver: Ended, total: int) -> Verdict:
-    """Read the report of a judge process; the solver's end explains a failure, it never makes a pass."""
-    if _flooded(judge) or _flooded(solver):
+def judge_asserts(judge: ProcessResult, solver: ProcessResult, total: int) -> Verdict:
+    """Read the report of a judge process. The solver's exit can explain a failure; it never causes a pass."""
+    if _exceeded_output(judge) or _exceeded_output(solver):
         return Verdict(*_OUTPUT_LIMIT, ())
     try:
         lines = _lines(judge.report, total)
         results = tuple(_reported(line) for line in lines if "stage" not in line)
     except (ValueError, KeyError, RecursionError) as error:
-        return Verdict(Status.TAMPERED, f"the judge's report is damaged: {type(error).__name__}", ())
+        return Verdict(Status.TAMPERED, f"the judge's report is malformed: {type(error).__name__}", ())
     stages = [line for line in lines if "stage" in line]
     done = stages[-1] if stages and stages[-1]["stage"] == "done" else None
     if done is None:
-        # Without "done" the judge has a problem in any case; the solver's, if it has one, is the cause of it.
-        blamed = _problem_of_solver(solver) or _problem(judge, stages)
-        return Verdict(*(blamed or (Status.EARLY_EXIT, "the tests did not come to their end")), results)
+        # Without "done" the judge has failed in any case; a failure of the solver is then the cause.
+        problem = _problem_of_solver(solver) or _problem(judge, stages)
+        return Verdict(*(problem or (Status.EARLY_EXIT, "the tests did not finish")), results)
     if done.get("invalid"):
         return Verdict(Status.INVALID_TASK, _one_line(done["invalid"]), results)
     for result in results:
@@ -78,27 +82,27 @@ def judge_report(judge: Ended, solver: Ended, total: int) -> Verdict:
     return Verdict(Status.PASSED, "", results)
 
 
-def _problem_of_solver(solver: Ended) -> tuple[Status, str] | None:
-    if solver.signal == signal.SIGKILL and solver.killed_for == template.ENDED:
-        return None  # ended by us, after the judge
+def _problem_of_solver(solver: ProcessResult) -> tuple[Status, str] | None:
+    if solver.signal == signal.SIGKILL and solver.kill_reason == template.NOT_KILLED:
+        return None  # killed on purpose after the judge ended
     return _problem(solver, [{"stage": "done"}])
 
 
-def judge_unittests(ended: Ended, tests: UnittestTests) -> Verdict:
-    """Read the report of tests that ran beside the program. Every expected test, and the failing one, must be in it."""
-    if _flooded(ended):
+def judge_unittests(process: ProcessResult, tests: UnittestTests) -> Verdict:
+    """Read the report of tests that ran in the program's process. It must list every test and the failing canary."""
+    if _exceeded_output(process):
         return Verdict(*_OUTPUT_LIMIT, ())
     try:
-        lines = _lines(ended.report, len(tests))
+        lines = _lines(process.report, len(tests))
         results = tuple(_reported(line) for line in lines if "stage" not in line)
     except (ValueError, KeyError, RecursionError) as error:
-        return Verdict(Status.TAMPERED, f"the report is not one of ours: {type(error).__name__}", ())
+        return Verdict(Status.TAMPERED, f"{_MALFORMED}: {type(error).__name__}", ())
     stages = [line for line in lines if "stage" in line]
-    problem = _problem(ended, stages)
+    problem = _problem(process, stages)
     if problem is not None:
         return Verdict(*problem, results)
     if [result.index for result in results] != list(range(len(tests))) or not stages[-1].get("canary_failed"):
-        return Verdict(Status.TAMPERED, "the report lacks tests, or one that must fail has passed", results)
+        return Verdict(Status.TAMPERED, "the report lacks tests, or the test that must fail has passed", results)
     for result in results:
         if result.status is not Status.PASSED:
             return Verdict(Status.FAILED, f"{tests.names[result.index]}: {result.error}", results)
@@ -110,28 +114,28 @@ def _reported(line: dict[str, Any]) -> TestResult:
     return TestResult(index=line["i"], status=Status.FAILED if error is not None else Status.PASSED, error=error)
 
 
-def judge_output(ended: Ended, index: int, expected: str) -> Verdict:
-    """Compare what a whole program printed with the expected text."""
-    if _flooded(ended):
-        test = TestResult(index=index, status=Status.OUTPUT_LIMIT, wall_s=ended.wall_s, error=_OUTPUT_LIMIT[1])
+def judge_output(process: ProcessResult, index: int, expected: str) -> Verdict:
+    """Compare the standard output of a whole program with the expected text."""
+    if _exceeded_output(process):
+        test = TestResult(index=index, status=Status.OUTPUT_LIMIT, wall_s=process.wall_s, error=_OUTPUT_LIMIT[1])
         return Verdict(*_OUTPUT_LIMIT, (test,))
     try:
-        stages = [line for line in _lines(ended.report, 1) if "stage" in line]
-        # Leaving by os._exit(0) is a program's right: nothing but its output counts.
-        problem = None if _left_by_itself(ended, stages) else _problem(ended, stages)
-        printed = ended.stdout.decode()
+        stages = [line for line in _lines(process.report, 1) if "stage" in line]
+        # A program may leave by os._exit(0): only its output counts.
+        problem = None if _exited_early(process, stages) else _problem(process, stages)
+        printed = process.stdout.decode()
     except (ValueError, RecursionError) as error:
         problem, printed = (Status.FAILED, f"unreadable output: {type(error).__name__}"), ""
     if problem is None and not same_output(printed, expected):
-        problem = (Status.FAILED, f"test {index}: printed {_shown(printed)}")
+        problem = (Status.FAILED, f"test {index}: printed {_preview(printed)}")
     status, detail = problem or (Status.PASSED, "")
     error_line = detail if problem is not None and status is not Status.FAILED else None
-    test = TestResult(index=index, status=status, wall_s=ended.wall_s, got=_shown(printed), error=error_line)
+    test = TestResult(index=index, status=status, wall_s=process.wall_s, got=_preview(printed), error=error_line)
     return Verdict(status, detail, (test,))
 
 
 def shorten(output: bytes) -> tuple[str, bool]:
-    """Head and tail of a program's output, at most 4 KiB, and whether something was cut out."""
+    """Return the head and tail of a program's output, at most 4 KiB, and True if it was shortened."""
     if len(output) <= _SHOWN_BYTES:
         return output.decode(errors="replace"), False
     half = _SHOWN_BYTES // 2
@@ -139,16 +143,16 @@ def shorten(output: bytes) -> tuple[str, bool]:
     return "\n[...]\n".join(part.decode(errors="replace") for part in parts), True
 
 
-def _flooded(ended: Ended) -> bool:
-    sizes = (len(ended.stdout), len(ended.stderr), len(ended.report))
-    return ended.signal == signal.SIGXFSZ or max(sizes) >= FILE_SIZE
+def _exceeded_output(process: ProcessResult) -> bool:
+    sizes = (len(process.stdout), len(process.stderr), len(process.report))
+    return process.signal == signal.SIGXFSZ or max(sizes) >= FILE_SIZE
 
 
 def _lines(report: bytes, tests: int) -> list[dict[str, Any]]:
     """Parse a report that may have been written by a hostile program.
 
     Raises:
-        ValueError, RecursionError: it is not one that our side of the process writes.
+        ValueError, RecursionError: if it is not in the form that our own code writes.
     """
     texts = report.splitlines()
     if len(texts) > tests + 2:
@@ -173,17 +177,17 @@ def _call_result(line: dict[str, Any], tests: CallTests) -> TestResult:
         return TestResult(index=index, status=status_of_error(error), wall_s=wall, error=_one_line(error))
     expected = tests.calls[index].expected
     try:
-        # Building sets and dicts of hostile keys can take quadratic time; larger ones than expected are wrong anyway.
+        # Building a set or dict of hostile keys can take quadratic time; one larger than expected is wrong anyway.
         got = decode(line["value"], largest=_largest(expected))
-        right = same_value(got, expected, tests.tolerance)
+        equal = same_value(got, expected, tests.tolerance)
     except (ValueError, RecursionError) as error:
         return TestResult(index=index, status=Status.FAILED, wall_s=wall, error=_one_line(str(error)))
-    status = Status.PASSED if right else Status.FAILED
-    return TestResult(index=index, status=status, wall_s=wall, got=_shown(got))
+    status = Status.PASSED if equal else Status.FAILED
+    return TestResult(index=index, status=status, wall_s=wall, got=_preview(got))
 
 
 def _largest(value: Any) -> int:
-    """Size of the largest set or dict anywhere in a value; 0 without one."""
+    """Return the size of the largest set or dict anywhere in a value; 0 if there is none."""
     match value:
         case dict():
             return max(len(value), max(map(_largest, value.values()), default=0))
@@ -195,7 +199,7 @@ def _largest(value: Any) -> int:
 
 
 def status_of_error(error: str) -> Status:
-    """The status that an exception, given as ``Type: message``, stands for."""
+    """Return the status for an exception given as ``Type: message``."""
     match error.partition(":")[0]:
         case "MemoryError":
             return Status.MEMORY_LIMIT
@@ -206,32 +210,32 @@ def status_of_error(error: str) -> Status:
     return Status.RUNTIME_ERROR
 
 
-def _left_by_itself(ended: Ended, stages: list[dict[str, Any]]) -> bool:
-    return ended.exit_code == 0 and not stages
+def _exited_early(process: ProcessResult, stages: list[dict[str, Any]]) -> bool:
+    return process.exit_code == 0 and not stages
 
 
-def _problem(ended: Ended, stages: list[dict[str, Any]]) -> tuple[Status, str] | None:
-    """Why the process did not run to its end, or None if it did."""
-    if ended.killed_for == template.CPU or ended.signal == signal.SIGXCPU:
-        return Status.CPU_LIMIT, f"used {ended.cpu_s:.1f} s of CPU time"
-    if ended.killed_for == template.WALL:
-        return Status.TIMEOUT, f"not finished after {ended.wall_s:.1f} s"
-    if ended.signal == signal.SIGKILL:
-        return Status.KILLED, "killed from outside, most likely for memory"
-    if ended.signal is not None:
-        return Status.CRASHED, f"ended by signal {ended.signal}"
+def _problem(process: ProcessResult, stages: list[dict[str, Any]]) -> tuple[Status, str] | None:
+    """Return the reason that the process did not finish, or None if it did."""
+    if process.kill_reason == template.CPU_EXCEEDED or process.signal == signal.SIGXCPU:
+        return Status.CPU_LIMIT, f"used {process.cpu_s:.1f} s of CPU time"
+    if process.kill_reason == template.WALL_EXCEEDED:
+        return Status.TIMEOUT, f"not finished after {process.wall_s:.1f} s"
+    if process.signal == signal.SIGKILL:
+        return Status.KILLED, "killed from outside, most likely for lack of memory"
+    if process.signal is not None:
+        return Status.CRASHED, f"ended by signal {process.signal}"
     for stage in stages:
         error = _one_line(str(stage.get("error", "")))
         if stage["stage"] == "compile":
             return Status.COMPILE_ERROR, error
         if stage["stage"] in ("load", "run"):
             return status_of_error(error), error
-    if ended.exit_code != 0 or not any(stage["stage"] == "done" for stage in stages):
-        return Status.EARLY_EXIT, f"left with exit code {ended.exit_code} before the last test"
+    if process.exit_code != 0 or not any(stage["stage"] == "done" for stage in stages):
+        return Status.EARLY_EXIT, f"exited with code {process.exit_code} before the last test"
     return None
 
 
-def _shown(value: Any) -> str:
+def _preview(value: Any) -> str:
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer beyond Python's digit limit, or deep nesting

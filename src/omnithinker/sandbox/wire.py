@@ -1,4 +1,4 @@
-"""Tests and results as JSON, for backends in which a trusted peer of ours runs somewhere else."""
+"""Tests and results as JSON, for backends that run in a trusted peer process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omnithinker.sandbox.result import Result, Status, TestResult, Trust
 
 
 def tests_to_json(tests: Tests) -> dict[str, Any]:
-    """JSON-ready form of tests, expected values included."""
+    """Return tests as JSON-ready data, expected values included."""
     match tests:
         case CallTests():
             calls = [encode([list(call.arguments), dict(call.keywords), call.expected]) for call in tests.calls]
@@ -25,16 +25,16 @@ def tests_to_json(tests: Tests) -> dict[str, Any]:
 
 
 def tests_from_json(data: dict[str, Any]) -> Tests:
-    """The inverse of :func:`tests_to_json`.
+    """Invert :func:`tests_to_json`.
 
     Raises:
-        KeyError, ValueError: the data is of another form.
+        KeyError, ValueError: if the data has another form.
     """
     match data["kind"]:
         case "call":
-            calls = [decode(item) for item in data["calls"]]
-            made = tuple(Call(tuple(arguments), expected, keywords) for arguments, keywords, expected in calls)
-            return CallTests(data["fn_name"], made, data["tolerance"])
+            decoded = [decode(item) for item in data["calls"]]
+            calls = tuple(Call(tuple(arguments), expected, keywords) for arguments, keywords, expected in decoded)
+            return CallTests(data["fn_name"], calls, data["tolerance"])
         case "stdio":
             return StdioTests(tuple(data["inputs"]), tuple(data["outputs"]))
         case "assert":
@@ -45,16 +45,16 @@ def tests_from_json(data: dict[str, Any]) -> Tests:
 
 
 def result_to_json(result: Result) -> dict[str, Any]:
-    """JSON-ready form of a result."""
+    """Return a result as JSON-ready data."""
     return asdict(result)
 
 
 def result_from_json(data: dict[str, Any]) -> Result:
-    """The inverse of :func:`result_to_json`.
+    """Invert :func:`result_to_json`.
 
     Raises:
-        KeyError, TypeError, ValueError: the data is of another form.
+        KeyError, TypeError, ValueError: if the data has another form.
     """
     tests = tuple(TestResult(**{**test, "status": Status(test["status"])}) for test in data["tests"])
-    known = {"status": Status(data["status"]), "trust": Trust(data["trust"]), "tests": tests}
-    return Result(**{**data, **known, "layers": tuple(data["layers"])})
+    typed = {"status": Status(data["status"]), "trust": Trust(data["trust"]), "tests": tests}
+    return Result(**{**data, **typed, "layers": tuple(data["layers"])})

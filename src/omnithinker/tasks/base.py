@@ -14,13 +14,14 @@ from omnithinker.data.rows import Row, hold_out, read_rows
 from omnithinker.errors import DataError
 from omnithinker.lab import generate_rows
 from omnithinker.rewards.base import Component
-from omnithinker.rewards.registry import Resources, build_components, check_row
+from omnithinker.rewards.components import build_components, check_row
+from omnithinker.rewards.resources import Resources
 from omnithinker.types import Prompt
 
 Split = Literal["train", "test", "validation"]
-"""Parts of a task's data."""
+"""Part of a task's data."""
 LAB_TRAIN_ITEMS = 256
-"""Training rows generated for a lab task that does not say how many."""
+"""Default number of training rows generated for a lab task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,11 @@ class Task:
     test: Sequence[Row]
     """Held-out rows."""
     validation: Sequence[Row]
-    """Rows taken out of the training rows to choose checkpoints by; empty unless the recipe asks for some."""
+    """Rows held out of the training rows for checkpoint selection; empty by default."""
     template: str
-    """User message with ``{field}`` places."""
+    """Template of the user message, with ``{field}`` placeholders."""
     system: str | None
-    """System message."""
+    """System message; None for none."""
     components: tuple[Component, ...]
     """R_k, the weighted rewards."""
     beta: float
@@ -46,10 +47,15 @@ class Task:
 
 
 def load_tasks(recipe: Recipe, resources: Resources, *, only: Sequence[str] | None = None) -> dict[str, Task]:
-    """Read data and build rewards for every task of a recipe, or for those in ``only``.
+    """Read the data and build the rewards of a recipe's tasks.
+
+    Args:
+        recipe: The recipe.
+        resources: Shared objects of the rewards.
+        only: Names of the tasks to load; by default all.
 
     Raises:
-        DataError: a file is missing, or a row lacks what the task's template or rewards need.
+        DataError: if a file is missing, or a row lacks a field that the template or the rewards require.
     """
     names = list(recipe.tasks) if only is None else list(only)
     return {name: _load(name, recipe.tasks[name], recipe, resources) for name in names}
@@ -70,22 +76,22 @@ def _load(name: str, settings: TaskSettings, recipe: Recipe, resources: Resource
 
 
 def splits_of(recipe: Recipe) -> tuple[Split, ...]:
-    """The splits that every task of a recipe has."""
+    """Return the splits that every task of the recipe has."""
     return ("train", "test", "validation") if recipe.evaluation.validation_items else ("train", "test")
 
 
 def read_split(name: str, split: Split, recipe: Recipe) -> list[tuple[str, Row]]:
-    """Rows of a task's split, as many as the recipe uses, with the place each comes from.
+    """Return the rows of a task's split that the recipe uses, as (place, row).
 
-    Validation rows are drawn from the training data by the recipe's seed, and are no training rows then. Rows with
-    ``options`` have ``options_text`` too, for the prompt (see :mod:`omnithinker.data.options`).
+    Validation rows are sampled from the training data by the recipe's seed and removed from it. Rows with ``options``
+    get a field ``options_text`` for the prompt (see :mod:`omnithinker.data.options`).
 
     Raises:
-        DataError: a file is missing or damaged, or has too few rows, or there is no such built-in data.
+        DataError: if a file is missing, malformed or too short, or the built-in data do not exist.
     """
     settings = recipe.tasks[name]
     if split not in ("train", "test", "validation"):
-        raise DataError(f"tasks.{name}: no split {split!r}; choose train, test or validation")
+        raise DataError(f"tasks.{name}: no split {split!r}; use train, test or validation")
     if split == "test":
         return _rows(name, settings.data or str(settings.test), "test", recipe.evaluation.items, recipe.seed)
     source = settings.data or str(settings.train)
@@ -103,26 +109,34 @@ def _rows(
     if split == "test":
         seed = 0  # held-out items are the same for every seed, so that accuracies of different runs can be paired
     if source.startswith("lab:"):
-        drawn = generate_rows(source.removeprefix("lab:"), split, limit or LAB_TRAIN_ITEMS, seed=seed)
-        rows = [(f"{source} {split} row {number}", row) for number, row in enumerate(drawn, start=1)]
+        generated = generate_rows(source.removeprefix("lab:"), split, limit or LAB_TRAIN_ITEMS, seed=seed)
+        rows = [(f"{source} {split} row {number}", row) for number, row in enumerate(generated, start=1)]
     elif ":" in source and not source.endswith((".jsonl", ".json")):
-        raise DataError(f"tasks.{name}.data {source!r}: only lab:math, lab:code, lab:qa and lab:writing are built in")
+        raise DataError(
+            f"tasks.{name}.data: no built-in data {source!r}; use lab:math, lab:code, lab:qa or lab:writing, or name "
+            "JSON Lines files with 'train' and 'test'"
+        )
     else:
         rows = read_rows(source)[:limit]
     return [(place, with_options_text(row, seed)) for place, row in rows]
 
 
 def fill(template: str, row: Mapping[str, Any], place: str) -> str:
-    """Put fields of a row into a template; braces around anything but a name stay as they are (LaTeX, code).
+    """Replace ``{field}`` in a template by that field of the row; other braces stay (LaTeX, code).
+
+    Args:
+        template: Text with placeholders.
+        row: Data row.
+        place: File and line of the row, for messages.
 
     Raises:
-        DataError: the row lacks a field that the template names.
+        DataError: if the row lacks a field that the template names.
     """
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in row:
             known = ", ".join(map(str, row)) or "none"
-            raise DataError(f"{place}: no field {match[1]!r}, which the prompt template needs (fields: {known})")
+            raise DataError(f"{place}: no field {match[1]!r}, which the prompt template uses (fields: {known})")
         return str(row[match[1]])
 
     return re.sub(r"\{([A-Za-z_]\w*)\}", value, template)
@@ -131,18 +145,18 @@ def fill(template: str, row: Mapping[str, Any], place: str) -> str:
 def encode_prompts(
     task: Task, rows: Sequence[Row], encode: Callable[[str, str | None], tuple[int, ...] | None]
 ) -> tuple[list[Prompt], int]:
-    """Render rows for the policy; prompts that are too long are left out.
+    """Render rows as prompts and drop those that are too long.
 
     Args:
-        task: whose template and system message to use.
-        rows: data rows.
-        encode: (user message, system message) -> tokens, or None if there are too many.
+        task: Provides template and system message.
+        rows: Data rows.
+        encode: (user message, system message) -> token ids, or None if there are too many.
 
     Returns:
-        The prompts, and how many were too long.
+        The prompts, and the number of dropped rows.
 
     Raises:
-        DataError: no prompt is short enough.
+        DataError: if every prompt is too long.
     """
     prompts = []
     for index, row in enumerate(rows):

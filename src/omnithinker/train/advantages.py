@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-6
-"""Added to the standard deviation in Eq. 3; the paper writes none, verl uses this value."""
+"""Added to the standard deviation in Eq. 3: the paper has none, verl uses this value."""
 
 
 def group_advantages(rewards_PG: Tensor, *, scale: bool = True) -> Tensor:
@@ -28,7 +28,7 @@ def group_advantages(rewards_PG: Tensor, *, scale: bool = True) -> Tensor:
     filled_PG = torch.where(defined_PG, rewards_PG, 0.0)
     mean_P = filled_PG.sum(dim=1, keepdim=True) / count_P.clamp(min=1)
     centred_PG = torch.where(defined_PG, rewards_PG - mean_P, 0.0)
-    # Equal rewards differ from their computed mean by rounding; without this, that noise would be scaled up.
+    # Equal rewards differ from their mean by rounding, and division by a tiny deviation would amplify that.
     spread_P = rewards_PG.nan_to_num(-torch.inf).amax(1, keepdim=True) - rewards_PG.nan_to_num(torch.inf).amin(
         1, keepdim=True
     )

@@ -1,6 +1,6 @@
-"""From the scored groups of a step to the rows that the loss sees: minibatches, weights, micro-batches.
+"""Samples of a step: minibatches, weights in the loss, micro-batches.
 
-P prompts per step, G completions per prompt, B rows of a micro-batch.
+P prompts per step, G completions per prompt, B samples of a micro-batch, T tokens.
 """
 
 from __future__ import annotations
@@ -14,165 +14,202 @@ from torch import Tensor
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.policy.logprobs import TokenBatch, token_batch
-from omnithinker.rewards.runner import Rollout
-from omnithinker.train.advantages import group_advantages
+from omnithinker.rewards.runner import PendingGroups
 from omnithinker.train.losses import group_weights
 from omnithinker.types import Prompt, RolloutGroup, Trajectory
 
 WORTH_A_PASS = 1024
 """Tokens of a micro-batch above which its fixed cost is small."""
 SIMILAR = 0.8
-"""Completions of one micro-batch are at least this share of the longest, unless they are few."""
+"""Smallest length in a micro-batch as a share of the longest, unless the micro-batch is small."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One completion that has an advantage, with what the loss needs to know of it."""
+class Sample:
+    """A trajectory with an advantage, and its coefficients in the loss."""
 
     prompt: Prompt
-    completion: Trajectory
+    trajectory: Trajectory
     advantage: float
     """A of Eq. 3."""
     weight: float
-    """Of its mean over tokens in the loss of its minibatch, the task's own weight included; see :class:`Part`."""
+    """Weight of its mean over actions in the loss of its minibatch, times the task's weight; see
+    :func:`~omnithinker.train.losses.group_weights`."""
     beta: float
-    """beta_k of its task."""
+    """KL coefficient beta_k of its task."""
     clip: tuple[float, float] = (0.2, 0.2)
     """Lower and upper clip of its task."""
     temperature: float = 1.0
-    """At which it was drawn and is scored."""
+    """Temperature at which it was sampled and is scored."""
     old_logprobs: Sequence[float] | None = None
-    """[T] under the policy at the start of the step; None in its first update, where that is the policy itself."""
-
-
-def advantages(groups: Sequence[RolloutGroup], recipe: Recipe) -> Tensor:
-    """[P, G] advantages (Eq. 2-3); NaN where a completion is not trained on."""
-    return group_advantages(rewards(groups), scale=recipe.training.scale_advantages)
-
-
-def rewards(groups: Sequence[RolloutGroup]) -> Tensor:
-    """[P, G] total rewards in float64; NaN where a completion is undefined, or where a task draws fewer than G."""
-    rewards_PG = torch.full((len(groups), max(len(group.scores) for group in groups)), torch.nan, dtype=torch.float64)
-    for p, group in enumerate(groups):
-        for g, score in enumerate(group.scores):
-            if score.reward is not None:
-                rewards_PG[p, g] = score.reward
-    return rewards_PG
-
-
-def split(count: int, minibatches: int) -> list[list[int]]:
-    """Indices of P prompts in at most ``minibatches`` consecutive parts of equal size (the last may be smaller)."""
-    size = -(-count // minibatches)
-    return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
+    """[T] under the policy at the start of the step; None before its first update, where it is the policy itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What one group brings to the loss of its minibatch."""
+class GroupSamples:
+    """A scored group, its advantages, and the samples that it contributes to the loss of its minibatch."""
 
-    rows: Sequence[Row]
-    """Its completions that have an advantage."""
+    group: RolloutGroup
+    advantages_G: Tensor
+    """[G] Eq. 3; NaN where a completion is not trained on."""
+    samples: Sequence[Sample]
+    """Completions with an advantage."""
     total: float
     """The loss of the minibatch is divided by the sum of these."""
 
-    def map(self, change: Callable[[Row], Row]) -> Part:
-        """The part with every row changed."""
-        return Part([change(row) for row in self.rows], self.total)
+    @property
+    def active(self) -> list[Sample]:
+        """Samples with a gradient; one with advantage 0 and beta 0 counts in the total only."""
+        return [sample for sample in self.samples if sample.advantage != 0 or sample.beta != 0]
+
+    def map(self, change: Callable[[Sample], Sample]) -> GroupSamples:
+        """Return the group with every sample changed."""
+        return GroupSamples(self.group, self.advantages_G, [change(sample) for sample in self.samples], self.total)
 
 
-def part_of(group: RolloutGroup, advantages_G: Tensor, recipe: Recipe) -> Part:
-    """The completions of a group that have an advantage, with their weight in the loss.
+def group_samples(group: RolloutGroup, advantages_G: Tensor, recipe: Recipe) -> GroupSamples:
+    """Build the samples of a group, weighted for the loss.
 
-    Undefined completions, and those of a group with fewer than two defined ones, are not there at all.
+    Undefined completions, and those of a group with fewer than two defined ones, are excluded.
+
+    Args:
+        group: a scored group.
+        advantages_G: [G] its advantages.
+        recipe: settings of the loss and of the group's task.
     """
     prompt, task = group.prompt, recipe.tasks[group.prompt.task]
     members = [
-        (completion, advantage)
-        for completion, advantage in zip(group.trajectories, advantages_G.tolist(), strict=True)
-        if not math.isnan(advantage) and (recipe.training.truncated == "keep" or not completion.truncated)
+        (trajectory, advantage)
+        for trajectory, advantage in zip(group.trajectories, advantages_G.tolist(), strict=True)
+        if not math.isnan(advantage) and (recipe.training.truncated == "keep" or not trajectory.truncated)
     ]
     weight_B, total = group_weights(
-        torch.tensor([len(completion.token_ids) for completion, _ in members]),
+        torch.tensor([trajectory.length for trajectory, _ in members]),
         loss_norm=recipe.training.loss_norm,
         max_tokens=recipe.sampling_of(prompt.task).max_new_tokens,
     )
-    rows = [
-        Row(
+    samples = [
+        Sample(
             prompt=prompt,
-            completion=completion,
+            trajectory=trajectory,
             advantage=advantage,
             weight=weight * task.weight,
             beta=task.beta,
             clip=recipe.clip_of(prompt.task),
             temperature=recipe.sampling_of(prompt.task).temperature,
         )
-        for (completion, advantage), weight in zip(members, weight_B.tolist(), strict=True)
+        for (trajectory, advantage), weight in zip(members, weight_B.tolist(), strict=True)
     ]
-    return Part(rows, total)
+    return GroupSamples(group, advantages_G, samples, total)
+
+
+class StepSamples:
+    """Samples of a step, group by group; those of a group are built once, as soon as its scores are needed.
+
+    Args:
+        pending: [P] groups of the step; scores may be outstanding.
+        build: computes the advantages and samples of a scored group.
+    """
+
+    def __init__(self, pending: PendingGroups, build: Callable[[RolloutGroup], GroupSamples]) -> None:
+        self._pending, self._build = pending, build
+        self._built: dict[int, GroupSamples] = {}
+
+    def __getitem__(self, p: int) -> GroupSamples:
+        """Return the samples of group ``p``; block until it is scored."""
+        if p not in self._built:
+            self._built[p] = self._build(self._pending.group(p))
+        return self._built[p]
+
+    def groups(self) -> list[GroupSamples]:
+        """[P] all groups, in the order of the prompts."""
+        return [self[p] for p in range(len(self._pending))]
+
+    def minibatches(self, count: int) -> list[Minibatch]:
+        """Split the P groups into at most ``count`` consecutive minibatches; the last may be smaller."""
+        return [
+            Minibatch(self, self._pending.in_generation_order(members))
+            for members in split_evenly(len(self._pending), count)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of a minibatch, in the order in which its groups were drawn; waits for verdicts that are still out."""
+class Minibatch:
+    """Groups of one optimizer update, in order of generation; iteration blocks on outstanding scores."""
 
-    drawn: Rollout
+    samples: StepSamples
     members: Sequence[int]
-    recipe: Recipe
 
-    def __iter__(self) -> Iterator[Part]:
-        for p in self.drawn.as_drawn(self.members):
-            group = self.drawn.group(p)
-            yield part_of(group, advantages([group], self.recipe)[0], self.recipe)
+    def __iter__(self) -> Iterator[GroupSamples]:
+        return map(self.samples.__getitem__, self.members)
 
 
-def batch_of(rows: Sequence[Row], device: torch.device, prompts: Sequence[Prompt] | None = None) -> TokenBatch:
-    """A micro-batch as tensors; each prompt is there once.
+def split_evenly(count: int, parts: int) -> list[range]:
+    """Split ``count`` indices into at most ``parts`` consecutive ranges of equal size; the last may be smaller."""
+    size = -(-count // parts)
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def rewards_tensor(group: RolloutGroup) -> Tensor:
+    """[1, G] total rewards of a group in float64; NaN where a completion is undefined."""
+    rewards = [torch.nan if score.reward is None else score.reward for score in group.scores]
+    return torch.tensor([rewards], dtype=torch.float64)
+
+
+def stack_advantages(groups: Sequence[GroupSamples]) -> Tensor:
+    """[P, G] advantages; NaN where a completion is not trained on, and where a task samples fewer than G."""
+    rows = [group.advantages_G for group in groups]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=torch.nan)
+
+
+def make_batch(samples: Sequence[Sample], device: torch.device, prompts: Sequence[Prompt] | None = None) -> TokenBatch:
+    """Convert a micro-batch to tensors; each prompt occurs once.
 
     Args:
-        rows: the micro-batch.
-        device: where the tensors go.
-        prompts: all prompts to be in it, in order; by default those of the rows.
+        samples: [B] the micro-batch.
+        device: device of the tensors.
+        prompts: prompts to include, in order; those of the samples by default.
     """
     if prompts is None:
-        prompts = unique_prompts(rows)
+        prompts = unique_prompts(samples)
     index = {id(prompt): p for p, prompt in enumerate(prompts)}
-    members = [(index[id(row.prompt)], row.completion) for row in rows]
-    return token_batch(prompts, members, device, [row.temperature for row in rows])
+    rows = [(index[id(sample.prompt)], sample.trajectory) for sample in samples]
+    return token_batch(prompts, rows, device, [sample.temperature for sample in samples])
 
 
-def unique_prompts(rows: Sequence[Row]) -> list[Prompt]:
-    """The distinct prompts of some rows."""
-    return list({id(row.prompt): row.prompt for row in rows}.values())
+def unique_prompts(samples: Sequence[Sample]) -> list[Prompt]:
+    """Return the distinct prompts of some samples."""
+    return list({id(sample.prompt): sample.prompt for sample in samples}.values())
 
 
-def blocks(groups: Iterable[Sequence[Row]], budget: int) -> Iterator[list[Row]]:
-    """Join the rows of consecutive groups to blocks.
+def blocks(groups: Iterable[Sequence[Sample]], budget: int) -> Iterator[list[Sample]]:
+    """Join the samples of consecutive groups into blocks.
 
-    A block's prompts have at most half of a budget of tokens, padding included, and its completions at most the whole,
-    unless it is a single group. Groups may come in one by one: a block is handed over as soon as the next begins.
+    The prompts of a block have at most half of a budget of tokens, padding included, and its completions at most the
+    whole, unless it is a single group. Groups may arrive one by one: a block is yielded as soon as the next begins.
     """
-    block: list[Row] = []
+    block: list[Sample] = []
     count = longest = tokens = 0
-    for rows in filter(None, groups):
-        length, new = len(rows[0].prompt.token_ids), sum(len(row.completion.token_ids) for row in rows)
+    for samples in filter(None, groups):
+        length, new = len(samples[0].prompt.token_ids), sum(len(sample.trajectory.token_ids) for sample in samples)
         if block and ((count + 1) * max(longest, length) > budget // 2 or tokens + new > budget):
             yield block
             block, count, longest, tokens = [], 0, 0, 0
-        block += rows
+        block += samples
         count, longest, tokens = count + 1, max(longest, length), tokens + new
     if block:
         yield block
 
 
-def microbatches(groups: Iterable[Sequence[Row]], budget: int) -> Iterator[tuple[list[Prompt], list[list[Row]]]]:
-    """Cut rows into blocks of prompts, and the rows of a block into micro-batches of similar completion length.
+def microbatches(groups: Iterable[Sequence[Sample]], budget: int) -> Iterator[tuple[list[Prompt], list[list[Sample]]]]:
+    """Split samples into blocks of prompts, and the samples of a block into micro-batches of similar length.
 
-    Half of the budget of tokens, padding included, is for a block's prompts, which are computed once and held while
-    its micro-batches are; half for the completions of one of these. Changes memory and speed, not the result: the
-    loss is a sum over rows.
+    Half of the budget of tokens, padding included, is for a block's prompts, which are computed once and kept for its
+    micro-batches; half for the completions of one micro-batch. Affects memory and speed, not the result: the loss is a
+    sum over samples.
 
     Args:
-        groups: the rows of each prompt, one by one.
+        groups: samples of each prompt; may arrive one by one.
         budget: tokens.
 
     Yields:
@@ -182,19 +219,19 @@ def microbatches(groups: Iterable[Sequence[Row]], budget: int) -> Iterator[tuple
         yield unique_prompts(block), list(_by_length(block, budget // 2))
 
 
-def _by_length(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
-    """Longest first, so that what does not fit in memory fails early."""
-    chunk: list[Row] = []
+def _by_length(samples: Sequence[Sample], budget: int) -> Iterator[list[Sample]]:
+    """Longest first, so that a micro-batch that exceeds the memory fails early."""
+    chunk: list[Sample] = []
     longest = 0
-    for row in sorted(rows, key=lambda row: -len(row.completion.token_ids)):
-        length = len(row.completion.token_ids)
+    for sample in sorted(samples, key=lambda sample: -len(sample.trajectory.token_ids)):
+        length = len(sample.trajectory.token_ids)
         tokens = len(chunk) * longest
-        # Short rows wait for a micro-batch of their own rather than be padded, once this one is worth a pass.
+        # Once a micro-batch is large enough, much shorter samples start a new one instead of being padded.
         if chunk and (tokens + longest > budget or (tokens >= WORTH_A_PASS and length < SIMILAR * longest)):
             yield chunk
             chunk = []
         if not chunk:
             longest = length
-        chunk.append(row)
+        chunk.append(sample)
     if chunk:
         yield chunk

@@ -1,4 +1,4 @@
-"""Choosing by validation: which checkpoints were best so far, and how long nothing has improved."""
+"""Selection by validation: the best checkpoints so far, and the number of validations without improvement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 BEST_FILE = "best.json"
-"""In a folder of best weights: the step they are of, and the accuracy they were kept for."""
+"""File in a folder of best weights: their step and validation accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,34 +16,34 @@ class Best:
     """The best validation so far."""
 
     step: int
-    """Training steps finished then; of equals the first."""
+    """Training steps finished; the first of equals."""
     accuracy: float
     """Greedy accuracy on validation items, in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a run knows from its validations so far."""
+    """Validation results of a run so far."""
 
     overall: Best | None = None
-    """By the mean over the run's tasks."""
+    """Best mean over the run's tasks."""
     tasks: Mapping[str, Best] = field(default_factory=dict)
-    """By task."""
+    """Best per task."""
     waited: int = 0
-    """Validations since the mean last rose; none counts before every task of the run has been trained."""
+    """Validations since the mean last rose; those before every task has been trained do not count."""
     trained: tuple[str, ...] = ()
-    """Tasks that training steps have had so far, sorted."""
+    """Tasks trained so far, sorted."""
 
     def with_trained(self, tasks: Iterable[str]) -> Selection:
-        """A step with these tasks is finished."""
+        """Return the selection after a step with these tasks."""
         return replace(self, trained=tuple(sorted({*self.trained, *tasks})))
 
     def after(self, step: int, accuracies: Mapping[str, float]) -> Selection:
-        """The policy was validated.
+        """Return the selection after a validation.
 
         Args:
             step: training steps finished.
-            accuracies: of every task of the run.
+            accuracies: accuracy of every task of the run.
         """
         overall = _better(self.overall, Best(step, fmean(accuracies.values())))
         tasks = {task: _better(self.tasks.get(task), Best(step, value)) for task, value in accuracies.items()}
@@ -52,17 +52,17 @@ class Selection:
         return Selection(overall, tasks, waited, self.trained)
 
     def folders(self) -> dict[str, Best]:
-        """Names of the folders that keep the best weights: ``best`` by the mean, ``best-math`` by task."""
+        """Best steps by the folder that keeps their weights: ``best`` by the mean, ``best-math`` by task."""
         overall = {"best": self.overall} if self.overall else {}
         return overall | {f"best-{task}": best for task, best in self.tasks.items()}
 
     def improved_at(self, step: int) -> bool:
-        """Whether any best is of this step."""
+        """True if any best result is of this step."""
         return any(best.step == step for best in self.folders().values())
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Selection:
-        """Read what ``dataclasses.asdict`` made of a selection."""
+        """Parse the result of ``dataclasses.asdict`` of a selection."""
         return cls(
             overall=Best(**value["overall"]) if value["overall"] else None,
             tasks={task: Best(**best) for task, best in value["tasks"].items()},

@@ -22,8 +22,10 @@ from torch import Tensor
 
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
 from omnithinker.io.files import write_json, writing
+from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.policy.adapter import CONFIG_FILE, base_of
 from omnithinker.policy.base import Policy
+from omnithinker.schedules.base import Batch, Schedule
 from omnithinker.train.best import BEST_FILE, Selection
 
 STATE_FILE = "trainer.json"
@@ -32,26 +34,35 @@ OPTIMIZER_FILE = "optimizer.safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerState:
-    """Where a run is."""
+    """Position of a run."""
 
     step: int
     """Rollout batches finished."""
     updates: int
-    """Optimizer updates made."""
+    """Optimizer updates applied."""
     recipe: str
-    """Digest of the recipe that the run belongs to."""
+    """Digest of the recipe."""
     schedule: Mapping[str, Any]
     """State of the schedule, JSON values."""
     nonfinite: int = 0
-    """Last updates in a row that were not applied because loss or gradient was not finite."""
+    """Updates in a row, up to now, that were skipped because loss or gradient was not finite."""
     selection: Selection = field(default_factory=Selection)
-    """What validation found so far."""
+    """Validation results so far."""
 
     def after_update(self, applied: bool) -> TrainerState:
-        """The state after an update, or after one that was not applied because it was not finite."""
+        """Return the state after an update, applied or skipped."""
         if applied:
             return replace(self, updates=self.updates + 1, nonfinite=0)
         return replace(self, nonfinite=self.nonfinite + 1)
+
+    def after_step(self, batch: Batch, schedule: Schedule, metrics: StepMetrics) -> TrainerState:
+        """Return the state after a step."""
+        return replace(
+            self,
+            step=self.step + 1,
+            schedule=schedule.after(self.step, self.schedule, metrics),
+            selection=self.selection.with_trained(item.task for item in batch),
+        )
 
 
 def save_checkpoint(
@@ -61,13 +72,13 @@ def save_checkpoint(
 
     Args:
         folder: the run's ``checkpoints``.
-        state: where the run is.
+        state: position of the run.
         policy: weights and tokenizer to save.
-        optimizer: its state is saved too.
-        keep: how many checkpoints remain.
+        optimizer: optimizer whose state is saved.
+        keep: number of checkpoints to keep.
 
     Raises:
-        DiskError: the disk takes no more; earlier checkpoints are as they were, and of this one nothing is left.
+        DiskError: if the disk is full; earlier checkpoints are unchanged, and of this one nothing is left.
     """
     final = folder / f"step-{state.step}"
     temporary = folder / f".step-{state.step}.{os.getpid()}.tmp"
@@ -97,17 +108,17 @@ def prune(folder: Path, keep: int) -> None:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
-    found = [path for path in folder.glob("step-*") if (path / STATE_FILE).exists()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+    """List the complete checkpoints of a run, oldest first."""
+    checkpoints = [path for path in folder.glob("step-*") if (path / STATE_FILE).exists()]
+    return sorted(checkpoints, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def read_state(checkpoint: Path) -> TrainerState:
-    """Read where a checkpoint's run was, and make sure that its files are whole.
+    """Read the state of a checkpoint, and check that its files are complete.
 
     Raises:
-        DamagedCheckpoint: a file is missing, cut short or not what its name says. Nothing else does: a model that
-            does not fit into memory, say, is no reason to give a checkpoint up.
+        DamagedCheckpoint: if a file is missing, truncated or of another format. Other errors, such as a model that
+            does not fit into memory, do not count as damage.
     """
     try:
         record = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
@@ -126,17 +137,17 @@ def read_state(checkpoint: Path) -> TrainerState:
 
 
 def keep_best(folder: Path, selection: Selection) -> None:
-    """Keep weights and tokenizer of the best steps apart from the checkpoints that come and go.
+    """Keep weights and tokenizer of the best steps in folders of their own, beyond the pruning of checkpoints.
 
-    Files are shared with the checkpoint (hard links) where the file system can do that. A step whose checkpoint is gone
+    Files are hard links to those of the checkpoint if the file system supports that. A step whose checkpoint is gone
     has its folder already.
 
     Args:
         folder: the run's ``checkpoints``.
-        selection: which steps are best, and what their folders are called.
+        selection: best steps and the names of their folders.
 
     Raises:
-        DiskError: the disk takes no more.
+        DiskError: if the disk is full.
     """
     for name, best in selection.folders().items():
         source, final = folder / f"step-{best.step}", folder / name
@@ -156,7 +167,7 @@ def keep_best(folder: Path, selection: Selection) -> None:
 
 
 def set_aside(checkpoint: Path) -> Path:
-    """Rename a damaged checkpoint so that no run starts from it; nothing is deleted.
+    """Rename a damaged checkpoint so that no run resumes from it; nothing is deleted.
 
     Returns:
         The new name.
@@ -170,9 +181,9 @@ def restore_optimizer(checkpoint: Path, policy: Policy, optimizer: torch.optim.O
     """Load the optimizer's state from a checkpoint.
 
     Raises:
-        CheckpointError: it belongs to another model.
+        CheckpointError: if it belongs to another model.
     """
-    # The fused optimizer wants its step counts beside the weights, too.
+    # The fused optimizer needs its step counts on the device of the weights.
     tensors = load_file(checkpoint / OPTIMIZER_FILE, device=str(policy.device))
     parameters = dict(policy.model.named_parameters())
     for key, tensor in tensors.items():
@@ -192,7 +203,7 @@ def _optimizer_tensors(policy: Policy, optimizer: torch.optim.Optimizer) -> dict
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where that cannot be done."""
+    """Hard-link a file, or copy it if the file system has no hard links."""
     try:
         target.hardlink_to(source)
     except OSError:
@@ -201,14 +212,14 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _remove(checkpoint: Path) -> None:
-    """Remove a checkpoint, if it is there. A process killed meanwhile leaves no half of one under its name."""
+    """Remove a checkpoint if it exists; a process killed meanwhile leaves no partial one under its name."""
     if checkpoint.exists():
         doomed = checkpoint.rename(checkpoint.with_name(f".{checkpoint.name}.{os.getpid()}.old.tmp"))
         shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
-    """Make sure a file or folder is on the disk before the rename that makes it count."""
+    """Flush a file or folder to the disk before the rename that publishes it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

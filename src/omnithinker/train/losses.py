@@ -1,6 +1,7 @@
 """The GRPO loss, Eq. 4-5: pure functions of tensors.
 
-B rows (completions) of T tokens, padded on the right; the objective J of the paper is maximised, the loss is -J.
+B samples of T tokens after the prompt, padded on the right, of which only actions count; the paper maximizes the
+objective J, the loss is -J.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ LossNorm = Literal["sequence", "token", "max_tokens"]
 
 
 class LossParts(NamedTuple):
-    """The loss and what it consists of. All are sums over the rows given, already weighted."""
+    """Loss of some samples, and its parts per sample."""
 
     loss: Tensor
-    """Scalar to differentiate: policy + kl, weighted."""
+    """Scalar to differentiate: weighted sum over the samples."""
     kl_B: Tensor
-    """[B] mean over tokens of the KL estimate of each row (nats); 0 without a reference."""
+    """[B] mean over actions of the KL estimate (nats); 0 without a reference policy."""
     clip_frac_B: Tensor
-    """[B] fraction of tokens at which the clip of Eq. 4 is active."""
+    """[B] fraction of actions at which the clip of Eq. 4 is active."""
 
 
 def kl_to_reference(logprob_BT: Tensor, ref_logprob_BT: Tensor, estimator: KlEstimator = "k3") -> Tensor:
@@ -34,7 +35,7 @@ def kl_to_reference(logprob_BT: Tensor, ref_logprob_BT: Tensor, estimator: KlEst
     Args:
         logprob_BT: [B, T] log-probabilities under the policy (nats).
         ref_logprob_BT: [B, T] under the reference policy.
-        estimator: which of the three.
+        estimator: k1, k2 or k3.
     """
     delta_BT = ref_logprob_BT - logprob_BT
     if estimator == "k1":
@@ -47,23 +48,24 @@ def kl_to_reference(logprob_BT: Tensor, ref_logprob_BT: Tensor, estimator: KlEst
 def group_weights(
     length_B: Tensor, *, loss_norm: LossNorm = "sequence", max_tokens: int | None = None
 ) -> tuple[Tensor, float]:
-    """Weights of the completions of one prompt in the loss of their minibatch, before they are divided by its total.
+    """Weights of the completions of one prompt in the loss of their minibatch, before division by its total.
 
-    The loss of a minibatch is the sum over its rows of weight x *mean over tokens*, divided by the sum of the totals
-    of its groups. ``sequence`` (the paper): mean over prompts of mean over their completions. ``token`` (DAPO): every
-    token of the minibatch counts the same. ``max_tokens`` (Dr. GRPO): sum of tokens over the rows' token limits.
+    The loss of a minibatch is the sum over its samples of weight x *mean over actions*, divided by the sum of the
+    totals of its groups. ``sequence`` (the paper): mean over prompts of the mean over their completions. ``token``
+    (DAPO): every action of the minibatch counts the same. ``max_tokens`` (Dr. GRPO): sum over actions divided by the
+    token limit.
 
     Args:
-        length_B: [B] tokens of the prompt's completions that have an advantage, those that need no gradient
-            included, so that the total does not depend on which are skipped.
+        length_B: [B] actions of the prompt's completions that have an advantage, including those without a gradient,
+            so that the total does not depend on which are skipped.
         loss_norm: see above.
         max_tokens: completion limit of the prompt, for ``max_tokens``.
 
     Returns:
-        [B] float64 weights, and the group's total; 0 without rows.
+        [B] float64 weights, and the group's total; 0 without samples.
 
     Raises:
-        ValueError: ``max_tokens`` without ``max_tokens``.
+        ValueError: if ``loss_norm`` is ``max_tokens`` and ``max_tokens`` is None.
     """
     count = len(length_B)
     if loss_norm == "sequence":
@@ -77,39 +79,39 @@ def group_weights(
 
 def importance_weights(
     old_logprob_BT: Tensor,
-    drawn_logprob_BT: Tensor,
-    mask_BT: Tensor,
+    rollout_logprob_BT: Tensor,
+    action_mask_BT: Tensor,
     *,
     level: Literal["token", "sequence"],
     cap: float,
-    excess: Literal["truncate", "mask"],
+    mode: Literal["truncate", "mask"],
 ) -> Tensor:
-    """Ratio of what the trainer gives to sampled tokens over what the generator gave when it drew them.
+    """Importance sampling ratio of the trainer's probabilities over the generator's, per action or per completion.
 
     Corrects a policy gradient whose samples come from a generator with other numerics (Yao et al., "Your Efficient
     RL Framework Secretly Brings You Off-Policy RL Training", 2025). No gradient flows through it.
 
     Args:
-        old_logprob_BT: [B, T] of the policy that should have drawn, by the trainer.
-        drawn_logprob_BT: [B, T] recorded by the generator.
-        mask_BT: [B, T] True at completion tokens.
-        level: a ratio for each token, or for each completion the product over its tokens.
-        cap: largest ratio that is believed.
-        excess: larger ones count as ``cap`` (``truncate``) or 0 (``mask``).
+        old_logprob_BT: [B, T] log-probabilities of the sampling policy, computed by the trainer.
+        rollout_logprob_BT: [B, T] log-probabilities recorded by the generator.
+        action_mask_BT: [B, T] True at actions.
+        level: a ratio per action (``token``), or per completion the product over its actions (``sequence``).
+        cap: largest accepted ratio.
+        mode: larger ratios count as ``cap`` (``truncate``) or 0 (``mask``).
 
     Returns:
-        [B, T]; 1 at padding for ``token``.
+        [B, T]; 1 where there is no action, for ``token``.
     """
-    delta_BT = torch.where(mask_BT, old_logprob_BT.detach() - drawn_logprob_BT, 0.0)
+    delta_BT = torch.where(action_mask_BT, old_logprob_BT.detach() - rollout_logprob_BT, 0.0)
     if level == "sequence":
         delta_BT = delta_BT.sum(dim=1, keepdim=True).expand_as(delta_BT)
     ratio_BT = delta_BT.exp()
-    return ratio_BT.clamp(max=cap) if excess == "truncate" else torch.where(ratio_BT > cap, 0.0, ratio_BT)
+    return ratio_BT.clamp(max=cap) if mode == "truncate" else torch.where(ratio_BT > cap, 0.0, ratio_BT)
 
 
 def grpo_loss(
     logprob_BT: Tensor,
-    mask_BT: Tensor,
+    action_mask_BT: Tensor,
     *,
     old_logprob_BT: Tensor | None,
     ref_logprob_BT: Tensor | None,
@@ -124,33 +126,33 @@ def grpo_loss(
     """Eq. 4 as a loss: ``sum_B weight (1/|o|) sum_t [-w_t min(rho A, clip(rho) A) + beta KL_t]``.
 
     Args:
-        logprob_BT: [B, T] log-probabilities of the sampled tokens under the policy being trained.
-        mask_BT: [B, T] True at completion tokens.
-        old_logprob_BT: [B, T] under the policy that sampled; None when it is the policy itself, then rho = 1 with
-            the gradient of log pi.
-        ref_logprob_BT: [B, T] under the reference policy; may be None when every beta is 0.
+        logprob_BT: [B, T] log-probabilities of the actions under the policy in training.
+        action_mask_BT: [B, T] True at actions; nothing else contributes.
+        old_logprob_BT: [B, T] under the sampling policy; None if it is the policy itself, then rho = 1 with the
+            gradient of log pi.
+        ref_logprob_BT: [B, T] under the reference policy; may be None if every beta is 0.
         advantage_B: [B] from Eq. 3.
         weight_B: [B] from :func:`group_weights`.
-        beta_B: [B] KL coefficient of each row's task.
-        clip_low_B: [B] epsilon below 1 of each row's task.
+        beta_B: [B] KL coefficient of each sample's task.
+        clip_low_B: [B] epsilon below 1 of each sample's task.
         clip_high_B: [B] epsilon above 1.
-        kl: estimator of the KL term.
+        kl: KL estimator.
         importance_BT: [B, T] w_t, from :func:`importance_weights`; None for 1.
     """
     old_BT = logprob_BT.detach() if old_logprob_BT is None else old_logprob_BT
-    ratio_BT = torch.where(mask_BT, logprob_BT - old_BT, 0.0).exp()
+    ratio_BT = torch.where(action_mask_BT, logprob_BT - old_BT, 0.0).exp()
     clipped_BT = ratio_BT.clamp(1 - clip_low_B[:, None], 1 + clip_high_B[:, None])
     advantage_B1 = advantage_B[:, None]
     surrogate_BT = torch.minimum(ratio_BT * advantage_B1, clipped_BT * advantage_B1)
     token_loss_BT = -surrogate_BT if importance_BT is None else -importance_BT * surrogate_BT
-    length_B = mask_BT.sum(dim=1).clamp(min=1)
+    length_B = action_mask_BT.sum(dim=1).clamp(min=1)
     kl_BT = torch.zeros_like(logprob_BT)
     if ref_logprob_BT is not None:
-        kl_BT = torch.where(mask_BT, kl_to_reference(logprob_BT, ref_logprob_BT, kl), 0.0)
+        kl_BT = torch.where(action_mask_BT, kl_to_reference(logprob_BT, ref_logprob_BT, kl), 0.0)
         token_loss_BT = token_loss_BT + beta_B[:, None] * kl_BT
-    row_loss_B = torch.where(mask_BT, token_loss_BT, 0.0).sum(dim=1) / length_B
+    sample_loss_B = torch.where(action_mask_BT, token_loss_BT, 0.0).sum(dim=1) / length_B
     with torch.no_grad():
-        outside_BT = mask_BT & (surrogate_BT < ratio_BT * advantage_B1)
+        outside_BT = action_mask_BT & (surrogate_BT < ratio_BT * advantage_B1)
         clip_frac_B = outside_BT.sum(dim=1) / length_B
         kl_B = kl_BT.sum(dim=1) / length_B
-    return LossParts(loss=(weight_B * row_loss_B).sum(), kl_B=kl_B, clip_frac_B=clip_frac_B)
+    return LossParts(loss=(weight_B * sample_loss_B).sum(), kl_B=kl_B, clip_frac_B=clip_frac_B)

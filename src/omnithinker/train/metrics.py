@@ -10,8 +10,16 @@ from statistics import StatisticsError, correlation
 
 from torch import Tensor
 
-from omnithinker.io.step_metrics import JudgeMetrics, Number, Seconds, StepMetrics, TaskMetrics, mean_defined
-from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS, RolloutGroup, Score, Trajectory
+from omnithinker.io.step_metrics import (
+    JudgeMetrics,
+    Number,
+    Seconds,
+    StepMetrics,
+    TaskMetrics,
+    component_means,
+    mean_defined,
+)
+from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS, RolloutGroup, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ def step_metrics(
         by_task[group.prompt.task].append(p)
     return StepMetrics(
         step=step,
-        tokens=sum(_tokens(trajectory) for group in groups for trajectory in group.trajectories),
+        tokens=sum(trajectory.length for group in groups for trajectory in group.trajectories),
         seconds=seconds,
         loss=mean_defined(update.loss for update in applied),
         grad_norm=mean_defined(update.grad_norm for update in applied),
@@ -81,11 +89,11 @@ def _task_metrics(
     return TaskMetrics(
         reward=mean_defined(score.reward for _, score in defined),
         accuracy=mean_defined(score.correct for _, score in defined),
-        entropy=mean_defined(completion_entropy(trajectory) for trajectory, _ in defined),
-        length=mean_defined(_tokens(trajectory) for trajectory, _ in defined),
+        entropy=mean_defined(trajectory.mean_entropy for trajectory, _ in defined),
+        length=mean_defined(trajectory.length for trajectory, _ in defined),
         truncated=mean_defined(trajectory.truncated for trajectory, _ in defined),
         completions=len(pairs),
-        tokens=sum(_tokens(trajectory) for trajectory, _ in pairs),
+        tokens=sum(trajectory.length for trajectory, _ in pairs),
         undefined=len(pairs) - len(defined),
         frac_reward_zero_std=mean_defined(bool((row_G.nan_to_num() == 0).all()) for row_G in advantages_PG),
         dropped_groups=sum(bool(row_G.isnan().all()) for row_G in advantages_PG),
@@ -96,11 +104,6 @@ def _task_metrics(
         kl=mean_defined(x for update in applied for x in update.kl.get(task, [])),
         clip_frac=mean_defined(x for update in applied for x in update.clip_frac.get(task, [])),
     )
-
-
-def _tokens(trajectory: Trajectory) -> int:
-    """Tokens that the policy chose."""
-    return len(trajectory.token_ids)
 
 
 def _causes(scores: Sequence[Score]) -> dict[str, dict[str, int]]:
@@ -142,17 +145,6 @@ def _correlation(first: Sequence[float], second: Sequence[float]) -> float | Non
         return correlation(first, second)
     except StatisticsError:
         return None
-
-
-def completion_entropy(trajectory: Trajectory) -> float | None:
-    """Return the mean token entropy of one completion (nats), the inner mean of Eq. 11; None if it has no entropies."""
-    return mean_defined(trajectory.entropies)
-
-
-def component_means(scores: Sequence[Score]) -> dict[str, Number]:
-    """Return the mean of every component over the completions where it is defined; None if it is nowhere."""
-    names = list(dict.fromkeys(name for score in scores for name in score.components))
-    return {name: mean_defined(score.components.get(name) for score in scores) for name in names}
 
 
 def component_metrics(scores: Sequence[Score]) -> dict[str, dict[str, Number]]:

@@ -1,4 +1,4 @@
-"""What runs in the fork server and in the confined children. Standard library only, nothing from the package.
+"""Code of the fork server and of the confined children. Imports the standard library only.
 
-The trusted side starts :mod:`.template` in a fresh interpreter; it shares only :mod:`.codec` with it.
+The owner starts :mod:`.template` in a fresh interpreter.
 """

@@ -8,11 +8,11 @@ import struct
 from typing import Any
 
 _LENGTH = struct.Struct("<I")
-_LARGEST = 16 << 20
+_MAX_BYTES = 16 << 20
 
 
 class PeerGone(BaseException):
-    """The other process ended, or sent something that is not a message. Not an Exception: tests must not catch it."""
+    """The other process ended or sent a malformed message. Not an ``Exception``, so that tests do not catch it."""
 
 
 class Channel:
@@ -32,12 +32,12 @@ class Channel:
         """Send one message.
 
         Raises:
-            PeerGone: the other end is closed.
-            ValueError: the message is too large.
+            PeerGone: if the other end is closed.
+            ValueError: if the message is too large.
         """
         body = self._dumps(message).encode()
-        if len(body) > _LARGEST:
-            raise ValueError(f"a value of {len(body)} bytes is too large to cross")
+        if len(body) > _MAX_BYTES:
+            raise ValueError(f"a value of {len(body)} bytes is too large to send")
         data = _LENGTH.pack(len(body)) + body
         try:
             while data:
@@ -49,13 +49,13 @@ class Channel:
         """Wait for one message.
 
         Raises:
-            PeerGone: the other end is closed, or what came is not a message.
+            PeerGone: if the other end is closed, or the message is malformed.
         """
-        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
-        if length > _LARGEST:
+        (length,) = _LENGTH.unpack(self._read_exactly(_LENGTH.size))
+        if length > _MAX_BYTES:
             raise PeerGone("a message is too large")
         try:
-            text = self._exactly(length).decode()
+            text = self._read_exactly(length).decode()
             message, end = self._loads(text)
         except (ValueError, RecursionError) as error:
             raise PeerGone("a message is malformed") from error
@@ -63,7 +63,7 @@ class Channel:
             raise PeerGone("a message is malformed")
         return message
 
-    def _exactly(self, size: int) -> bytes:
+    def _read_exactly(self, size: int) -> bytes:
         parts = []
         while size:
             try:

@@ -1,9 +1,9 @@
-"""Plain data across a process border, as JSON: what comes out is built from exact built-in types only.
+"""Encode plain data as JSON between processes; decoding builds exact built-in types only.
 
-Lists, strings, numbers, booleans and None stand for themselves; other values are objects with one key, their tag:
-``t`` tuple, ``s`` set, ``f`` frozenset, ``d`` dict as pairs, ``b`` bytes, ``i`` large int, ``c`` complex, ``o``
-an object by its number in the table of objects (class name and attributes), so that linked lists, trees
-and graphs of any length cross. Subclasses are flattened: a string with its own ``__eq__`` arrives as a string.
+Lists, strings, numbers, booleans and None encode as themselves. Any other value is an object with one key, its tag:
+``t`` tuple, ``s`` set, ``f`` frozenset, ``d`` dict as pairs, ``b`` bytes, ``i`` large int, ``c`` complex, ``o`` an
+index into a table of objects (class name and attributes), which allows linked lists, trees and graphs of any size.
+Subclasses are flattened: a string with its own ``__eq__`` arrives as a string.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _LARGE = 1 << 256
-"""From here on integers cross as hexadecimal: Python limits the decimal digits it converts."""
+"""Smallest integer encoded in hexadecimal; Python limits the number of decimal digits it converts."""
 
 
 class Unencodable(ValueError):
-    """A value is not plain data; the message names its type."""
+    """Raised for a value that is not plain data; the message names its type."""
 
 
 class Encoder:
-    """Turns values into JSON-ready data.
+    """Encodes values as JSON-ready data.
 
     Args:
-        as_object: says whether a value of unknown type crosses by class name and attributes.
-        as_reference: turns what remains into a handle, or returns None.
+        as_object: returns True for a value of unknown type to encode by class name and attributes.
+        as_reference: returns a handle for any other value, or None.
     """
 
     def __init__(
@@ -35,25 +35,23 @@ class Encoder:
     ) -> None:
         self._as_object = as_object
         self._as_reference = as_reference
-        self._numbers: dict[int, int] = {}
-        self._queue: list[Any] = []
+        self._indices: dict[int, int] = {}
+        self._objects: list[Any] = []
 
     def encode(self, value: Any) -> Any:
-        """Data for one value, with the table of objects it reaches.
+        """Encode one value, with a table of the objects it reaches.
 
         Raises:
-            Unencodable: a part of it is not plain data.
-            RecursionError: containers nested too deeply, or containing themselves.
+            Unencodable: if a part of the value is not plain data.
+            RecursionError: if containers are nested too deeply, or contain themselves.
         """
         data = self._value(value)
-        if not self._queue:
+        if not self._objects:
             return data
-        table = []
-        position = 0
-        while position < len(self._queue):
-            thing = self._queue[position]
-            table.append([type(thing).__name__, {str(k): self._value(v) for k, v in vars(thing).items()}])
-            position += 1
+        table: list[Any] = []
+        while len(table) < len(self._objects):  # encoding attributes may append further objects
+            item = self._objects[len(table)]
+            table.append([type(item).__name__, {str(k): self._value(v) for k, v in vars(item).items()}])
         return {"v": data, "objects": table}
 
     def _value(self, value: Any) -> Any:
@@ -87,7 +85,7 @@ class Encoder:
             case complex():
                 return {"c": [value.real, value.imag]}
         if self._as_object(value):
-            return {"o": self._number(value)}
+            return {"o": self._index(value)}
         if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
             return self._value(value.tolist())
         reference = self._as_reference(value)
@@ -95,11 +93,11 @@ class Encoder:
             raise Unencodable(f"a value of type {type(value).__name__} is not plain data")
         return reference
 
-    def _number(self, thing: Any) -> int:
-        if id(thing) not in self._numbers:
-            self._numbers[id(thing)] = len(self._queue)
-            self._queue.append(thing)
-        return self._numbers[id(thing)]
+    def _index(self, item: Any) -> int:
+        if id(item) not in self._indices:
+            self._indices[id(item)] = len(self._objects)
+            self._objects.append(item)
+        return self._indices[id(item)]
 
 
 def encode(value: Any) -> Any:
@@ -113,17 +111,17 @@ def decode(
     reference: Callable[[Any], Any] | None = None,
     largest: int | None = None,
 ) -> Any:
-    """Rebuild a value from :func:`encode`'s data, from built-in types and ``classes`` alone.
+    """Decode data of :func:`encode` into built-in types and instances of ``classes``.
 
     Args:
         data: parsed JSON; may come from a hostile process.
-        classes: classes by name that objects may be rebuilt as, without running their code.
-        reference: turns handles (tag ``r``) into values.
-        largest: most members of a set or dict; None for any number.
+        classes: classes of objects by name; instances are created without running their code.
+        reference: resolves handles (tag ``r``) to values.
+        largest: maximum size of a set or dict; None for no limit.
 
     Raises:
-        ValueError: the data has an unknown form, tag or class, or a larger set or dict.
-        RecursionError: the data is nested too deeply.
+        ValueError: if the data has an unknown form, tag or class, or a larger set or dict.
+        RecursionError: if the data is nested too deeply.
     """
     try:
         return _Decoder(classes or {}, reference, largest).decode(data)
@@ -138,7 +136,7 @@ class _Decoder:
         self._classes = classes
         self._reference = reference
         self._largest = largest
-        self._things: list[Any] = []
+        self._objects: list[Any] = []
 
     def decode(self, data: Any) -> Any:
         table: list[Any] = []
@@ -147,10 +145,10 @@ class _Decoder:
         for name, _ in table:
             if name not in self._classes:
                 raise ValueError(f"an object of class {name!r} is not plain data")
-            self._things.append(object.__new__(self._classes[name]))
+            self._objects.append(object.__new__(self._classes[name]))
         value = self._value(data)
-        for thing, (_, attributes) in zip(self._things, table, strict=True):
-            thing.__dict__.update({key: self._value(item) for key, item in attributes.items()})
+        for instance, (_, attributes) in zip(self._objects, table, strict=True):
+            instance.__dict__.update({key: self._value(item) for key, item in attributes.items()})
         return value
 
     def _value(self, data: Any) -> Any:
@@ -177,7 +175,7 @@ class _Decoder:
             case "c":
                 return complex(*body)
             case "o":
-                return self._things[body]
+                return self._objects[body]
             case "r" if self._reference is not None:
                 return self._reference(body)
         raise ValueError(f"malformed data: tag {tag!r}")

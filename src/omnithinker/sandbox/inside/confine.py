@@ -1,8 +1,7 @@
 """Confinement that needs no privilege: resource limits, no_new_privs, no capabilities, Landlock, seccomp.
 
-What the template itself can live with is applied there and inherited; each child then takes the last steps itself,
-before it
-reads any text written by a model. Few steps, because every page that a child touches has to be copied.
+Limits that the template can work under are applied there and inherited. Each child takes the remaining steps before it
+reads any model-written text. The steps are few, because every page that a child touches has to be copied.
 Sources: landlock(7), seccomp(2), prctl(2), capabilities(7).
 """
 
@@ -28,14 +27,14 @@ _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446
 _LANDLOCK_VERSION, _RULE_PATH_BENEATH = 1, 1
 _FS_WRITE_FILE, _FS_READ_FILE, _FS_READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _FS_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
-"""How many file-system rights each Landlock version knows; all of them are handled, that is, refused."""
+"""Landlock version -> number of file-system rights it has. All of them are handled, that is, refused by default."""
 _CLONE_NEW, _CLONE_NEWUSER = 0x40000000 | 0x08000000 | 0x04000000, 0x10000000
-"""New namespaces for network, IPC and host name; for users."""
+"""Flags for new namespaces of network, IPC and host name; of users."""
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
 Step = tuple[str, Callable[..., int], tuple[Any, ...]]
-"""A system call: its name, a function that returns a negative number when it fails, and that function's arguments."""
+"""A system call: its name, a function that returns a negative number on failure, and the function's arguments."""
 
 
 class _Ruleset(ctypes.Structure):
@@ -56,14 +55,14 @@ class _Capabilities(ctypes.Structure):
 
 
 class Jail:
-    """Gives up what the template does not need, and holds what a child needs to lock itself in.
+    """Confines the template as far as it can work, and prepares the confinement of each child.
 
     Args:
-        readable: folders and files that a program may read; everything else is refused.
-        listable: folders whose names, not contents, it may see.
+        readable: folders and files that a program may read; all others are refused.
+        listable: folders that a program may list without reading their files.
         memory: address space of a child, bytes.
-        file_size: most that a child may write to one descriptor, bytes.
-        cpu_seconds: CPU time of a child; the kernel counts whole seconds, the supervisor finer.
+        file_size: maximum size of each file that a child writes, bytes.
+        cpu_seconds: CPU time of a child; the kernel enforces whole seconds, the supervisor the exact limit.
     """
 
     def __init__(
@@ -92,21 +91,21 @@ class Jail:
             self._last.append(("seccomp", _libc.prctl, install))
 
     @staticmethod
-    def rehearse() -> None:
-        """Make system calls as :meth:`enter` does, without effect; see :mod:`.rehearsal`."""
+    def warm_up() -> None:
+        """Make system calls as :meth:`enter` does, without effect; see :mod:`.warmup`."""
         version = (_SYS_LANDLOCK_CREATE, None, 0, _LANDLOCK_VERSION)
-        # Without Landlock the second one fails, which is no news here.
+        # Without Landlock the second call fails; the layer is then missing anyway.
         with contextlib.suppress(OSError):
             _perform([("prctl", _libc.prctl, (_PR_GET_DUMPABLE, 0, 0, 0, 0)), ("version", _libc.syscall, version)])
 
     def enter(self, descriptors: int) -> None:
-        """Lock the calling process in, for good. It exits if the template is gone already.
+        """Confine the calling process permanently. Exits if the template is already gone.
 
         Args:
-            descriptors: those from this number on are closed.
+            descriptors: number of descriptors to keep; all from this number on are closed.
 
         Raises:
-            OSError: a layer that this machine has could not be applied.
+            OSError: if a layer that this machine has cannot be applied.
         """
         _perform(self._first)
         if os.getppid() != self._template:
@@ -117,16 +116,16 @@ class Jail:
 
 
 def _leave_namespaces() -> bool:
-    """Go where there is no network and nobody to share memory with, if the kernel lets us.
+    """Enter new network, IPC and host-name namespaces; return True if the kernel allows it.
 
-    As root directly, else by way of a user namespace in which we stay who we are. Nothing depends on this layer:
-    many machines and containers forbid it.
+    Root enters them directly, others through a user namespace that keeps their ids. Nothing depends on this layer: many
+    machines and containers forbid it.
     """
     user, group = os.geteuid(), os.getegid()
     if _libc.unshare(_CLONE_NEW) == 0:
         return True
     if not os.path.exists("/proc/self/setgroups") or _libc.unshare(_CLONE_NEW | _CLONE_NEWUSER) != 0:
-        return False  # an outer jail without /proc has left them already
+        return False  # an outer jail without /proc has already done so
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
@@ -134,7 +133,7 @@ def _leave_namespaces() -> bool:
 
 
 def landlock_abi() -> int:
-    """Version of Landlock that the kernel offers; 0 when it has none or does not allow it."""
+    """Return the kernel's Landlock version; 0 if it has none or does not allow it."""
     return max(0, int(_libc.syscall(_SYS_LANDLOCK_CREATE, None, 0, _LANDLOCK_VERSION)))
 
 
@@ -150,7 +149,7 @@ def _make_ruleset(abi: int, readable: Iterable[str], listable: Iterable[str]) ->
         _allow(ruleset, path, _FS_READ_DIR)
     _allow(ruleset, os.devnull, _FS_READ_FILE | _FS_WRITE_FILE)
     _allow(ruleset, "/dev/urandom", _FS_READ_FILE)
-    # Out of the way of the low numbers, which a child gives new meanings before it uses the ruleset.
+    # A child reassigns the low descriptors before it uses the ruleset.
     high = fcntl.fcntl(ruleset, fcntl.F_DUPFD_CLOEXEC, OPEN_FILES // 2)
     os.close(ruleset)
     return high
@@ -160,7 +159,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return  # nothing there to read, or not for us: then not for a program either
+        return  # missing, or not readable by us: then a program cannot read it either
     try:
         allowed = rights if os.path.isdir(path) else rights & ~_FS_READ_DIR
         rule = _PathBeneath(allowed, descriptor)
@@ -183,7 +182,7 @@ def _perform(steps: list[Step]) -> None:
             _check(-1, name)
 
 
-def _check(result: int, what: str) -> None:
+def _check(result: int, call: str) -> None:
     if result < 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
+        raise OSError(number, f"{call}: {os.strerror(number)}")

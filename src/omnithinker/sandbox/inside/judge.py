@@ -1,7 +1,7 @@
-"""The half of a judge/solver pair that holds the tests: runs them, with stand-ins for the program's names.
+"""The judge of a judge/solver pair: run the tests, with proxies for the program's names.
 
-What comes back from the program is plain data of exact built-in types, or a :class:`Remote` that is equal to
-nothing but itself; so no method written by the program takes part in a comparison.
+The program's answers arrive as plain data of exact built-in types, or as a :class:`Remote` that equals only itself, so
+no method of the program takes part in a comparison.
 """
 
 from __future__ import annotations
@@ -13,36 +13,35 @@ from typing import Any
 from omnithinker.sandbox.inside.channel import Channel, PeerGone
 from omnithinker.sandbox.inside.codec import Encoder, Unencodable, decode
 from omnithinker.sandbox.inside.preamble import judge_helpers
-from omnithinker.sandbox.inside.report import Reporter, describe
+from omnithinker.sandbox.inside.report import Reporter, describe_error
 
 
 class RemoteError(Exception):
-    """The program raised an exception of its own kind."""
+    """Stands for an exception of a type that the program defines."""
 
 
 class Link:
-    """The judge's view of the solver.
+    """The judge's connection to the solver.
 
     Args:
         channel: connection to the solver.
-        namespace: of the tests; objects of classes defined in there cross by their attributes.
+        namespace: namespace of the tests; objects of classes defined there are sent by their attributes.
     """
 
     def __init__(self, channel: Channel, namespace: dict[str, Any]) -> None:
         self.channel = channel
         self.namespace = namespace
-        self.records = {name: thing for name, thing in namespace["__builtins__"].items() if _is_record(thing)}
+        self.preamble_classes = _shared_classes(namespace["__builtins__"])
         self.calls = 0
         self.gone = False
         self.invalid = ""
 
-    def ask(self, operation: str, target: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        """Have the solver do something and return its result, or raise what it raised."""
-        classes = dict(self.records)
-        classes.update({name: thing for name, thing in self.namespace.items() if _is_record(thing)})
-        kinds = tuple(classes.values())
+    def request(self, operation: str, target: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        """Have the solver perform an operation; return its result or raise its exception."""
+        classes = {**self.preamble_classes, **_shared_classes(self.namespace)}
+        types = tuple(classes.values())
         try:
-            data = Encoder(lambda thing: isinstance(thing, kinds), _reference_of).encode([arguments, keywords])
+            data = Encoder(lambda value: isinstance(value, types), _reference_of).encode([arguments, keywords])
         except (Unencodable, RecursionError) as error:
             self.invalid = f"a test passes {error}"
             raise
@@ -56,14 +55,14 @@ class Link:
             raise
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             self.gone = True
-            raise PeerGone(f"the program's process sent nonsense: {error}") from error
+            raise PeerGone(f"the program's process sent a malformed reply: {error}") from error
 
     def _result(
         self, reply: dict[str, Any], arguments: list[Any], keywords: dict[str, Any], classes: dict[str, type]
     ) -> Any:
         if "raise" in reply:
             name, text = map(str, reply["raise"])
-            raise _Raised(_exception(name, text))
+            raise _ProgramError(_exception(name, text))
         value = self._decode(reply["value"], classes)
         if "arguments" in reply:
             new_arguments, new_keywords = self._decode(reply["arguments"], classes)
@@ -77,15 +76,15 @@ class Link:
         return decode(data, classes, lambda reference: Remote(self, reference))
 
 
-class _Raised(BaseException):
-    """Carries what the program raised past the handling of malformed replies."""
+class _ProgramError(BaseException):
+    """Carries the program's exception past the handlers of malformed replies."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
 
 
 class Remote:
-    """Stands for a function, class or object of the program. Equal to itself alone."""
+    """Proxy for a function, class or object of the program. Equal only to itself."""
 
     __slots__ = ("_link", "_target")
 
@@ -93,49 +92,49 @@ class Remote:
         object.__setattr__(self, "_link", link)
         object.__setattr__(self, "_target", target)
 
-    def _do(self, operation: str, *arguments: Any, **keywords: Any) -> Any:
+    def _forward(self, operation: str, *arguments: Any, **keywords: Any) -> Any:
         link: Link = object.__getattribute__(self, "_link")
         target = object.__getattribute__(self, "_target")
         link.calls += operation == "call"
         try:
-            return link.ask(operation, target, list(arguments), keywords)
-        except _Raised as raised:
+            return link.request(operation, target, list(arguments), keywords)
+        except _ProgramError as raised:
             raise raised.error from None
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """Call it in the program's process."""
-        return self._do("call", *arguments, **keywords)
+        """Call the function in the program's process."""
+        return self._forward("call", *arguments, **keywords)
 
     def __getattr__(self, name: str) -> Any:
-        return self._do("get", name)
+        return self._forward("get", name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self._do("set", name, value)
+        self._forward("set", name, value)
 
     def __getitem__(self, key: Any) -> Any:
-        return self._do("item", key)
+        return self._forward("item", key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._do("put", key, value)
+        self._forward("put", key, value)
 
     def __len__(self) -> int:
-        return int(self._do("len"))
+        return int(self._forward("len"))
 
     def __bool__(self) -> bool:
-        return self._do("bool") is True
+        return self._forward("bool") is True
 
     def __str__(self) -> str:
-        return str(self._do("str"))
+        return str(self._forward("str"))
 
-    # Also decides ``in``: the program is not asked whether it contains something, only what it contains.
+    # Also used for ``in``: membership is decided here, over the items that the program gives.
     def __iter__(self) -> Iterator[Any]:
-        return self._do("iter")  # type: ignore[no-any-return]
+        return self._forward("iter")  # type: ignore[no-any-return]
 
     def __next__(self) -> Any:
-        return self._do("next")
+        return self._forward("next")
 
-    def __instancecheck__(self, thing: Any) -> bool:
-        return type(thing) is Remote and self._do("instance", thing) is True
+    def __instancecheck__(self, value: Any) -> bool:
+        return type(value) is Remote and self._forward("instance", value) is True
 
 
 def _reference_of(value: Any) -> Any:
@@ -147,13 +146,13 @@ def _exception(name: str, text: str) -> Exception:
     if isinstance(kind, type) and issubclass(kind, Exception):
         try:
             return kind(text)
-        except TypeError:  # such as UnicodeDecodeError, which takes more than a text
+        except TypeError:  # such as UnicodeDecodeError, which takes several arguments
             return RemoteError(f"{name}: {text}")
     return RemoteError(f"{name}: {text}")
 
 
 def write_back(old: Any, new: Any) -> None:
-    """Give a mutable argument the contents that the program left in its copy."""
+    """Copy the contents of the program's copy of a mutable argument back into the argument."""
     if type(old) is not type(new):
         return
     match old:
@@ -172,13 +171,13 @@ def write_back(old: Any, new: Any) -> None:
 
 
 def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, channel: Channel) -> None:
-    """Run the tests against the solver and report, one line per test and a last one with the number of calls.
+    """Run the tests against the solver. Report one line per test and a last line with the number of calls.
 
     Args:
         request: ``sources`` of the tests, ``preamble`` source they share, ``entry_point`` or None, and ``uses``,
             the names that the tests use and do not define.
-        names: the preamble of data sets, built-in names included; ours, not the program's.
-        reporter: held by the judge alone.
+        names: the preamble of data sets, built-ins included; trusted code, not the program's.
+        reporter: destination of the report; only the judge holds it.
         channel: connection to the solver.
     """
     namespace: dict[str, Any] = {"__builtins__": {**names, **judge_helpers(names)}, "__name__": "tests"}
@@ -186,17 +185,17 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     sources = request["sources"]
     link = Link(channel, namespace)
     try:
-        hello = channel.receive()
+        greeting = channel.receive()
     except PeerGone as error:
         reporter.send(stage="gone", error=str(error))
         return
-    if "stage" in hello:
-        reporter.send(stage=str(hello["stage"]), error=str(hello["error"]))
+    if "stage" in greeting:
+        reporter.send(stage=str(greeting["stage"]), error=str(greeting["error"]))
         return
-    # Only names that nobody on this side defines may come from the program: one that defines ``len`` or
-    # ``is_same_list`` must not get the tests to call it.
-    wanted = set(request["uses"]) - namespace.keys() - namespace["__builtins__"].keys() | {request["entry_point"]}
-    for name in wanted & set(map(str, hello["names"])):
+    # The program supplies only names that are defined nowhere on this side: the tests must not call a ``len`` or
+    # ``is_same_list`` of the program's.
+    needed = set(request["uses"]) - namespace.keys() - namespace["__builtins__"].keys() | {request["entry_point"]}
+    for name in needed & set(map(str, greeting["names"])):
         namespace[name] = Remote(link, name)
     if request["entry_point"] is not None:
         namespace["candidate"] = namespace.get(request["entry_point"])
@@ -214,10 +213,14 @@ def _run_one(source: str, namespace: dict[str, Any], link: Link) -> str | None:
     except PeerGone as error:
         return str(error)
     except BaseException as error:
-        return describe(error)
+        return describe_error(error)
     return None
 
 
-def _is_record(thing: Any) -> bool:
-    """Whether this is a class of the preamble's or the tests' own."""
-    return isinstance(thing, type) and thing.__module__ in ("solution", "tests")
+def _shared_classes(namespace: dict[str, Any]) -> dict[str, type]:
+    """Return the classes in a namespace that the preamble or the tests define."""
+    return {
+        name: value
+        for name, value in namespace.items()
+        if isinstance(value, type) and value.__module__ in ("solution", "tests")
+    }

@@ -1,4 +1,4 @@
-"""Names that a program finds without importing them, as the data sets of LeetCode style expect."""
+"""Names that programs may use without importing them, as LeetCode-style data sets expect."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 import types
 from typing import Any
 
-# Without its reseeding after every fork, which would cost a child more than confining itself. A program draws the same
-# numbers whenever and wherever it runs, so its verdict can be repeated.
+# Imported without its reseeding after every fork, which would cost a child more time than its confinement. A program
+# also gets the same random numbers in every run, so its verdict is reproducible.
 _register, os.register_at_fork = os.register_at_fork, lambda **_: None
 import random  # noqa: E402
 
@@ -50,19 +50,20 @@ class Node:
 
 
 def build() -> dict[str, Any]:
-    """Run the imports once, in the template; programs find the names where they find built-in ones.
+    """Run the imports once, in the template, and return their names together with the built-ins.
 
-    Copying them into each program's module would touch, and so copy, the memory of every one of them.
+    Programs get this dictionary as their built-ins. Copying the names into each program's module would touch, and
+    therefore copy, the memory page of every object.
     """
     random.seed(0)
     module = types.ModuleType("solution")
     exec(compile(_SOURCE, "<preamble>", "exec"), module.__dict__)
-    names = {name: thing for name, thing in vars(module).items() if not name.startswith("__")}
+    names = {name: value for name, value in vars(module).items() if not name.startswith("__")}
     return {**vars(builtins), **names}
 
 
 def judge_helpers(names: dict[str, Any]) -> dict[str, Any]:
-    """Helpers that tests of LeetCode style take for granted, built on the preamble's node classes."""
+    """Return the helpers that LeetCode-style tests assume, built on the preamble's node classes."""
     list_class, tree_class = names["ListNode"], names["TreeNode"]
 
     def list_node(values: list[Any]) -> Any:
@@ -75,14 +76,14 @@ def judge_helpers(names: dict[str, Any]) -> dict[str, Any]:
         if not values or values[0] is None:
             return None
         root = tree_class(values[0])
-        waiting, rest = collections.deque([root]), iter(values[1:])
+        queue, rest = collections.deque([root]), iter(values[1:])
         for value in rest:
-            parent = waiting.popleft()
+            parent = queue.popleft()
             for side, item in (("left", value), ("right", next(rest, None))):
                 if item is not None:
                     child = tree_class(item)
                     setattr(parent, side, child)
-                    waiting.append(child)
+                    queue.append(child)
         return root
 
     def is_same_list(first: Any, second: Any) -> bool:
@@ -93,16 +94,16 @@ def judge_helpers(names: dict[str, Any]) -> dict[str, Any]:
         return first is None and second is None
 
     def is_same_tree(first: Any, second: Any) -> bool:
-        waiting = [(first, second)]
-        while waiting:
-            a, b = waiting.pop()
+        stack = [(first, second)]
+        while stack:
+            a, b = stack.pop()
             if a is None or b is None:
                 if a is not b:
                     return False
                 continue
             if a.val != b.val:
                 return False
-            waiting += [(a.left, b.left), (a.right, b.right)]
+            stack += [(a.left, b.left), (a.right, b.right)]
         return True
 
     helpers = (list_node, tree_node, is_same_list, is_same_tree)

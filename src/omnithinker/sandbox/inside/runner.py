@@ -1,7 +1,7 @@
-"""What a confined child does with a request: run a program on inputs and report what came back.
+"""Run a request in a confined child: run a program on inputs and report what it returns.
 
-The report is data, one JSON line per finished test; whether a result is right is decided elsewhere. Nothing in
-here is secret, and a program may forge any line: it gains nothing without knowing the expected values.
+The report is data, one JSON line per finished test; results are judged elsewhere. Nothing in this process is secret. A
+program may forge any line, but cannot pass without knowing the expected values.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 from omnithinker.sandbox.inside.channel import Channel, PeerGone
 from omnithinker.sandbox.inside.codec import decode, encode
 from omnithinker.sandbox.inside.judge import run_tests
-from omnithinker.sandbox.inside.report import Reporter, describe
+from omnithinker.sandbox.inside.report import Reporter, describe_error
 from omnithinker.sandbox.inside.solver import Solver
 
 REQUEST, REPORT, CONNECTION = 3, 4, 5
-"""Descriptors of a child of the fork server: marshalled request, report, and of a pair the other end."""
+"""Descriptors of a fork server's child: marshalled request, report, and for a pair the connection."""
 
 
 def answer(names: dict[str, Any], reporter: Reporter, channel: Channel | None = None) -> None:
     """Read the request from its descriptor and run it; see :func:`serve`."""
-    # From our own side and in the interpreter's own format: reading JSON touches twice as many pages.
+    # The request comes from the trusted owner, so marshal is safe; parsing JSON would touch twice as many pages.
     request = marshal.loads(os.read(REQUEST, os.fstat(REQUEST).st_size))
     os.close(REQUEST)
     serve(request, names, reporter, channel)
@@ -35,14 +35,14 @@ def answer(names: dict[str, Any], reporter: Reporter, channel: Channel | None = 
 
 
 def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, channel: Channel | None = None) -> None:
-    """Run one request to its end.
+    """Run one request.
 
     Args:
-        request: ``mode`` (``call``, ``stdio``, ``solver``, ``judge`` or ``unittest``) and ``code``; for calls
+        request: ``mode`` (``call``, ``stdio``, ``solver``, ``judge`` or ``unittest``) and ``code``; for calls also
             ``fn_name`` and encoded ``calls``; for tests see :func:`run_tests` and
             :func:`omnithinker.sandbox.inside.unittests.run_unittests`.
-        names: the preamble, built-in names included.
-        reporter: where results go.
+        names: the preamble, built-ins included.
+        reporter: destination of the results.
         channel: connection between judge and solver.
     """
     if request["mode"] == "judge":
@@ -55,12 +55,12 @@ def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, ch
     try:
         code = compile(request["code"], "<solution>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        (channel.send if channel else reporter.line)({"stage": "compile", "error": describe(error)})
+        (channel.send if channel else reporter.send_line)({"stage": "compile", "error": describe_error(error)})
         return
     if request["mode"] == "stdio":
         _run_stdio(code, module, reporter)
     elif request["mode"] == "unittest":
-        # Already imported where the owner accepts such tests; elsewhere its memory would slow down every fork.
+        # Imported in advance only if the owner accepts such tests: its memory slows down every fork.
         from omnithinker.sandbox.inside.unittests import run_unittests
 
         run_unittests(code, module, request, reporter)
@@ -75,10 +75,10 @@ def _run_stdio(code: types.CodeType, module: types.ModuleType, reporter: Reporte
         exec(code, module.__dict__)
     except SystemExit as end:
         if end.code not in (None, 0):
-            reporter.send(stage="run", error=describe(end))
+            reporter.send(stage="run", error=describe_error(end))
             return
     except BaseException as error:
-        reporter.send(stage="run", error=describe(error))
+        reporter.send(stage="run", error=describe_error(error))
         return
     threading = sys.modules.get("threading")
     if threading is not None:
@@ -93,13 +93,13 @@ def _run_solver(code: types.CodeType, module: types.ModuleType, channel: Channel
     try:
         exec(code, module.__dict__)
     except BaseException as error:
-        channel.send({"stage": "load", "error": describe(error)})
+        channel.send({"stage": "load", "error": describe_error(error)})
         return
     channel.send({"names": list(module.__dict__)})
     try:
         Solver(channel, module).run()
     except PeerGone:
-        return  # the judge has finished
+        return  # the judge is done
 
 
 def _run_calls(
@@ -110,32 +110,32 @@ def _run_calls(
 ) -> None:
     try:
         exec(code, module.__dict__)
-        make = find_function(module, request["fn_name"])
+        get_function = find_function(module, request["fn_name"])
     except BaseException as error:
-        reporter.send(stage="load", error=describe(error))
+        reporter.send(stage="load", error=describe_error(error))
         return
     clock = time.perf_counter
     for index, (arguments, keywords) in enumerate(request["calls"]):
         arguments, keywords = decode(arguments), decode(keywords)
         start = clock()
         try:
-            value = encode(make()(*arguments, **keywords))
+            value = encode(get_function()(*arguments, **keywords))
         except BaseException as error:
-            reporter.send(i=index, error=describe(error), wall=clock() - start)
+            reporter.send(i=index, error=describe_error(error), wall=clock() - start)
         else:
             reporter.send(i=index, value=value, wall=clock() - start)
     reporter.done()
 
 
 def find_function(module: types.ModuleType, name: str) -> Callable[[], Any]:
-    """A maker of the function under test: of the module, or a method of a new object for each call.
+    """Return a getter of the function under test; a method is bound to a new object on every call of the getter.
 
     Args:
         module: the loaded program.
         name: ``f`` (of the module, else of ``Solution``) or ``Class.f``.
 
     Raises:
-        NameError: the program does not define it.
+        NameError: if the program does not define the function.
     """
     owner, _, attribute = name.rpartition(".")
     function = module.__dict__.get(attribute)

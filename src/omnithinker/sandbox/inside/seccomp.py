@@ -1,7 +1,7 @@
-"""A seccomp filter: system calls that are not on the allow list fail with EPERM (or ENOSYS when unknown).
+"""A seccomp filter: system calls that are not on the allow list fail with EPERM (or ENOSYS if unknown).
 
-Layout of ``struct seccomp_data``: call number at byte 0, architecture at 4, arguments of 8 bytes from 16.
-Only the low half of an argument is looked at, which is where the kernel reads flags and commands from.
+Layout of ``struct seccomp_data``: call number at byte 0, architecture at 4, arguments of 8 bytes from 16. The filter
+reads only the low half of an argument, from which the kernel takes flags and commands.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _EPERM, _ENOSYS, _ENOTTY = (_ERRNO | number for number in (errno.EPERM, errno.EN
 
 _CLONE_THREAD = 0x00010000
 _CLONE_NEW = 0x7E020000
-"""Flags of ``clone`` that make a new namespace of any kind."""
+"""Flags of ``clone`` that create a namespace."""
 _TERMINAL_QUERIES = (0x5401, 0x5413, 0x541B, 0x5450, 0x5451)
-"""``ioctl`` commands that only ask or touch the caller's own descriptors: TCGETS, TIOCGWINSZ, FIONREAD, FIO*CLEX."""
+"""``ioctl`` commands without effect outside the caller: TCGETS, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX."""
 _DESCRIPTOR_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 1030)
-"""``fcntl`` commands: duplicate, flags, record locks. Absent: owner and signal (they can signal other processes)."""
+"""Allowed ``fcntl`` commands: duplicate, flags, record locks. Owner and signal could signal other processes."""
 _FIRST_UNKNOWN = 452
-"""System calls from here on are newer than the tables."""
+"""First system call number that is newer than the tables."""
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, X86_64), "aarch64": (0xC00000B7, AARCH64)}
 
@@ -34,7 +34,7 @@ Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, constant."""
 
 Range = tuple[int, list[Instruction]]
-"""First call number, and the instructions for it and those up to the next range."""
+"""First call number of a range, and the instructions for all calls up to the next range."""
 
 
 class SockFprog(ctypes.Structure):
@@ -44,16 +44,16 @@ class SockFprog(ctypes.Structure):
 
 
 def supported() -> bool:
-    """Whether there is a table for this machine's architecture."""
+    """Return True if there is a table for this machine's architecture."""
     return platform.machine() in _ARCHITECTURES
 
 
 def build() -> SockFprog:
-    """Assemble the filter once; installing it is one system call per child."""
+    """Assemble the filter. Installing it takes one system call per child."""
     code = b"".join(struct.pack("<HBBI", *instruction) for instruction in _program())
     buffer = ctypes.create_string_buffer(code, len(code))
     program = SockFprog(len(code) // 8, ctypes.addressof(buffer))
-    program.buffer = buffer  # keeps the memory that the pointer refers to
+    program.buffer = buffer  # keeps the pointer's memory alive
     return program
 
 
@@ -69,7 +69,7 @@ def _program() -> list[Instruction]:
 
 
 def _ranges(table: Mapping[str, int]) -> list[Range]:
-    """What to do with every call number, as ranges in rising order, neighbours of equal treatment joined."""
+    """Return the treatment of every call number as ascending ranges, with equal neighbours merged."""
     special = {
         "clone": _threads_only(),
         "clone3": [(_RETURN, 0, 0, _ENOSYS)],  # its flags are behind a pointer; the C library falls back to clone
@@ -84,12 +84,12 @@ def _ranges(table: Mapping[str, int]) -> list[Range]:
         block = blocks.get(number, refused)
         if block != ranges[-1][1]:
             ranges.append((number, block))
-    # Newer calls, and the x32 variants of old ones, do not exist in here.
+    # Newer calls, and the x32 variants of old ones, are reported as unknown.
     return [*ranges, (_FIRST_UNKNOWN, [(_RETURN, 0, 0, _ENOSYS)])]
 
 
 def _search(ranges: Sequence[Range]) -> list[Instruction]:
-    """Find the range of the loaded number by halving: on installing a filter the kernel runs it for every number."""
+    """Find the range of the loaded number by bisection. Installing a filter runs it for every call number."""
     if len(ranges) == 1:
         return ranges[0][1]
     middle = len(ranges) // 2

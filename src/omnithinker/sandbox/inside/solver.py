@@ -1,4 +1,4 @@
-"""The half of a judge/solver pair that holds the program: does what the judge asks, answers with plain data."""
+"""The solver of a judge/solver pair: perform the judge's operations on the program, answer with plain data."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from omnithinker.sandbox.inside.codec import Encoder, decode
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "get": getattr,
     "set": setattr,
-    "item": lambda thing, key: thing[key],
-    "put": lambda thing, key, value: thing.__setitem__(key, value),
+    "item": lambda container, key: container[key],
+    "put": lambda container, key, value: container.__setitem__(key, value),
     "len": len,
     "bool": bool,
     "str": str,
     "iter": iter,
     "next": next,
-    "instance": lambda kind, thing: isinstance(thing, kind),
+    "instance": lambda cls, value: isinstance(value, cls),
 }
 
 
 class Solver:
-    """Answers the judge.
+    """Answers the judge's requests.
 
     Args:
         channel: connection to the judge.
@@ -34,7 +34,7 @@ class Solver:
     def __init__(self, channel: Channel, module: types.ModuleType) -> None:
         self._channel = channel
         self._module = module
-        # Names of the classes that cross by attributes, such as ListNode.
+        # Names of classes whose objects are sent by their attributes, such as ListNode.
         self._shared: frozenset[str] = frozenset()
         self._handles: list[Any] = []
 
@@ -50,30 +50,30 @@ class Solver:
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         self._shared = frozenset(request["shared"])
-        thing = self._resolve(request["target"])
+        target = self._resolve(request["target"])
         arguments, keywords = self._decode(request["arguments"])
         if request["operation"] != "call":
-            return {"value": self._encode(_OPERATIONS[request["operation"]](thing, *arguments))}
+            return {"value": self._encode(_OPERATIONS[request["operation"]](target, *arguments))}
         before = self._encode([arguments, keywords])
-        reply = {"value": self._encode(thing(*arguments, **keywords))}
+        reply = {"value": self._encode(target(*arguments, **keywords))}
         after = self._encode([arguments, keywords])
         return reply if after == before else {**reply, "arguments": after}
 
     def _decode(self, data: Any) -> Any:
         own = self._module.__dict__
-        found = {name: own.get(name, own["__builtins__"].get(name)) for name in self._shared}
-        classes = {name: thing for name, thing in found.items() if isinstance(thing, type)}
+        values = {name: own.get(name, own["__builtins__"].get(name)) for name in self._shared}
+        classes = {name: value for name, value in values.items() if isinstance(value, type)}
         return decode(data, classes, self._resolve)
 
     def _encode(self, value: Any) -> Any:
         shared = self._shared
-        return Encoder(lambda thing: type(thing).__name__ in shared, self._handle).encode(value)
+        return Encoder(lambda item: type(item).__name__ in shared, self._handle).encode(value)
 
-    def _handle(self, thing: Any) -> Any:
+    def _handle(self, value: Any) -> Any:
         for number, known in enumerate(self._handles):
-            if known is thing:
+            if known is value:
                 return {"r": number}
-        self._handles.append(thing)
+        self._handles.append(value)
         return {"r": len(self._handles) - 1}
 
     def _resolve(self, reference: Any) -> Any:

@@ -1,8 +1,8 @@
 """Numbers of the system calls that a confined program may make, by machine architecture.
 
-Everything absent from these tables is refused: an allow list stays safe when kernels grow. Calls that some
-programs may make only with some arguments (``clone``, ``ioctl`` ...) are in the table too; :mod:`.seccomp` looks
-at their arguments. Source: the Linux headers (``asm/unistd_64.h``, ``asm-generic/unistd.h``).
+All others are refused: an allow list stays safe when kernels grow. Calls that are allowed only with some arguments
+(``clone``, ``ioctl`` ...) are listed too; :mod:`.seccomp` checks their arguments. Source: the Linux headers
+(``asm/unistd_64.h``, ``asm-generic/unistd.h``).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The fork server: a fresh interpreter that never reads model text, and forks a confined child per run.
+"""The fork server: a fresh interpreter that never reads model-written text and forks a confined child per run.
 
-Started by :mod:`omnithinker.sandbox.slot`. Talks over one SEQPACKET socket: a request is a :data:`HEADER` with five
-descriptors per child (stdin, stdout, stderr, request, report; for pairs also a shared socket); the answer is one
-:data:`OUTCOME` per child. It supervises the children (CPU and wall deadlines) and dies with its owner.
+Started by :mod:`omnithinker.sandbox.slot`. The two communicate over one SEQPACKET socket: a request is a :data:`HEADER`
+with five descriptors per child (stdin, stdout, stderr, request, report; for pairs also a shared socket), the answer one
+:data:`OUTCOME` per child. The fork server enforces the CPU and wall deadlines of its children and exits with its owner.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ from typing import Any, NamedTuple, NoReturn
 from omnithinker.sandbox.inside import preamble, runner
 from omnithinker.sandbox.inside.channel import Channel
 from omnithinker.sandbox.inside.confine import Jail
-from omnithinker.sandbox.inside.rehearsal import rehearse
-from omnithinker.sandbox.inside.report import Reporter, describe
+from omnithinker.sandbox.inside.report import Reporter, describe_error
+from omnithinker.sandbox.inside.warmup import warm_up
 
 HEADER = struct.Struct("<B")
 """Number of children (2: a judge and its solver)."""
 OUTCOME = struct.Struct("<iddqc")
-"""Wait status, CPU seconds, wall seconds, peak memory in KiB, and why it was killed; one per child."""
-ENDED, CPU, WALL = b"-", b"c", b"w"
+"""Wait status, CPU seconds, wall seconds, peak memory in KiB, and kill reason; one per child."""
+NOT_KILLED, CPU_EXCEEDED, WALL_EXCEEDED = b"-", b"c", b"w"
+"""Kill reasons."""
 _OWN_DESCRIPTORS = 16
-"""The template's own descriptors start here. All below are free when a request comes, whose first child's descriptors
-therefore come as 0, 1, 2 ..., where the child needs them."""
+"""Lowest descriptor of the template's own. All lower ones are free when a request arrives, so its first child's
+descriptors arrive as 0, 1, 2 ..., where the child needs them."""
 SETUP_FAILED = signal.SIGUSR2
-"""A child that could not confine itself dies by this."""
+"""Signal that ends a child that cannot confine itself."""
 
 
 def main() -> None:
-    """Prepare, report what confinement works, then serve until the owner is gone."""
+    """Prepare, report the working confinement layers, then serve until the owner is gone."""
     options = json.loads(sys.argv[1])
     control = socket.socket(fileno=fcntl.fcntl(options["control"], fcntl.F_DUPFD, _OWN_DESCRIPTORS))
     os.close(options["control"])
     sys.argv[:] = ["solution.py"]
-    sys.modules["__main__"] = types.ModuleType("__main__")  # programs need not see how they were started
+    sys.modules["__main__"] = types.ModuleType("__main__")  # hides the bootstrap from programs
     sys.path += options["path"]
     names = preamble.build()
     for name in options["preload"]:
@@ -55,8 +56,8 @@ def main() -> None:
     jail = Jail(
         options["readable"], options["listable"], options["memory"], options["file_size"], options["cpu_seconds"]
     )
-    kit = Kit(*deadlines, jail, names, Reporter(runner.REPORT))
-    rehearse(names, jail, kit.reporter)
+    context = RunContext(*deadlines, jail, names, Reporter(runner.REPORT))
+    warm_up(names, jail, context.reporter)
     gc.collect()
     gc.disable()
     gc.freeze()
@@ -64,24 +65,26 @@ def main() -> None:
     os.closerange(0, _OWN_DESCRIPTORS)
     owner = os.getppid()
     while True:
-        _serve(control, _receive(control, owner), kit)
+        _serve(control, _receive(control, owner), context)
 
 
-class Kit(NamedTuple):
-    """What every run takes, and may take."""
+class RunContext(NamedTuple):
+    """Limits and shared objects of every run."""
 
     cpu_seconds: float
-    """Of each child."""
+    """CPU time of each child, seconds."""
     wall_seconds: float
-    """Of the run."""
+    """Wall time of the run, seconds."""
     jail: Jail
+    """Confinement that each child enters."""
     names: dict[str, Any]
-    """The preamble, built-in names included."""
+    """The preamble, built-ins included."""
     reporter: Reporter
+    """Writer of report lines."""
 
 
 def _receive(control: socket.socket, owner: int) -> list[list[int]]:
-    """Descriptors of each child of the next request."""
+    """Wait for the next request and return the descriptors of each child."""
     while not select.select([control], [], [], 2.0)[0]:
         if os.getppid() != owner:
             os._exit(0)
@@ -92,42 +95,42 @@ def _receive(control: socket.socket, owner: int) -> list[list[int]]:
     return [descriptors[start : start + size] for start in range(0, len(descriptors), size)]
 
 
-def _serve(control: socket.socket, request: list[list[int]], kit: Kit) -> None:
+def _serve(control: socket.socket, request: list[list[int]], context: RunContext) -> None:
     start = time.monotonic()
     children = []
     for descriptors in request:
-        # Put in place here and not in the child, where every step costs copies of the pages it touches.
+        # Placed here rather than in the child, where every step copies the pages it touches.
         for target, descriptor in enumerate(descriptors):
             if descriptor != target:
                 os.dup2(descriptor, target)
         child = os.fork()
         if child == 0:
-            _child(len(descriptors), kit)
+            _child(len(descriptors), context)
         children.append(child)
-    os.closerange(0, _OWN_DESCRIPTORS)  # so that each process of a pair sees when the other ends
-    reasons = _supervise(control, children, kit.cpu_seconds, start + kit.wall_seconds)
+    os.closerange(0, _OWN_DESCRIPTORS)  # so that each process of a pair notices when the other ends
+    reasons = _supervise(control, children, context.cpu_seconds, start + context.wall_seconds)
     answer = b""
     for child in children:
         _, status, usage = os.wait4(child, 0)
         cpu, wall = usage.ru_utime + usage.ru_stime, time.monotonic() - start
-        answer += OUTCOME.pack(status, cpu, wall, usage.ru_maxrss, reasons.get(child, ENDED))
+        answer += OUTCOME.pack(status, cpu, wall, usage.ru_maxrss, reasons.get(child, NOT_KILLED))
     control.send(answer)
 
 
-def _child(descriptors: int, kit: Kit) -> NoReturn:
-    """Lock in, then read and run the request."""
+def _child(descriptors: int, context: RunContext) -> NoReturn:
+    """Enter the jail, then read and run the request."""
     try:
-        kit.jail.enter(descriptors)
+        context.jail.enter(descriptors)
     except OSError as error:
         os.write(2, str(error).encode())
-        # A signal that a confined program cannot die by: it says "the sandbox failed", not "the program failed".
+        # A confined program cannot die by this signal, so it means that the sandbox failed and not the program.
         os.kill(os.getpid(), SETUP_FAILED)
     try:
         gc.enable()
         channel = Channel(runner.CONNECTION) if descriptors > runner.CONNECTION else None
-        runner.answer(kit.names, kit.reporter, channel)
+        runner.answer(context.names, context.reporter, channel)
     except BaseException as error:
-        os.write(2, describe(error).encode("utf-8", "replace"))
+        os.write(2, describe_error(error).encode("utf-8", "replace"))
         os._exit(1)
     os._exit(0)
 
@@ -135,51 +138,51 @@ def _child(descriptors: int, kit: Kit) -> NoReturn:
 def _supervise(
     control: socket.socket, children: list[int], cpu_seconds: float, wall_deadline: float
 ) -> dict[int, bytes]:
-    """Wait until the first child ends, by itself or by our hand, and end the others; none is reaped yet.
+    """Wait until the first child ends or exceeds a limit, then kill all children without reaping them.
 
     Returns:
-        Why children were killed, where that was for a limit.
+        Kill reasons of the children that exceeded a limit.
     """
     handles = {os.pidfd_open(child): child for child in children}
     poll = select.poll()
     for handle in handles:
         poll.register(handle, select.POLLIN)
-    poll.register(control, 0)  # only hang-up: the owner is gone
+    poll.register(control, 0)  # reports hang-up alone: the owner is gone
     try:
         pause = cpu_seconds
         while True:
             events = poll.poll(max(1.0, min(pause, wall_deadline - time.monotonic()) * 1000))
             for descriptor, _ in events:
                 if descriptor not in handles:
-                    os._exit(0)  # the children follow: they asked the kernel to die with us
+                    os._exit(0)  # the kernel then kills the children, by their parent-death signal
                 if handles[descriptor] == children[0]:
                     return {}
                 poll.unregister(descriptor)
             left = {child: cpu_seconds - time.clock_gettime(_cpu_clock(child)) for child in children}
-            reasons = {child: CPU for child in children if left[child] <= 0}
+            reasons = {child: CPU_EXCEEDED for child in children if left[child] <= 0}
             if reasons or time.monotonic() >= wall_deadline:
-                return reasons or dict.fromkeys(children, WALL)
+                return reasons or dict.fromkeys(children, WALL_EXCEEDED)
             pause = max(min(left.values()), 0.01)
     finally:
         for handle, child in handles.items():
             os.close(handle)
-            os.kill(child, signal.SIGKILL)  # harmless for one that has ended: it is not reaped
+            os.kill(child, signal.SIGKILL)  # harmless for a child that has ended, as it is not reaped yet
 
 
 def _cpu_clock(process: int) -> int:
-    """CPU time of a process, see clock_getcpuclockid(3)."""
+    """Return the id of a process's CPU clock; see clock_getcpuclockid(3)."""
     return (~process << 3) | 2
 
 
 def _probe(jail: Jail) -> dict[str, list[str]]:
-    """Try in a child what confinement must refuse, and name the layers that were seen to work."""
+    """Attempt forbidden operations in a confined child; return the layers that work and the missing ones."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.dup2(writer, 0)
         try:
             jail.enter(1)
-            result = _observed_layers(jail)
+            result = _verify_layers(jail)
         except BaseException as error:
             result = {"layers": [], "problems": [f"{type(error).__name__}: {error}"]}
         os.write(0, json.dumps(result).encode())
@@ -191,7 +194,7 @@ def _probe(jail: Jail) -> dict[str, list[str]]:
     return json.loads(answer) if answer else {"layers": [], "problems": ["the probe died"]}
 
 
-def _observed_layers(jail: Jail) -> dict[str, list[str]]:
+def _verify_layers(jail: Jail) -> dict[str, list[str]]:
     layers, problems = ["rlimits", "no_new_privs", "no_capabilities", "empty_environment"], []
     if _refused(lambda: os.listdir("/")) and jail.landlock_abi:
         layers.append(f"landlock{jail.landlock_abi}")

@@ -1,7 +1,7 @@
-"""Running ``unittest`` classes in the program's own process: the verdict can be forged, and is marked so.
+"""Run ``unittest`` classes in the program's own process. The verdict can be forged, and is marked accordingly.
 
-What makes it harder: what is needed is taken before the program loads, and each run carries a test that must fail,
-under a name drawn at random; a program that makes everything pass makes that one pass too.
+Two measures make forging harder. The classes used here are bound before the program loads. Each run also includes a
+canary, a test with a random name that must fail: a program that makes every test pass makes the canary pass too.
 """
 
 from __future__ import annotations
@@ -10,36 +10,36 @@ import types
 import unittest
 from typing import Any
 
-from omnithinker.sandbox.inside.report import Reporter, describe
+from omnithinker.sandbox.inside.report import Reporter, describe_error
 
 
 class _Collector(unittest.TestResult):
-    """Remembers the outcome of each test: None for passed, else what went wrong."""
+    """Collects the outcome of each test: None if it passed, else the error."""
 
     def __init__(self) -> None:
         super().__init__()
         self.outcomes: dict[str, str | None] = {}
 
     def addSuccess(self, test: unittest.TestCase) -> None:
-        """Note a pass."""
+        """Record a pass."""
         self.outcomes.setdefault(_name(test), None)
 
     def addError(self, test: unittest.TestCase, err: Any) -> None:
-        """Note an error."""
-        self.outcomes[_name(test)] = describe(err[1])
+        """Record an error."""
+        self.outcomes[_name(test)] = describe_error(err[1])
 
     def addFailure(self, test: unittest.TestCase, err: Any) -> None:
-        """Note a failed assertion."""
-        self.outcomes[_name(test)] = describe(err[1])
+        """Record a failed assertion."""
+        self.outcomes[_name(test)] = describe_error(err[1])
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:
-        """A test that was skipped did not pass."""
+        """Record a skipped test as not passed."""
         self.outcomes[_name(test)] = f"skipped: {reason}"
 
     def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any) -> None:
-        """Note a part of a test that failed."""
+        """Record a failed subtest."""
         if err is not None:
-            self.outcomes[_name(test)] = describe(err[1])
+            self.outcomes[_name(test)] = describe_error(err[1])
 
 
 def _name(test: unittest.TestCase) -> str:
@@ -51,9 +51,9 @@ def run_unittests(code: types.CodeType, module: types.ModuleType, request: dict[
 
     Args:
         code: the compiled program.
-        module: where it is run.
+        module: the module that the program runs in.
         request: ``source`` of the tests, ``names`` of the form ``Class.method``, and ``canary``, a name.
-        reporter: where results go.
+        reporter: destination of the results.
     """
     suite_class, collector = unittest.TestSuite, _Collector()
     canary = type(request["canary"], (unittest.TestCase,), {"test": lambda self: self.fail()})
@@ -62,7 +62,7 @@ def run_unittests(code: types.CodeType, module: types.ModuleType, request: dict[
         exec(compile(request["source"], "<tests>", "exec"), module.__dict__)
         tests = [getattr(module, owner)(method) for owner, method in map(_split, request["names"])]
     except BaseException as error:
-        reporter.send(stage="load", error=describe(error))
+        reporter.send(stage="load", error=describe_error(error))
         return
     suite_class([canary("test"), *tests]).run(collector)
     for index, name in enumerate(request["names"]):

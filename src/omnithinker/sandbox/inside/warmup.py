@@ -1,8 +1,8 @@
-"""What every child does, done in the fork server first.
+"""Warm-up of the fork server: run there first what every child runs.
 
-A fork shares memory until one side writes to it, and most of what a short run costs is the copying of pages. What the
-interpreter writes on its first passes through some code (specialised instructions, caches of methods, buffers)
-is written here once, and then shared.
+A fork shares memory until one side writes to it, and most of the cost of a short run is copying pages. The interpreter
+writes during its first passes through code (specialized instructions, method caches, buffers); the warm-up makes these
+writes once, before the fork, so that all children share the result.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from omnithinker.sandbox.inside.confine import Jail
 from omnithinker.sandbox.inside.report import Reporter
 
 _ROUNDS = 20
-"""The interpreter specialises code that has run a few times; more than twice as often as that."""
+"""Repetitions; more than twice as many as the interpreter needs to specialize code."""
 _SOLUTION = """
 from typing import List
 class Solution:
@@ -55,25 +55,25 @@ _JUDGE = {
 }
 
 
-def rehearse(names: dict[str, Any], jail: Jail, reporter: Reporter) -> None:
-    """Run small programs in every mode, without a trace but for the warmth.
+def warm_up(names: dict[str, Any], jail: Jail, reporter: Reporter) -> None:
+    """Run small programs in every mode, then restore modules and streams.
 
     Args:
-        names: the preamble, built-in names included.
-        jail: that children will enter.
-        reporter: that children will use; its descriptor must be free, as must that of requests.
+        names: the preamble, built-ins included.
+        jail: the jail that children will enter.
+        reporter: the reporter that children will use. Its descriptor and that of requests must be free.
     """
     modules, streams = dict(sys.modules), (sys.stdin, sys.stdout)
     _move(os.open(os.devnull, os.O_WRONLY), runner.REPORT)
     for _ in range(_ROUNDS):
-        jail.rehearse()
+        jail.warm_up()
         sys.stdin, sys.stdout = io.TextIOWrapper(io.BytesIO(_INPUT)), io.TextIOWrapper(io.BytesIO())
         for request in (_CALLS, _PROGRAM):
             _write_request(request)
             runner.answer(names, reporter)
         sys.stdin, sys.stdout = streams
-    for mine, theirs in ((_JUDGE, _SOLVER), (_SOLVER, _JUDGE)):
-        _pair(mine, theirs, names, reporter)
+    for own, other in ((_JUDGE, _SOLVER), (_SOLVER, _JUDGE)):
+        _run_pair(own, other, names, reporter)
     os.close(runner.REPORT)
     for name in sys.modules.keys() - modules.keys():
         del sys.modules[name]
@@ -93,14 +93,14 @@ def _move(descriptor: int, number: int) -> None:
         os.close(descriptor)
 
 
-def _pair(mine: dict[str, Any], theirs: dict[str, Any], names: dict[str, Any], reporter: Reporter) -> None:
-    """One half of a judge/solver pair here, the other in a process that ends with it."""
-    here, there = socket.socketpair()
+def _run_pair(own: dict[str, Any], other: dict[str, Any], names: dict[str, Any], reporter: Reporter) -> None:
+    """Run one half of a judge/solver pair in this process and the other in a child."""
+    own_end, other_end = socket.socketpair()
     child = os.fork()
-    role, end, other = (theirs, there, here) if child == 0 else (mine, here, there)
-    other.close()
-    runner.serve(role, names, reporter, Channel(end.fileno()))
+    request, used, unused = (other, other_end, own_end) if child == 0 else (own, own_end, other_end)
+    unused.close()
+    runner.serve(request, names, reporter, Channel(used.fileno()))
     if child == 0:
         os._exit(0)
-    end.close()
+    used.close()
     os.waitpid(child, 0)

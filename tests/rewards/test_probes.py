@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from omnithinker.checks.probes import (
-    UNLIKELY,
-    external_probes,
-    judge_probes,
-    math_probes,
-    program_probes,
-    reference_solution,
-    short_answer_probes,
-    wrong_number,
-)
 from omnithinker.rewards.answers import last_answer
-from omnithinker.rewards.unit_tests import extract_code
+from omnithinker.rewards.external import PythonReward
+from omnithinker.rewards.format_tags import Format, Tags
+from omnithinker.rewards.math_answer import MathAnswer, wrong_number
+from omnithinker.rewards.pairwise_judge import PairwiseJudge
+from omnithinker.rewards.probes import UNLIKELY_ANSWER, ProbeContext
+from omnithinker.rewards.short_answer import ShortAnswer
+from omnithinker.rewards.unit_tests import CHEAT_ROWS, SLOW_CHEAT_ROWS, UnitTests, extract_code, reference_solution
+
+
+def probes_of(reward, row, others=(), position=0):
+    return reward.probes(row, ProbeContext(position, others))
 
 
 def answers(probes, expected):
@@ -29,7 +29,7 @@ def answers(probes, expected):
         ("0.5", ["1/2", "50", "0.005"], "3/2"),  # nor is what a percent sign could make equal
         ("10%", ["0.1", "10"], "11"),
         ("7", ["x+1", "monday"], "8"),
-        ("x+1", ["7"], UNLIKELY),
+        ("x+1", ["7"], UNLIKELY_ANSWER),
     ],
 )
 def test_the_wrong_number_is_another_number(gold, others, wrong):
@@ -37,25 +37,25 @@ def test_the_wrong_number_is_another_number(gold, others, wrong):
 
 
 def test_a_worked_solution_is_reduced_to_its_answer():
-    probes = math_probes({"answer": "2 + 2 is 4.\n#### 4"}, [{"answer": "5"}])
+    probes = probes_of(MathAnswer, {"answer": "2 + 2 is 4.\n#### 4"}, [{"answer": "5"}])
     assert answers(probes, 1.0) == ["4"]
     assert answers(probes, 0.0) == ["5"]
 
 
 def test_every_other_option_is_wrong():
     row = {"answer": "Paris", "options": ["Lyon", "paris.", "Nice"]}
-    assert answers(short_answer_probes(row, []), 1.0) == ["paris."]
-    assert answers(short_answer_probes(row, []), 0.0) == ["Lyon", "Nice"]
+    assert answers(probes_of(ShortAnswer, row), 1.0) == ["paris."]
+    assert answers(probes_of(ShortAnswer, row), 0.0) == ["Lyon", "Nice"]
 
 
 def test_without_options_every_accepted_answer_is_right_and_another_rows_wrong():
-    probes = short_answer_probes({"answers": ["NYC", "New York"]}, [{"answer": "nyc"}, {"answer": "Rome"}])
+    probes = probes_of(ShortAnswer, {"answers": ["NYC", "New York"]}, [{"answer": "nyc"}, {"answer": "Rome"}])
     assert answers(probes, 1.0) == ["NYC", "New York"]
     assert answers(probes, 0.0) == ["rome"]
 
 
 def test_the_judge_is_asked_about_the_reference_and_about_nonsense():
-    probes = judge_probes({"reference": "a text."})
+    probes = probes_of(PairwiseJudge, {"reference": "a text."})
     assert [(last_answer(probe.text), probe.expected) for probe in probes] == [("a text.", None), ("...", 0.0)]
 
 
@@ -80,13 +80,22 @@ def test_reference_solutions_are_found_under_the_names_of_data_sets(row, expecte
 
 def test_programs_are_the_solution_and_cheats():
     row = {"tests": {"fn_name": "f", "inputs": [[1], [2]], "outputs": [1, 2]}, "solution": "def f(x): return x"}
-    probes = program_probes(row, left_out=())
+    probes = probes_of(UnitTests, row)
     assert extract_code(probes[0].text) == "def f(x): return x"
     assert {probe.role for probe in probes} == {"plain", "cheat"}
     assert sum(probe.role == "cheat" for probe in probes) >= 8
-    assert [probe.name for probe in program_probes(row, left_out=None)] == ["reference solution"]
-    names = {probe.name for probe in program_probes(row, left_out=("loop without end",))}
-    assert "loop without end" not in names
+    assert "infinite loop" in {probe.name for probe in probes}
+    names = {probe.name for probe in probes_of(UnitTests, row, position=SLOW_CHEAT_ROWS)}
+    assert "writes a forged report" in names
+    assert "infinite loop" not in names
+    assert [probe.name for probe in probes_of(UnitTests, row, position=CHEAT_ROWS)] == ["reference solution"]
+
+
+@pytest.mark.parametrize("reward", [Format, Tags])
+def test_rewards_of_the_format_are_probed_with_and_without_markers(reward):
+    scores = {probe.text: probe.expected for probe in probes_of(reward, {})}
+    assert scores == {"<think> so </think> <answer> 7 </answer>": 1.0, "7": 0.0}
+    assert reward.probed_rows == 1
 
 
 @pytest.mark.parametrize(
@@ -99,5 +108,5 @@ def test_programs_are_the_solution_and_cheats():
     ],
 )
 def test_other_peoples_rewards_get_what_looks_like_gold(row, answer, field):
-    (probe,) = external_probes(row)
+    (probe,) = probes_of(PythonReward, row)
     assert (last_answer(probe.text), probe.field, probe.expected) == (answer, field, None)

@@ -1,0 +1,108 @@
+"""The tokenizer of a chat model, loaded without the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from omnithinker.config.model import ModelSettings
+from omnithinker.errors import BadInput
+from omnithinker.lab import MODEL_PATH as LAB_MODEL
+from omnithinker.policy import adapter
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTokenizer:
+    """Text to tokens through a chat template, and back."""
+
+    hf: Any
+    """transformers tokenizer with a chat template."""
+    end_ids: tuple[int, ...]
+    """Tokens that end a completion."""
+
+    def encode(self, text: str, system: str | None = None) -> tuple[int, ...]:
+        """Render a user message with the chat template, generation prompt included."""
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": text})
+        ids = self.hf.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        return tuple(ids["input_ids"])
+
+    def encode_within(
+        self, text: str, system: str | None, limit: int, overlong: Literal["drop", "truncate_left", "truncate_right"]
+    ) -> tuple[int, ...] | None:
+        """Encode with at most ``limit`` tokens: drop (None) or truncate a longer message.
+
+        None too if the template and the system message alone exceed the limit.
+        """
+        ids = self.encode(text, system)
+        content = self.hf(text, add_special_tokens=False)["input_ids"]
+        keep = len(content) if overlong != "drop" else 0
+        # The text around the cut may tokenize differently, so the result is measured again.
+        while len(ids) > limit:
+            keep -= len(ids) - limit
+            if keep <= 0:
+                return None
+            part = content[-keep:] if overlong == "truncate_left" else content[:keep]
+            ids = self.encode(str(self.hf.decode(part)), system)
+        return ids
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Return the text of a completion, end tokens removed."""
+        kept = [token for token in token_ids if token not in self.end_ids]
+        return str(self.hf.decode(kept, skip_special_tokens=True))
+
+
+def load_tokenizer(settings: ModelSettings, path: str | Path | None = None) -> ChatTokenizer:
+    """Load the tokenizer of a model, and the model's end tokens, without its weights.
+
+    Args:
+        settings: path of the model, unless ``path`` is given.
+        path: folder to load from instead, such as a checkpoint.
+
+    Raises:
+        BadInput: if there is no such model, or it has no chat template.
+    """
+    import transformers
+
+    source = model_source(settings, path)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=settings.trust_remote_code)
+        ends = _end_ids(source, settings)
+    except (OSError, ValueError, ImportError) as error:
+        raise cannot_load(source, error) from error
+    if tokenizer.chat_template is None:
+        raise BadInput(f"model {source!r} has no chat template; choose an instruction-tuned model or add one")
+    if ends is None:
+        ends = tokenizer.eos_token_id
+    return ChatTokenizer(tokenizer, tuple(ends) if isinstance(ends, list | tuple) else (int(ends),))
+
+
+def model_source(settings: ModelSettings, path: str | Path | None = None) -> str:
+    """Return the folder or hub name that a model is loaded from."""
+    source = str(path or settings.path)
+    if source == "lab":
+        return str(LAB_MODEL)
+    # Adapters record the path of their base and are loaded from other working directories.
+    return str(Path(source).resolve()) if Path(source).is_dir() else source
+
+
+def cannot_load(source: str, error: Exception) -> BadInput:
+    """Return the error for a model that transformers cannot load."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return BadInput(f"model {source!r} cannot be loaded: {reason}")
+
+
+def _end_ids(source: str, settings: ModelSettings) -> Any:
+    """End tokens by the generation configuration, or by the model's where there is none."""
+    import transformers
+
+    base = adapter.base_of(source)
+    if base is not None:
+        return _end_ids(base, settings)
+    try:
+        return transformers.GenerationConfig.from_pretrained(source).eos_token_id
+    except OSError:
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=settings.trust_remote_code)
+        return transformers.GenerationConfig.from_model_config(config).eos_token_id

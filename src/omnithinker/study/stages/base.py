@@ -1,0 +1,46 @@
+"""Stage ``base``: evaluation of the base model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from omnithinker.config.recipe import Recipe
+from omnithinker.io.files import make_folder, write_json
+from omnithinker.study.stage import Stage
+from omnithinker.train.folder import JUDGES
+
+if TYPE_CHECKING:
+    from omnithinker.train.context import RunContext
+    from omnithinker.ui.view import View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseStage(Stage):
+    """Evaluate the base model on the held-out items of every task."""
+
+    kind: ClassVar[str] = "base"
+
+    @classmethod
+    def of_study(cls, recipe: Recipe, earlier: Sequence[Stage]) -> Sequence[Stage]:
+        """Return the one stage."""
+        return [cls(name="base")]
+
+    @property
+    def label(self) -> str:
+        """Name in the report."""
+        return "base model"
+
+    def run(self, context: RunContext, study: Path, view: View) -> None:
+        """Evaluate and write the result."""
+        from omnithinker.train.manifest import manifest
+
+        started = time.monotonic()
+        view.note("evaluating the base model on held-out items")
+        with context.resources.ledger.of_run(make_folder(self.folder(study)) / JUDGES):
+            results = context.evaluate_base()
+            record = manifest("base", context.recipe, context.resources, results, time.monotonic() - started)
+        write_json(self.result(study), record)

@@ -1,0 +1,58 @@
+"""Files of a run folder. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omnithinker.config.file import changed_settings, load_recipe
+from omnithinker.config.recipe import Recipe
+from omnithinker.errors import BadInput
+from omnithinker.io.files import make_folder, read_json, write_text
+from omnithinker.types import EvalResult
+
+RECIPE = "recipe.toml"
+"""Resolved settings."""
+METRICS = "metrics.jsonl"
+"""Metrics, one line per step."""
+JUDGES = "judges.jsonl"
+"""Calls and cost of the judges, one line per change."""
+RESULT = "result.json"
+"""Manifest and final evaluation; written last, so a folder with this file is finished."""
+
+SHOWN_CHANGES = 3
+"""Changed settings listed in a message."""
+
+
+def open_output_folder(folder: Path, recipe: Recipe) -> Path:
+    """Create an output folder, or accept one with results of the same settings, and write the recipe to it.
+
+    Raises:
+        BadInput: if the folder cannot be written to, or holds results of other settings.
+    """
+    make_folder(folder)
+    refuse_changed_settings(folder, recipe)
+    write_text(folder / RECIPE, recipe.to_toml())
+    return folder
+
+
+def refuse_changed_settings(folder: Path, recipe: Recipe) -> None:
+    """Check that a folder holds no results of other settings.
+
+    Settings that change no numbers may differ (:data:`omnithinker.config.base.OPERATIONAL`).
+
+    Raises:
+        BadInput: if it holds some; names the changed settings.
+    """
+    file = folder / RECIPE
+    changes = changed_settings(load_recipe(file), recipe) if file.exists() else []
+    if changes:
+        more = "; …" if len(changes) > SHOWN_CHANGES else ""
+        raise BadInput(
+            f"{folder} holds results of other settings ({'; '.join(changes[:SHOWN_CHANGES])}{more}); "
+            "remove the folder, or choose another with --output"
+        )
+
+
+def read_results(path: Path) -> dict[str, EvalResult]:
+    """Read the evaluations per task of a result or evaluation file."""
+    return {task: EvalResult(**fields) for task, fields in read_json(path)["tasks"].items()}

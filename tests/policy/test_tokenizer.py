@@ -1,0 +1,107 @@
+"""Tokenizers of chat models."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from omnithinker.config.model import ModelSettings
+from omnithinker.errors import BadInput
+from omnithinker.policy.loading import load_policy
+from omnithinker.policy.tokenizer import load_tokenizer
+from tests.builders.policy import make_policy
+
+
+@pytest.mark.parametrize(
+    ("file", "eos", "expected"),
+    [
+        ("generation_config.json", [260, 7], (260, 7)),
+        ("generation_config.json", 9, (9,)),
+        ("generation_config.json", None, (256,)),  # of the tokenizer
+        ("config.json", 9, (9,)),
+    ],
+)
+def test_end_tokens_are_those_of_the_generation_or_model_configuration(file, eos, expected, tmp_path):
+    policy = make_policy()
+    policy.save(tmp_path)
+    if file == "config.json":
+        (tmp_path / "generation_config.json").unlink()
+    config = json.loads((tmp_path / file).read_text())
+    config["eos_token_id"] = eos
+    (tmp_path / file).write_text(json.dumps(config))
+    settings = ModelSettings(path=str(tmp_path))
+    assert load_tokenizer(settings).end_ids == expected
+    loaded = load_policy(settings)
+    ends = loaded.model.generation_config.eos_token_id
+    assert loaded.tokenizer.end_ids == expected
+    assert ends in (eos, list(expected))
+
+
+def test_a_tokenizer_is_loaded_without_weights(tmp_path):
+    policy = make_policy()
+    policy.save(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    tokenizer = load_tokenizer(ModelSettings(path=str(tmp_path)))
+    assert tokenizer.encode("hello") == policy.tokenizer.encode("hello")
+    with pytest.raises(BadInput, match="cannot be loaded"):
+        load_policy(ModelSettings(path=str(tmp_path)))
+
+
+def test_a_missing_model_is_named(tmp_path):
+    with pytest.raises(BadInput, match="nowhere' cannot be loaded"):
+        load_tokenizer(ModelSettings(path=str(tmp_path / "nowhere")))
+
+
+def test_a_model_without_chat_template_is_refused(tmp_path):
+    policy = make_policy()
+    policy.tokenizer.hf.chat_template = None
+    policy.save(tmp_path)
+    with pytest.raises(BadInput, match="has no chat template"):
+        load_policy(ModelSettings(path=str(tmp_path)))
+
+
+def test_end_tokens_are_left_out_of_the_text():
+    policy = make_policy()
+    ids = policy.tokenizer.hf("hello")["input_ids"]
+    assert policy.tokenizer.decode([*ids, policy.tokenizer.end_ids[0]]) == "hello"
+
+
+def test_the_prompt_ends_with_the_generation_prompt():
+    policy = make_policy()
+    start = policy.tokenizer.hf.convert_tokens_to_ids("<|im_start|>")
+    assert policy.tokenizer.encode("hi")[-1] == start
+    assert policy.tokenizer.encode("hi", system="be brief")[:1] == (start,)
+    assert len(policy.tokenizer.encode("hi", system="be brief")) > len(policy.tokenizer.encode("hi"))
+
+
+def test_a_template_without_generation_prompt_is_taken_as_it_is():
+    policy = make_policy()
+    with_prompt = policy.tokenizer.encode("hi")
+    policy.tokenizer.hf.chat_template = "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"
+    assert policy.tokenizer.encode("hi") == with_prompt[:-1]
+
+
+@pytest.mark.parametrize(
+    ("overlong", "kept"), [("drop", None), ("truncate_left", "6789"), ("truncate_right", "0123")], ids=lambda v: str(v)
+)
+def test_a_prompt_over_the_limit_is_dropped_or_cut_and_keeps_its_template(overlong, kept):
+    policy = make_policy()
+    template = len(policy.tokenizer.encode(""))
+    assert policy.tokenizer.encode_within("0123", None, template + 4, overlong) == policy.tokenizer.encode("0123")
+    cut = policy.tokenizer.encode_within("0123456789", None, template + 4, overlong)
+    assert cut == (None if kept is None else policy.tokenizer.encode(kept))
+
+
+def test_a_prompt_whose_template_alone_is_too_long_is_dropped():
+    policy = make_policy()
+    assert policy.tokenizer.encode_within("hello", "a long system message", 10, "truncate_left") is None
+
+
+def test_a_cut_that_changes_the_tokens_beside_it_still_fits():
+    policy = make_policy()
+    template = len(policy.tokenizer.encode(""))
+    # Each of these signs is three byte tokens; half a sign decodes to U+FFFD, which is three tokens again.
+    for limit in range(1, 12):
+        ids = policy.tokenizer.encode_within("\u4e2d\u6587\u5b57\u7b26", None, template + limit, "truncate_left")
+        assert ids is None or len(ids) <= template + limit
