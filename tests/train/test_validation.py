@@ -48,9 +48,7 @@ def test_a_row_that_equals_a_held_out_one_is_not_trained_on():
 
 
 def test_rows_that_leave_none_to_train_on_are_refused():
-    with pytest.raises(
-        DataError, match=r"file:1: evaluation.validation_items = 3 leaves none of the 3 training rows"
-    ):
+    with pytest.raises(DataError, match=r"file:1: evaluation.validation_items = 3 leaves none of the 3 training rows"):
         hold_out(placed("a", "b", "c"), 3, "x")
 
 
