@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from omnithinker.policy.base import Policy
-from omnithinker.rollout.compiled import CompiledStep
 from omnithinker.policy.loading import load_policy
+from omnithinker.rollout.compiled import CompiledStep
 from omnithinker.rollout.native import generate, sampling_of
 from omnithinker.train.trainer import sample_seeds
 from step_cases import Case, make_case

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import ClassVar, Literal
 
 import pytest
@@ -16,8 +17,10 @@ from omnithinker.config.rewards import RewardSettings
 from omnithinker.errors import DataError, RecipeError
 from omnithinker.rewards.base import Reward
 from omnithinker.rewards.components import check_row, gold_fields, reward_class
-from omnithinker.rewards.probes import Probe
+from omnithinker.rewards.probes import Probe, ProbeContext
 from omnithinker.rewards.row_fields import RowField
+from omnithinker.types import Prompt, Trajectory
+from tests.builders import ROOT
 
 
 class Words(Reward):
@@ -174,3 +177,17 @@ def test_all_components_check_a_row():
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="reward 'tags' is registered already"):
         REWARDS.register("tags", "nowhere:Nothing")
+
+
+def test_the_example_in_docs_is_a_reward():
+    (source,) = re.findall(r"```python\n(.*?class WordLimit.*?)```", (ROOT / "docs/rewards.md").read_text(), re.DOTALL)
+    names = {"__name__": "docs_example"}
+    exec(compile(source, "rewards.md", "exec", dont_inherit=True), names)
+    reward = names["WordLimit"]
+    settings = reward.Settings.model_validate({"kind": "word_limit", "weight": 0.2, "tolerance": 5})
+    row = {"words": 3}
+    probes = reward.probes(row, ProbeContext(0, ()))
+    texts = [Trajectory(text=probe.text) for probe in probes]
+    scores = reward.build(settings, "here", None).score_group(Prompt(task="t", index=0, text="", row=row), texts)
+    assert scores == [probe.expected for probe in probes]
+    reward.row_fields[0].check(row, "f:1")

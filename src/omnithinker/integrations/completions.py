@@ -36,7 +36,7 @@ def score_completions(
         DataError: if a row lacks a field, or one has a wrong type.
         BadInput: if there is no task of that name.
     """
-    with RecipeRewards(recipe, explain=True) as rewards:
+    with RecipeRewards(recipe, details=True) as rewards:
         task = None if task is None else rewards.task_of(task)
         futures = [submit_row(row, number, rewards, task, f"row {number}") for number, row in enumerate(rows)]
         return [future.result().scores[0] for future in futures]

@@ -13,7 +13,7 @@ from omnithinker.io.trackers import require
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.tokenizer import ChatTokenizer, load_tokenizer
-from omnithinker.rewards.registry import Resources
+from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
 from omnithinker.rollout.base import Generator, make_generator
 from omnithinker.tasks.base import Split, encode_prompts, load_tasks

@@ -8,7 +8,7 @@ from typing import Any
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.io.runlog import versions
-from omnithinker.rewards.registry import Resources
+from omnithinker.rewards.resources import Resources
 from omnithinker.types import EvalResult
 
 
