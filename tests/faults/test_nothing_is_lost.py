@@ -261,7 +261,7 @@ def test_a_second_interrupt_ends_at_once_and_the_run_goes_on(world, tmp_path):
     try:
         read_until(process, "scoring")
         process.send_signal(signal.SIGINT)
-        read_until(process, "once more to stop at once")
+        read_until(process, "press Ctrl-C again to stop at once")
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=120)

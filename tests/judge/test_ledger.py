@@ -91,7 +91,7 @@ def test_a_cache_on_a_full_disk_is_one_line_and_keeps_what_it_has(tmp_path: Path
     file = tmp_path / "judge.sqlite"
     cache, reply = ReplyCache(file), Reply("[[A]]", 1, 1, 0.5)
     cache.put("first", reply)
-    with largest_file(0), pytest.raises(DiskError, match="make space, then give") as caught:
+    with largest_file(0), pytest.raises(DiskError, match="make space and repeat") as caught:
         cache.put("second", reply)
     assert str(caught.value).startswith(f"{file}: ")
     assert (cache.get("first"), cache.get("second")) == (reply, None)

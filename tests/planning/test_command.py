@@ -96,8 +96,8 @@ def test_prediction_above_one_is_shown_and_flagged(tmp_path, capsys):
     ("change", "message"),
     [
         ({"tasks": ["math"]}, "needs at least 2"),
-        ({"tasks": ["math", "math"]}, 'task "math" is given twice'),
-        ({"tasks": ["math", "base"]}, "cannot be called 'base'"),
+        ({"tasks": ["math", "math"]}, 'task "math" occurs twice'),
+        ({"tasks": ["math", "base"]}, "'base' cannot be the name of a task"),
         ({"base": {"math": 0.5}}, 'base: accuracy on task "code" is missing'),
         ({"base": {"math": 55, "code": 20}}, "55 is above 1; percent? divide by 100"),
         ({"base": {"math": "0.5", "code": 0.2}}, "'0.5' is not a number"),
@@ -116,10 +116,10 @@ def test_bad_tables_get_one_clear_line(tmp_path, capsys, change, message):
     ("text", "message"),
     [
         ("trained_on,math\nbase,0.5\nmath,0.6\n", "needs at least 2"),
-        (CSV + "math,0.6,0.1\n", 'line 5: row "math" is given twice'),
+        (CSV + "math,0.6,0.1\n", 'line 5: row "math" occurs twice'),
         (CSV.replace("0.55", "x"), "line 4, column \"math\": 'x' is not a number"),
         (CSV.replace("0.55", "nan"), "'nan' is not a number"),
-        (CSV.replace("0.55", "55%"), "'55%' is percent; divide by 100"),
+        (CSV.replace("0.55", "55%"), "'55%' is a percentage; divide by 100"),
         (CSV.replace("0.55", ""), "'empty cell' is not a number"),
         (CSV.replace("base", "start"), "the row base"),
         (CSV.replace("trained_on", "x"), "line 1: the header must begin with trained_on, found 'x'"),
@@ -133,13 +133,13 @@ def test_bad_csv_gets_one_clear_line(tmp_path, capsys, text, message):
 
 def test_bad_arguments_get_one_clear_line(tmp_path, capsys):
     path = write(tmp_path, TABLE)
-    assert '"qa" is not one of the tasks math, code' in refusal(capsys, path, "--weight", "qa=2")
-    assert "weights are positive numbers" in refusal(capsys, path, "--weight", "math=-2")
+    assert '"qa" is not a task; tasks: math, code' in refusal(capsys, path, "--weight", "qa=2")
+    assert "weights must be positive numbers" in refusal(capsys, path, "--weight", "math=-2")
     assert "expected TASK=NUMBER" in refusal(capsys, path, "--weight", "math")
     assert "give either" in refusal(capsys)
     assert "cannot be read" in refusal(capsys, str(tmp_path / "absent.json"))
     assert "no accuracies.json" in refusal(capsys, str(tmp_path))
-    assert '"math" is given twice' in refusal(capsys, write(tmp_path, '{"base": {"math": 1, "math": 1}}', "twice.json"))
+    assert '"math" occurs twice' in refusal(capsys, write(tmp_path, '{"base": {"math": 1, "math": 1}}', "twice.json"))
 
 
 def test_neither_torch_nor_transformers_is_imported(tmp_path):

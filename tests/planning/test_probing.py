@@ -39,7 +39,7 @@ def test_settled_at_the_first_probe_from_which_nothing_changes():
     assert [entry.order for entry in report.orders] == [("a", "b"), ("b", "a"), ("a", "b"), ("a", "b")]
     # The reversed order has log 0.8 instead of log 1.1 on the final matrix.
     assert [entry.regret for entry in report.orders] == pytest.approx([0, np.log(1.1 / 0.8), 0, 0])
-    assert "already settled at 50%" in probe_sentence(report)
+    assert "the order was settled at 50 %" in probe_sentence(report)
 
 
 def test_not_settled_before_the_end():
@@ -81,7 +81,7 @@ def test_probes_are_read_from_json_and_written_to_json(tmp_path, capsys):
 def test_cost():
     assert planning_cost(4).all_orders == 96
     assert planning_cost(4).all_orders_shared == 64  # 4 + 12 + 24 + 24
-    assert "4 single-task trainings; trying all orders would take 96 (64" in cost_sentence(planning_cost(4))
+    assert "4 single-task trainings; trying all orders takes 96 (64" in cost_sentence(planning_cost(4))
     assert planning_cost(30).all_orders is None
 
 
@@ -93,8 +93,8 @@ def test_explanation_adds_up_to_the_objective():
     assert (pairs[0].first, pairs[0].second) == ("Q", "W")
     lines = explain(plan)
     assert lines[1].startswith("Q before W (+0.17")
-    assert "every pair stands in its better sequence" in lines[-2]
-    assert lines[-1].startswith("next: M > C > Q > W")
+    assert "every pair is in its better sequence" in lines[-2]
+    assert lines[-1].startswith("next best: M > C > Q > W")
 
 
 def test_explanation_names_pairs_that_were_given_up():
@@ -104,7 +104,7 @@ def test_explanation_names_pairs_that_were_given_up():
     assert plan.order == ("a", "b", "c")
     text = "\n".join(explain(plan))
     assert "a before c (-1.0000)" in text
-    assert "1 of 3 given up, 1.0000 nats" in text
+    assert "violates 1 of 3 pairs (1.0000 nats)" in text
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])

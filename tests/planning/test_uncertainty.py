@@ -8,7 +8,7 @@ import pytest
 from omnithinker.planning import Accuracies, accuracies_from_dict, confidence_sentence, exact_order, make_plan
 from omnithinker.planning.ordering_batch import best_orders
 from omnithinker.planning.output import plan_to_json
-from omnithinker.planning.resampling import draw_accuracies
+from omnithinker.planning.resampling import sample_accuracies
 from omnithinker.planning.uncertainty import further_items
 from tests.builders.paper import table_1
 
@@ -32,7 +32,7 @@ def with_items(same_share, n=400):
 
 
 def test_draws_from_counts_have_the_binomial_spread():
-    drawn = draw_accuracies(two_tasks(500), 20_000, np.random.default_rng(0))
+    drawn = sample_accuracies(two_tasks(500), 20_000, np.random.default_rng(0))
     assert drawn.shape == (20_000, 2, 3)
     expected = np.array([[0.5, 0.6, 0.55], [0.5, 0.5, 0.6]])
     assert drawn.mean(axis=0) == pytest.approx(expected, abs=0.001)
@@ -40,7 +40,7 @@ def test_draws_from_counts_have_the_binomial_spread():
 
 
 def test_draws_from_items_keep_the_pairing():
-    drawn = draw_accuracies(with_items(0.9), 20_000, np.random.default_rng(0))
+    drawn = sample_accuracies(with_items(0.9), 20_000, np.random.default_rng(0))
     base, _, after_b = drawn[:, 0].T
     assert base.std() == pytest.approx((0.25 / 400) ** 0.5, rel=0.05)
     # 10 % of the items differ by one: the difference has variance 0.1 / n, not 0.5 / n.
@@ -51,7 +51,7 @@ def test_undefined_items_take_no_part():
     outcomes = np.array([[1.0, 1.0, np.nan], [0.0, 1.0, 1.0], [1.0, np.nan, 0.0]] * 200)
     half = np.full((2, 2), 0.5)
     source = Accuracies(("a", "b"), half[0], half, np.array([600, 600]), {"a": outcomes, "b": outcomes})
-    drawn = draw_accuracies(source, 5_000, np.random.default_rng(0))
+    drawn = sample_accuracies(source, 5_000, np.random.default_rng(0))
     assert drawn[:, 0].mean(axis=0) == pytest.approx([2 / 3, 1.0, 0.5], abs=0.003)
 
 
@@ -116,10 +116,10 @@ def test_sentence_names_what_is_settled_and_what_is_not():
     plan = make_plan(table_1())
     order = tuple(plan.tasks.index(task) for task in plan.order)
     sentence = confidence_sentence(plan.confidence, plan.tasks, order)
-    assert sentence.startswith("C > M > Q > W leads in 4")
+    assert sentence.startswith("C > M > Q > W is best in 4")
     assert "C against M is a coin toss" in sentence
-    assert "more test items would settle it" in sentence
-    assert "other training seeds are not counted" in sentence
+    assert "more test items are needed" in sentence
+    assert "test-set noise only, without the variation between training seeds" in sentence
 
 
 def test_confidence_in_json():

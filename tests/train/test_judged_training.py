@@ -145,8 +145,8 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_run_goes_on(command, tmp_
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 1
     assert said == (
-        f"omnithinker train: {tmp_path}/run/judges.jsonl: cannot be written: File too large; make space, then give the "
-        "same command again: it goes on from what is on disk\n"
+        f"omnithinker train: {tmp_path}/run/judges.jsonl: cannot be written: File too large; make space and repeat the "
+        "command, which resumes from the last checkpoint\n"
     )
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-1"]
     assert len(server.requests) == 12  # nothing is asked whose cost cannot be written

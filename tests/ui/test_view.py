@@ -26,7 +26,7 @@ def test_plain_lines_name_step_rewards_rate_and_time_left():
     lines = out.getvalue().splitlines()
     assert lines[0] == "single-task [math]: 2 steps"
     assert lines[1] == "  left out 1 of 3"
-    assert lines[-1].startswith("  step 2/2  reward math 0.50  100 tokens/s  left ")
+    assert lines[-1].startswith("  step 2/2  reward math 0.50  100 tokens/s  time left ")
 
 
 def test_live_view_shows_every_task():

@@ -1,4 +1,4 @@
-"""``omnithinker plan``: in which order to train, from accuracies of any trainer. Needs no torch."""
+"""``omnithinker plan``: the best task order, from accuracies of any trainer. Needs no torch."""
 
 from __future__ import annotations
 
@@ -26,28 +26,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "accuracies", nargs="?", type=Path, help="table of accuracies (.csv or JSON), or a study folder"
     )
-    parser.add_argument("--matrix", type=Path, metavar="FILE", help="a transfer matrix instead of accuracies")
+    parser.add_argument("--matrix", type=Path, metavar="FILE", help="transfer matrix, instead of accuracies")
     parser.add_argument(
-        "--weight", action="append", default=[], metavar="TASK=W", help="weight of a task in the score (default 1)"
+        "--weight", action="append", default=[], metavar="TASK=W", help="weight of a task in the objective (default 1)"
     )
     parser.add_argument(
         "--method",
         choices=("exact", "greedy", "forgettability"),
         default="exact",
-        help="how to choose the order (default exact)",
+        help="method of choosing the order (default exact)",
     )
-    parser.add_argument("--explain", action="store_true", help="say which pairs of tasks decide the order")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw transfer, ranking and precedence (.svg, .png)")
+    parser.add_argument("--explain", action="store_true", help="list the pairs of tasks that decide the order")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="plot transfer, ranking and precedence (.svg, .png)")
     parser.add_argument(
         "--resamples",
         type=int,
         default=10_000,
         metavar="B",
-        help="draws for the confidence, 0 for none (default 10000)",
+        help="resamples for the confidence, 0 for none (default 10000)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of draws and heuristics (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of resamples and heuristics (default 0)")
     parser.add_argument(
-        "--time-limit", type=float, default=10.0, metavar="SECONDS", help="for more than 20 tasks (default 10)"
+        "--time-limit",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="limit for more than 20 tasks (default 10)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -56,13 +60,13 @@ def run(args: argparse.Namespace) -> None:
     """Run the command.
 
     Raises:
-        PlanError: the input cannot be planned from.
+        PlanError: if the input is invalid.
     """
     if (args.accuracies is None) == (args.matrix is None):
-        raise PlanError("give either a table of accuracies or --matrix FILE")
+        raise PlanError("give either a table of accuracies or --matrix FILE, not both")
     source = read_accuracies(args.accuracies) if args.matrix is None else read_matrix(args.matrix)
     if args.resamples < 0 or not args.time_limit > 0:
-        raise PlanError("--resamples cannot be negative, and --time-limit must be positive")
+        raise PlanError("--resamples must not be negative, and --time-limit must be positive")
     if args.plot is not None:
         check_plot_name(args.plot)
     plan = make_plan(
@@ -89,7 +93,7 @@ def _print(plan: Plan, args: argparse.Namespace) -> None:
     console = Console(highlight=False)
     console.print(plan_to_renderable(plan))
     if args.explain:
-        console.print("\nwhy this order:", style="bold")
+        console.print("\nexplanation:", style="bold")
         for line in explain(plan):
             console.print("  " + line, markup=False)
     if args.plot is not None:
@@ -97,7 +101,7 @@ def _print(plan: Plan, args: argparse.Namespace) -> None:
 
 
 def _weights(words: list[str]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for word in words:
         name, equals, number = word.rpartition("=")
         try:
@@ -106,7 +110,7 @@ def _weights(words: list[str]) -> dict[str, float]:
             value = float("nan")
         if not equals or value != value:
             raise PlanError(f"--weight {word}: expected TASK=NUMBER, such as math=2")
-        if name in found:
-            raise PlanError(f'--weight: "{name}" is given twice')
-        found[name] = value
-    return found
+        if name in weights:
+            raise PlanError(f'--weight: task "{name}" occurs twice; remove one')
+        weights[name] = value
+    return weights

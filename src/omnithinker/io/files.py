@@ -1,4 +1,4 @@
-"""Writing results so that a reader never sees half a file."""
+"""Atomic writing and reading of result files."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SQLITE_FAILURES = {
 
 
 def make_folder(path: Path) -> Path:
-    """Create a folder and prove that it can be written to.
+    """Create a folder and check that it is writable.
 
     Raises:
-        BadInput: it cannot.
+        BadInput: if it is not.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def make_folder(path: Path) -> Path:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files and folders, at any depth, that a killed process left; there must be no other process."""
+    """Remove temporary files and folders of a killed process at any depth; no other process may use the folder."""
     for path in list(folder.rglob(".*.tmp")):
         if path.is_dir():
             shutil.rmtree(path)
@@ -50,26 +50,26 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Around whatever writes to ``path``: the disk's refusal becomes one line for the user.
+    """Turn failures of the disk during a write to ``path`` into one line for the user.
 
     Raises:
-        DiskError: there is no space left, or the disk cannot be written for another reason.
+        DiskError: if the disk is full or cannot be written for another reason.
     """
     try:
         yield
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
         if isinstance(error, sqlite3.Error):
-            # The low byte is the kind of error.
+            # The low byte is the primary code.
             number = _SQLITE_FAILURES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
-        # Libraries written in Rust, such as safetensors, say the system's number in the text of their own errors.
-        if number is None and (said := re.search(r"\(os error (\d+)\)", str(error))):
-            number = int(said[1])
+        # Libraries in Rust, such as safetensors, have the system's error number in the text of their errors.
+        if number is None and (match := re.search(r"\(os error (\d+)\)", str(error))):
+            number = int(match[1])
         if number not in _DISK_FAILURES:
             raise
         raise DiskError(
-            f"{path}: cannot be written: {os.strerror(number)}; make space, then give the same command again: "
-            "it goes on from what is on disk"
+            f"{path}: cannot be written: {os.strerror(number)}; make space and repeat the command, "
+            "which resumes from the last checkpoint"
         ) from error
 
 
@@ -77,7 +77,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file under a temporary name, flush it to disk, and rename it.
 
     Raises:
-        DiskError: the disk takes no more; an earlier file of that name is as it was.
+        DiskError: if the disk fails; an existing file of that name is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with writing(path):
@@ -93,10 +93,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_text(path: Path, error: type[BadInput] = DataError) -> str:
-    """Read a text file that a user named.
+    """Read a UTF-8 text file.
+
+    Args:
+        path: the file.
+        error: type of the exception.
 
     Raises:
-        BadInput: of the type ``error``: it cannot be read, or is not text.
+        BadInput: if it cannot be read or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -115,7 +119,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: it is missing or not JSON.
+        DataError: if it is missing or not JSON.
     """
     try:
         return json.loads(read_text(path))
@@ -124,11 +128,11 @@ def read_json(path: Path) -> Any:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read records of a log; a last line that was cut off by a crash is left out."""
+    """Read the records of a log; a last line that a crash cut off is ignored."""
     if not path.exists():
         return []
     records = []
-    # Not splitlines(): what a model said may hold other characters that it takes for line ends.
+    # Not splitlines(): completions may contain other characters that it treats as line ends.
     for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
         try:
             records.append(json.loads(line))

@@ -59,9 +59,9 @@ class TaskMetrics:
     components: Mapping[str, Number] = field(default_factory=dict)
     """Per reward component, its unweighted mean where defined: ``component/<name>``."""
     component_metrics: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
-    """Per component, the means of the numbers that it reports beside its value: ``component/<name>/<metric>``."""
+    """Per component, the means of the numbers that it reports besides its value: ``component/<name>/<metric>``."""
     judged: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
-    """Per component that compares two texts, preference beside length: ``judged/<name>/<metric>``."""
+    """Per component that compares two texts, preference and length: ``judged/<name>/<metric>``."""
     causes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Per component, completions for which it is undefined, by cause: ``undefined/<name>/<cause>``."""
     kl: Number = None

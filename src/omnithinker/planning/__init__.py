@@ -1,9 +1,9 @@
-"""In which order to train tasks, from measured transfer; needs numpy only.
+"""Task orders from measured transfer. Needs numpy only.
 
-Read with ``read_accuracies(path)`` (CSV, JSON or study folder) or ``accuracies_from_dict(value)``, or a bare matrix
-with ``read_matrix(path)``; ``make_plan(...)`` gives a ``Plan``; ``plan_to_json(plan)`` is the JSON contract of
-``omnithinker plan --json`` and ``plan_to_renderable(plan)`` what a rich console prints.
-Rows are evaluated tasks and columns trained tasks, everywhere.
+Read accuracies with ``read_accuracies(path)`` (CSV, JSON or study folder) or ``accuracies_from_dict(value)``, or a
+matrix with ``read_matrix(path)``. ``make_plan(...)`` returns a ``Plan``; ``plan_to_json(plan)`` is the output of
+``omnithinker plan --json``, ``plan_to_renderable(plan)`` that of a terminal. Rows of matrices are evaluated tasks,
+columns are trained tasks.
 """
 
 from omnithinker.planning.accuracies import Accuracies, Probe, TransferMatrix, accuracies_from_dict

@@ -1,6 +1,6 @@
-"""What a plan is made from: measured accuracies, or a transfer matrix as such.
+"""Input of a plan: measured accuracies, or a transfer matrix.
 
-Everywhere in this package row index i is the *evaluated* task and column index j the *trained* task.
+In this package row index i is always the *evaluated* task and column index j the *trained* task.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy.typing as npt
 from omnithinker.errors import PlanError
 
 FloatArray = npt.NDArray[np.float64]
-"""Array of 64-bit floats; shapes are given where it is used."""
+"""Array of 64-bit floats."""
 
 BASE = "base"
-"""Name of the model before any training; no task can have it."""
+"""Name of the model before training; no task may have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Accuracies measured part of the way through the single-task runs."""
+    """Accuracies measured during the single-task runs."""
 
     fraction: float
-    """Share of the training done, in (0, 1)."""
+    """Share of the training that is done, in (0, 1)."""
     after: FloatArray
     """[K, K] accuracy on task i (row) after this share of training on task j (column)."""
 
@@ -37,28 +37,28 @@ class Accuracies:
     """Accuracies of the base model and of K single-task runs, as fractions."""
 
     tasks: tuple[str, ...]
-    """[K] names."""
+    """[K] task names."""
     base: FloatArray
     """[K] accuracy of the base model on each task."""
     after: FloatArray
     """[K, K] accuracy on task i (row) after training on task j (column)."""
     n: npt.NDArray[np.int64] | None = None
-    """[K] test items per task; None when unknown."""
+    """[K] test items per task; None if unknown."""
     items: Mapping[str, FloatArray] | None = None
     """task -> [n_i, K + 1] outcome per item of the base (first column) and after training on each task; NaN where
-    undefined. None when unknown."""
+    undefined. None if unknown."""
     probes: tuple[Probe, ...] = ()
-    """Earlier measurements, by rising fraction."""
+    """Probes by rising fraction."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferMatrix:
-    """An ordering matrix given directly; the diagonal does not count."""
+    """An ordering matrix; its diagonal is ignored."""
 
     tasks: tuple[str, ...]
-    """[K] names."""
+    """[K] task names."""
     bwt: FloatArray
-    """[K, K] what task i (row) gains when task j (column) is trained after it."""
+    """[K, K] gain of task i (row) if task j (column) is trained after it."""
 
 
 def accuracies_from_dict(value: Any, where: str = "accuracies") -> Accuracies:
@@ -66,18 +66,18 @@ def accuracies_from_dict(value: Any, where: str = "accuracies") -> Accuracies:
 
     Args:
         value: ``{"tasks", "base": {task: acc}, "after": {trained: {evaluated: acc}}, "n"?, "items"?, "probes"?}``.
-        where: file name (or other origin) that error messages begin with.
+        where: name of the source, for error messages.
 
     Raises:
-        PlanError: something is missing, unknown, not a number or out of range.
+        PlanError: if a value is missing, unknown, not a number or out of range.
     """
     table = _mapping(value, where)
     for key in ("tasks", "base", "after"):
         if key not in table:
-            raise PlanError(f'{where}: "{key}" is missing; needed are "tasks", "base" and "after"')
+            raise PlanError(f'{where}: "{key}" is missing; "tasks", "base" and "after" are required')
     unknown = sorted(set(table) - {"tasks", "base", "after", "n", "items", "probes"})
     if unknown:
-        raise PlanError(f'{where}: unknown key "{unknown[0]}"; known are tasks, base, after, n, items, probes')
+        raise PlanError(f'{where}: unknown key "{unknown[0]}"; known keys: tasks, base, after, n, items, probes')
     tasks = check_tasks(table["tasks"], where)
     items = _items(table["items"], tasks, where) if table.get("items") is not None else None
     n = _counts(table["n"], tasks, where) if table.get("n") is not None else None
@@ -94,30 +94,30 @@ def accuracies_from_dict(value: Any, where: str = "accuracies") -> Accuracies:
 
 
 def check_tasks(value: Any, where: str) -> tuple[str, ...]:
-    """Check a list of task names: at least two, distinct, not empty, none called ``base``.
+    """Check a list of task names: at least two, distinct, not empty, none of them ``base``.
 
     Raises:
-        PlanError: they are not.
+        PlanError: if it is not such a list.
     """
     if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(x, str) for x in value):
         raise PlanError(f'{where}: "tasks" must be a list of names')
     seen: set[str] = set()
     for name in value:
         if not name.strip() or name == BASE:
-            raise PlanError(f"{where}: a task cannot be called {name!r}; rename it")
+            raise PlanError(f"{where}: {name!r} cannot be the name of a task; rename it")
         if name in seen:
-            raise PlanError(f'{where}: task "{name}" is given twice; remove or rename one')
+            raise PlanError(f'{where}: task "{name}" occurs twice; remove or rename one')
         seen.add(name)
     if len(value) < 2:
-        raise PlanError(f"{where}: {len(value)} task(s) given; an order needs at least 2")
+        raise PlanError(f"{where}: an order needs at least 2 tasks, found {len(value)}")
     return tuple(value)
 
 
 def check_accuracy(value: Any, where: str) -> float:
-    """Check one accuracy.
+    """Return a checked accuracy.
 
     Raises:
-        PlanError: it is not a finite number in [0, 1].
+        PlanError: if it is not a finite number in [0, 1].
     """
     number = check_number(value, where)
     if number < 0:
@@ -128,10 +128,10 @@ def check_accuracy(value: Any, where: str) -> float:
 
 
 def check_number(value: Any, where: str) -> float:
-    """Check one finite number.
+    """Return a checked finite number.
 
     Raises:
-        PlanError: it is not one.
+        PlanError: if it is not one.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise PlanError(f"{where}: {value!r} is not a number")
@@ -147,31 +147,31 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
 def _accuracy_of(value: Any, task: str, where: str) -> float:
     row = _mapping(value, where)
     if task not in row:
-        raise PlanError(f'{where}: accuracy on task "{task}" is missing; every pair must be measured')
+        raise PlanError(f'{where}: accuracy on task "{task}" is missing; every task needs an accuracy here')
     return check_accuracy(row[task], f'{where}, task "{task}"')
 
 
-def _no_strangers(names: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    strangers = [name for name in names if name not in known]
-    if strangers:
-        raise PlanError(f'{where}: "{strangers[0]}" is not one of {", ".join(known)}')
+def _check_known(names: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise PlanError(f'{where}: "{unknown[0]}" is not one of {", ".join(known)}')
 
 
 def _after(value: Any, tasks: Sequence[str], where: str) -> FloatArray:
-    """[K, K], transposed on the way: the file has trained -> evaluated."""
+    """Parse [K, K], transposed: the input maps trained to evaluated tasks."""
     runs = _mapping(value, f"{where}: after")
-    _no_strangers(runs, tasks, f"{where}: after")
+    _check_known(runs, tasks, f"{where}: after")
     for task in tasks:
         if task not in runs:
             raise PlanError(f'{where}: after: the run trained on "{task}" is missing; every task needs one')
-        _no_strangers(_mapping(runs[task], f"{where}: after {task}"), tasks, f"{where}: after {task}")
+        _check_known(_mapping(runs[task], f"{where}: after {task}"), tasks, f"{where}: after {task}")
     rows = [[_accuracy_of(runs[j], i, f"{where}: after {j}") for j in tasks] for i in tasks]
     return np.array(rows, dtype=np.float64)
 
 
 def _counts(value: Any, tasks: Sequence[str], where: str) -> npt.NDArray[np.int64]:
     counts = _mapping(value, f"{where}: n")
-    _no_strangers(counts, tasks, f"{where}: n")
+    _check_known(counts, tasks, f"{where}: n")
     for task in tasks:
         if task not in counts:
             raise PlanError(f'{where}: n: the number of test items of "{task}" is missing; give all or none')
@@ -182,10 +182,10 @@ def _counts(value: Any, tasks: Sequence[str], where: str) -> npt.NDArray[np.int6
 
 
 def _items(value: Any, tasks: Sequence[str], where: str) -> dict[str, FloatArray]:
-    """Task -> [n_i, K + 1]; items of one task must be the same ones, in the same order, for every model."""
+    """Parse task -> [n_i, K + 1]. All models must be evaluated on the same items in the same order."""
     models = _mapping(value, f"{where}: items")
-    _no_strangers(models, (BASE, *tasks), f"{where}: items")
-    found = {}
+    _check_known(models, (BASE, *tasks), f"{where}: items")
+    items = {}
     for task in tasks:
         columns = []
         for model in (BASE, *tasks):
@@ -196,25 +196,25 @@ def _items(value: Any, tasks: Sequence[str], where: str) -> dict[str, FloatArray
             columns.append([math.nan if x is None else check_accuracy(x, spot) for x in outcomes])
             if len(columns[-1]) != len(columns[0]):
                 raise PlanError(f"{spot}: {len(columns[-1])} outcomes, but the base has {len(columns[0])}")
-        found[task] = np.array(columns, dtype=np.float64).T
-        if np.isnan(found[task]).all(axis=0).any():
-            raise PlanError(f'{where}: items of task "{task}": a model has no defined outcome at all')
-    return found
+        items[task] = np.array(columns, dtype=np.float64).T
+        if np.isnan(items[task]).all(axis=0).any():
+            raise PlanError(f'{where}: items of task "{task}": a model has no defined outcome')
+    return items
 
 
 def _probes(value: Any, tasks: Sequence[str], where: str) -> tuple[Probe, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise PlanError(f'{where}: "probes" must be a list of {{"fraction", "after"}}')
-    found = []
+    probes = []
     for index, entry in enumerate(value):
         spot = f"{where}: probes[{index}]"
         probe = _mapping(entry, spot)
         if set(probe) != {"fraction", "after"}:
-            raise PlanError(f'{spot}: needs exactly the keys "fraction" and "after"')
+            raise PlanError(f'{spot}: must have exactly the keys "fraction" and "after"')
         fraction = check_number(probe["fraction"], f"{spot}: fraction")
         if not 0 < fraction < 1:
-            raise PlanError(f"{spot}: fraction {fraction:g} is not between 0 and 1 (the full run is in after)")
-        found.append(Probe(fraction, _after(probe["after"], tasks, spot)))
-    if len({probe.fraction for probe in found}) < len(found):
-        raise PlanError(f"{where}: probes: a fraction is given twice")
-    return tuple(sorted(found, key=lambda probe: probe.fraction))
+            raise PlanError(f"{spot}: fraction {fraction:g} is not between 0 and 1; full runs belong in after")
+        probes.append(Probe(fraction, _after(probe["after"], tasks, spot)))
+    if len({probe.fraction for probe in probes}) < len(probes):
+        raise PlanError(f"{where}: probes: a fraction occurs twice")
+    return tuple(sorted(probes, key=lambda probe: probe.fraction))

@@ -1,4 +1,4 @@
-"""What a plan costs against trying the orders out, in trainings of one task."""
+"""Cost of planning and of trying all orders, in single-task trainings."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import math
 from dataclasses import dataclass
 
 MAX_COUNTED_TASKS = 20
-"""Beyond this the number of orders says nothing that "hopeless" does not."""
+"""Largest K for which the cost of all orders is computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Counts of single-task trainings: one task's data, once through."""
+    """Numbers of single-task trainings: one pass over the data of one task."""
 
     planning: int
-    """K: one single-task run per task."""
+    """K, one single-task run per task."""
     all_orders: int | None
-    """K! curricula of K trainings each; None beyond K = 20."""
+    """K! curricula of K trainings each; None for K > 20."""
     all_orders_shared: int | None
-    """The same when curricula that begin alike share checkpoints: sum over k of K! / (K - k)!; None beyond K = 20."""
+    """Same if curricula with a common beginning share checkpoints: sum over k of K! / (K - k)!; None for K > 20."""
 
 
 def planning_cost(size: int) -> Cost:
-    """Cost of planning for ``size`` tasks."""
+    """Compute the cost for ``size`` tasks."""
     if size > MAX_COUNTED_TASKS:
         return Cost(size, None, None)
     shared = sum(math.perm(size, k) for k in range(1, size + 1))
@@ -30,10 +30,10 @@ def planning_cost(size: int) -> Cost:
 
 
 def cost_sentence(cost: Cost) -> str:
-    """The comparison in words."""
+    """Describe the cost in one sentence."""
     if cost.all_orders is None or cost.all_orders_shared is None:
-        return f"cost: {cost.planning} single-task trainings; trying all orders is out of reach"
+        return f"cost: {cost.planning} single-task trainings; trying all orders is infeasible"
     return (
-        f"cost: {cost.planning} single-task trainings; trying all orders would take {cost.all_orders:,} "
-        f"({cost.all_orders_shared:,} if curricula that begin alike share checkpoints)"
+        f"cost: {cost.planning} single-task trainings; trying all orders takes {cost.all_orders:,} "
+        f"({cost.all_orders_shared:,} if curricula with a common beginning share checkpoints)"
     )

@@ -1,8 +1,8 @@
 """Proven orders for dozens of tasks: linear programming with 3-dicycle cuts, then branching (SciPy's HiGHS).
 
-One variable x_ij in [0, 1] per pair i < j says that i comes before j. Orders are the 0/1 points without a cycle of
-three: 0 <= x_ij + x_jk - x_ik <= 1 for all i < j < k. Few of these K (K - 1) (K - 2) / 3
-inequalities matter, so they are added when violated. Every relaxation solved on the way is an upper bound.
+A variable x_ij in [0, 1] per pair i < j is 1 if i comes before j. Orders are the 0/1 points without cycles of three:
+0 <= x_ij + x_jk - x_ik <= 1 for all i < j < k. Few of these K (K - 1) (K - 2) / 3 inequalities matter, so they are
+added when violated. Every solved relaxation is an upper bound.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from omnithinker.planning.ordering_search import insertion_search
 from omnithinker.planning.terminal_accuracy import IntArray
 
 VIOLATION = 1e-6
-"""Smallest violation of an inequality that is worth adding it for."""
+"""Smallest violation for which an inequality is added."""
 
 CUTS_PER_TASK = 30
-"""Inequalities added at once, times K."""
+"""Largest number of inequalities added at once, divided by K."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """An order with what is proven about it."""
+    """An order with a proven bound."""
 
     order: Order
-    """The best order met."""
+    """Best known order."""
     bound: float
-    """Proven upper bound; equal to the order's value when that is proven optimal."""
+    """Proven upper bound; equals the objective of an order that is proven optimal."""
 
 
 @dataclass(slots=True)
 class _Relaxation:
-    """Pairs, triples and the inequalities added so far."""
+    """Linear relaxation with the inequalities added so far."""
 
     skew: FloatArray
     scale: float
@@ -45,7 +45,7 @@ class _Relaxation:
     triples: IntArray
     """[3, T] variable indices of (ij, jk, ik) for all i < j < k."""
     added: npt.NDArray[np.bool_]
-    """[2, T] whether the upper (row 0) and the lower (row 1) inequality of a triple is in."""
+    """[2, T] True if the upper (row 0) or lower (row 1) inequality of a triple is included."""
     pairs: tuple[IntArray, IntArray] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,11 +53,11 @@ class _Relaxation:
 
     @property
     def objective(self) -> FloatArray:
-        """[pairs] gain of i before j over j before i, scaled to about one."""
+        """[pairs] gain of i before j over j before i, scaled to about 1."""
         return np.asarray(self.skew[self.pairs] / self.scale, dtype=np.float64)
 
     def add_violated(self, x: FloatArray) -> int:
-        """Add the most violated inequalities that are not yet in; returns how many."""
+        """Add the most violated inequalities and return their number."""
         ij, jk, ik = self.triples
         cycle = x[ij] + x[jk] - x[ik]
         violation = np.stack([cycle - 1.0, -cycle])
@@ -69,11 +69,11 @@ class _Relaxation:
         return count
 
     def solve(self, seconds: float, *, integral: bool) -> tuple[FloatArray | None, float | None, bool]:
-        """Maximise over the inequalities that are in.
+        """Maximise subject to the included inequalities.
 
         Returns:
-            x [pairs] (None when none was found in time), a proven upper bound of the objective in the matrix's own
-            units (None when there is none), and whether x attains that bound.
+            x [pairs] (None if none was found in time), a proven upper bound of the objective in the units of the matrix
+            (None if there is none), and True if x attains that bound.
         """
         from scipy.optimize import Bounds, LinearConstraint, milp
         from scipy.sparse import csr_array
@@ -89,24 +89,24 @@ class _Relaxation:
             np.where(np.arange(rows) < len(upper), -np.inf, 0.0),
             np.where(np.arange(rows) < len(upper), 1.0, np.inf),
         )
-        found = milp(
+        result = milp(
             -self.objective,
             integrality=np.full(len(self.objective), int(integral)),
             bounds=Bounds(0.0, 1.0),
             constraints=limits if rows else None,
             options={"time_limit": max(seconds, 0.01), "mip_rel_gap": 0.0},
         )
-        best = found.fun if found.status == 0 and not integral else found.mip_dual_bound
+        best = result.fun if result.status == 0 and not integral else result.mip_dual_bound
         bound = None if best is None or not np.isfinite(best) else self.constant - float(best) * self.scale
-        return found.x, bound, found.status == 0
+        return result.x, bound, result.status == 0
 
 
 def certified_order(matrix: FloatArray, start: Order, *, time_limit: float) -> Certified:
-    """Improve and prove an order, as far as the time allows.
+    """Improve an order and prove a bound within a time limit.
 
     Args:
-        matrix: [K, K] to maximise over pairs in sequence; the diagonal does not count.
-        start: a good order, from ``search_order``.
+        matrix: [K, K] to maximise over pairs in sequence; the diagonal is ignored.
+        start: good order from ``search_order``.
         time_limit: seconds.
     """
     deadline = time.perf_counter() + time_limit
@@ -127,7 +127,7 @@ def certified_order(matrix: FloatArray, start: Order, *, time_limit: float) -> C
             break
         if not relaxation.add_violated(x):
             if _is_integral(x):
-                # x is an order, and the best of all those that satisfy fewer inequalities.
+                # x is an order and optimal for a relaxation, so it is optimal.
                 return Certified(best, value)
             integral = True
     return Certified(best, max(bound, value))
@@ -160,7 +160,7 @@ def _is_integral(x: FloatArray) -> bool:
 
 
 def _rounded(matrix: FloatArray, x: FloatArray) -> Order:
-    """An order from a fractional solution: tasks by how many others they come before, then improved."""
+    """Round a fractional solution: sort tasks by the number of tasks they precede, then improve by insertions."""
     size = len(matrix)
     before = np.zeros((size, size))
     first, second = np.triu_indices(size, k=1)

@@ -1,8 +1,8 @@
 """Heuristics for linear ordering with hundreds of tasks: insertion search and a memetic algorithm on top of it.
 
-Moving a task to another slot changes the objective by a difference of two running sums, so a table of them gives
-the best of all K^2 insertions in one pass; a move shifts a few rows of the table. Offspring inherit a random half of
-the places of one parent and fill the others in the sequence of the second (order-based crossover).
+Moving a task to another slot changes the objective by the difference of two running sums, so a table of the sums
+gives the best of all K^2 insertions in one pass, and a move shifts a few of its rows. Offspring inherit a random half
+of the places of one parent and fill the others in the sequence of the second (order-based crossover).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ POPULATION = 20
 """Local optima kept for recombination."""
 
 PATIENCE = 80
-"""Offspring in a row that improve nothing before all but the best are replaced by random local optima."""
+"""Consecutive offspring without improvement before all but the best are replaced by random local optima."""
 
 
 def insertion_search(matrix: FloatArray, order: Order) -> Order:
-    """Make the best insertion of a single task until none helps.
+    """Apply the best insertion of a single task until none improves the objective.
 
     Args:
-        matrix: [K, K] to maximise over pairs in sequence; the diagonal does not count.
-        order: where to start.
+        matrix: [K, K] to maximise over pairs in sequence; the diagonal is ignored.
+        order: initial order.
 
     Returns:
         A local optimum, at least as good as ``order``.
@@ -36,19 +36,19 @@ def insertion_search(matrix: FloatArray, order: Order) -> Order:
 
 
 class _InsertionTable:
-    """Running sums of one order at a time, of the tasks of one matrix."""
+    """Running sums of one order of the tasks of a matrix."""
 
     def __init__(self, matrix: FloatArray) -> None:
         skew = matrix - matrix.T
         self._size = len(matrix)
         self._columns = np.ascontiguousarray(skew.T)
-        # Gains below this are rounding; without it equal slots could be exchanged for ever.
+        # Smaller gains are rounding errors, which could exchange equal slots endlessly.
         self._tolerance = 1e-11 * max(float(np.abs(skew).sum(axis=1).max(initial=0.0)), 1e-300)
         # [K + 1, K]: row t, column e: sum over places r < t of skew[e, order[r]].
         self._sums = np.zeros((self._size + 1, self._size))
 
     def descend(self, start: IntArray) -> IntArray:
-        """A local optimum reached from ``start``."""
+        """Return a local optimum reached from ``start``."""
         order = start.copy()
         place = np.argsort(order)
         np.cumsum(self._columns[order], axis=0, out=self._sums[1:])
@@ -61,7 +61,7 @@ class _InsertionTable:
             self._move(order, place, int(place[task]), int(self._sums[:, task].argmin()))
 
     def _move(self, order: IntArray, place: IntArray, source: int, slot: int) -> None:
-        """Take the task at ``source`` and put it before whatever stands at ``slot`` (K: at the end)."""
+        """Move the task at ``source`` before the task at ``slot`` (K: to the end)."""
         task, sums = order[source], self._sums
         if slot <= source:
             order[slot + 1 : source + 1] = order[slot:source].copy()
@@ -76,13 +76,13 @@ class _InsertionTable:
 
 
 def search_order(matrix: FloatArray, *, time_limit: float, seed: int = 0, max_rounds: int | None = None) -> Order:
-    """A good order for any K: local optima, recombined and improved again.
+    """Search a good order for any K: local optima, recombined and improved again.
 
     Args:
-        matrix: [K, K]; the diagonal does not count.
-        time_limit: seconds; what is under way is finished.
-        seed: of the random choices; the result also depends on how many rounds fit the time.
-        max_rounds: stop after this many local optima even if time is left, for results that do not depend on speed.
+        matrix: [K, K]; the diagonal is ignored.
+        time_limit: seconds, after which no further round begins.
+        seed: seed of the random choices; the result also depends on the number of rounds within the time limit.
+        max_rounds: largest number of local optima, for results that do not depend on speed.
     """
     rng = np.random.default_rng(seed)
     deadline = time.perf_counter() + time_limit
@@ -102,7 +102,7 @@ def search_order(matrix: FloatArray, *, time_limit: float, seed: int = 0, max_ro
         first, second = rng.choice(POPULATION, 2, replace=False)
         child = table.descend(_recombine(population[first], population[second], rng))
         value, worst = order_value(matrix, child.tolist()), int(np.argmin(values))
-        # A value that is already there is most likely the same order: keeping it would narrow the population.
+        # An equal value is most likely the same order, which would narrow the population.
         if value > values[worst] and value not in values:
             population[worst], values[worst], stale = child, value, 0
         else:
@@ -111,7 +111,7 @@ def search_order(matrix: FloatArray, *, time_limit: float, seed: int = 0, max_ro
 
 
 def _recombine(first: IntArray, second: IntArray, rng: np.random.Generator) -> IntArray:
-    """Order-based crossover: half of the places keep the first parent's task, the rest follow the second's sequence."""
+    """Apply order-based crossover: half of the places keep the first parent's task, the rest the second's order."""
     free = rng.random(len(first)) < 0.5
     moved = np.zeros(len(first), dtype=np.bool_)
     moved[first[free]] = True

@@ -1,4 +1,4 @@
-"""A plan for programs (``plan_to_json``) and for people (``plan_to_renderable``, for a rich console)."""
+"""Plans as JSON (``plan_to_json``) and for a rich console (``plan_to_renderable``)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from omnithinker.planning.cost import cost_sentence
+from omnithinker.planning.percent import percent
 from omnithinker.planning.plan import Plan, RankedOrder
 from omnithinker.planning.probing import ProbeReport, probe_sentence
 from omnithinker.planning.uncertainty import LEVEL, Confidence, OrderUncertainty, confidence_sentence
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SHOWN_ORDERS = 10
-"""Orders in the table for people; all of them are in the JSON."""
+"""Orders in the printed table; the JSON has all."""
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """The JSON contract of ``omnithinker plan --json``: plain lists, numbers, strings and None."""
-    certainty = plan.confidence
-    best = _ranked_to_json(plan, plan.best, certainty.best if certainty else None)
-    listed: list[OrderUncertainty | None] = list(certainty.ranking) if certainty else []
+    """Return the output of ``omnithinker plan --json``: lists, numbers, strings and None."""
+    confidence = plan.confidence
+    best = _ranked_to_json(plan, plan.best, confidence.best if confidence else None)
+    listed: list[OrderUncertainty | None] = list(confidence.ranking) if confidence else []
     listed += [None] * (len(plan.ranking) - len(listed))
     return {
         "tasks": list(plan.tasks),
@@ -42,7 +43,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "greedy": list(plan.greedy),
         "forgettability": list(plan.forgettability),
         "worst": list(plan.worst),
-        "confidence": None if certainty is None else _confidence_to_json(plan, certainty),
+        "confidence": None if confidence is None else _confidence_to_json(plan, confidence),
         "probes": None if plan.probes is None else _probes_to_json(plan.probes),
         "cost": asdict(plan.cost),
         "warnings": list(plan.warnings),
@@ -53,18 +54,18 @@ def _by_task(plan: Plan, values: list[Any]) -> dict[str, Any]:
     return dict(zip(plan.tasks, values, strict=True))
 
 
-def _ranked_to_json(plan: Plan, ranked: RankedOrder, certainty: OrderUncertainty | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
+def _ranked_to_json(plan: Plan, ranked: RankedOrder, uncertainty: OrderUncertainty | None) -> dict[str, Any]:
+    record: dict[str, Any] = {
         "order": list(ranked.order),
         "predicted": None if ranked.predicted is None else _by_task(plan, ranked.predicted.tolist()),
         "delta_rel": ranked.delta_rel,
         "objective": ranked.objective,
     }
-    if certainty is not None:
-        found["probability"] = certainty.probability
-        found["predicted_interval"] = _by_task(plan, certainty.predicted.tolist())
-        found["delta_rel_interval"] = list(certainty.delta_rel)
-    return found
+    if uncertainty is not None:
+        record["probability"] = uncertainty.probability
+        record["predicted_interval"] = _by_task(plan, uncertainty.predicted.tolist())
+        record["delta_rel_interval"] = list(uncertainty.delta_rel)
+    return record
 
 
 def _confidence_to_json(plan: Plan, confidence: Confidence) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def _probes_to_json(report: ProbeReport) -> dict[str, Any]:
 
 
 def plan_to_renderable(plan: Plan) -> RenderableType:
-    """Tables and sentences for ``rich.console.Console.print``."""
+    """Return tables and sentences for ``rich.console.Console.print``."""
     from rich.console import Group
     from rich.text import Text
 
@@ -107,7 +108,7 @@ def plan_to_renderable(plan: Plan) -> RenderableType:
     if plan.confidence is not None:
         parts.append(Text("confidence: " + _sentence(plan, plan.confidence)))
     elif plan.base is not None:
-        parts.append(Text("confidence: unknown without the number of test items (n)"))
+        parts.append(Text("confidence: unknown; add the numbers of test items (n) to the input"))
     if plan.probes is not None:
         parts.append(Text("probes: " + probe_sentence(plan.probes)))
     parts.append(Text(cost_sentence(plan.cost)))
@@ -118,13 +119,14 @@ def plan_to_renderable(plan: Plan) -> RenderableType:
 def _claim(plan: Plan) -> str:
     if plan.optimal:
         return f"method: {plan.method}, proven optimal for this matrix"
-    return f"method: {plan.method}, not proven: at most {plan.gap:.2%} below the best possible (bound {plan.bound:.4f})"
+    gap = f"at most {percent(plan.gap, 2)} below the optimum (bound {plan.bound:.4f})"
+    return f"method: {plan.method}, not proven optimal: {gap}"
 
 
 def _transfer_table(plan: Plan) -> Table:
     from rich.table import Table
 
-    table = Table(title="transfer (nats): row = evaluated, column = trained")
+    table = Table(title="transfer (nats): rows evaluated, columns trained")
     table.add_column("evaluated", style="bold")
     for task in plan.tasks:
         table.add_column(task, justify="right")
@@ -137,38 +139,38 @@ def _ranking_table(plan: Plan) -> Table:
     from rich.table import Table
 
     shown = plan.ranking[:SHOWN_ORDERS]
-    certain = plan.confidence.ranking if plan.confidence else ()
+    uncertainties = plan.confidence.ranking if plan.confidence else ()
     predictions = len(plan.tasks) if plan.base is not None and len(plan.tasks) <= SHOWN_ORDERS else 0
     table = Table(
-        title=f"orders: {len(shown)} of {len(plan.ranking)} listed" + "; predicted accuracies" * bool(predictions)
+        title=f"best {len(shown)} of {len(plan.ranking)} listed orders" + "; predicted accuracies" * bool(predictions)
     )
     table.add_column("#", justify="right")
     table.add_column("order", style="bold", overflow="fold")
     headings = [
         *plan.tasks[:predictions],
         "objective" if plan.base is None else "delta_rel",
-        *["best in"] * bool(certain),
+        *["best in"] * bool(uncertainties),
     ]
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for place, ranked in enumerate(shown):
         cells = [_accuracy(float(value)) for value in (ranked.predicted if ranked.predicted is not None else ())]
         row = [*cells[:predictions], f"{ranked.objective if ranked.delta_rel is None else ranked.delta_rel:+.4f}"]
-        if certain:
-            row.append(f"{certain[place].probability:.1%}")
+        if uncertainties:
+            row.append(percent(uncertainties[place].probability, 1))
         table.add_row(str(place + 1), " > ".join(ranked.order), *row)
     return table
 
 
 def _prediction_table(plan: Plan) -> Table:
-    """The chosen order, task by task: before, after its own run alone, at the end of the curriculum."""
+    """Accuracies per task of the chosen order: base, after the single-task run, predicted at the end."""
     from rich.table import Table
 
-    table = Table(title="accuracy: base, after the task's own run, predicted at the end of the chosen order")
-    for heading in ("task", "base", "own run", "predicted"):
+    table = Table(title="accuracy: base, after single-task training, predicted after the chosen order")
+    for heading in ("task", "base", "single-task", "predicted"):
         table.add_column(heading, justify="left" if heading == "task" else "right")
     if plan.confidence is not None:
-        table.add_column(f"{LEVEL:.0%} interval", justify="right")
+        table.add_column(f"{percent(LEVEL)} interval", justify="right")
     columns = (plan.base, plan.self_accuracy, plan.best.predicted)
     for name in plan.order:
         k = plan.tasks.index(name)

@@ -1,4 +1,4 @@
-"""From accuracies or a matrix to a plan: ``make_plan`` is the entry point of this package."""
+"""Plans: the chosen order with predictions and confidence. ``make_plan`` is the entry point of this package."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from omnithinker.planning.transfer import ASSUMED_ITEMS, accuracy_floor, backwar
 from omnithinker.planning.uncertainty import Confidence, estimate_confidence
 
 Method = Literal["exact", "greedy", "forgettability"]
-"""How the order is chosen; ``exact`` proves it where it can and says where it could not."""
+"""Method of choosing the order. ``exact`` proves optimality if it can; :attr:`Plan.optimal` tells."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankedOrder:
-    """One order with what it is predicted to give."""
+    """One order with its predicted accuracies."""
 
     order: tuple[str, ...]
     """[K] task names, first trained first."""
     objective: float
-    """Sum of alpha_i BWT_ij over pairs with i before j (nats)."""
+    """Sum of alpha_i BWT_ij over all pairs with i before j (nats)."""
     predicted: FloatArray | None
     """[K] predicted accuracies in the order of ``Plan.tasks``; None for a bare matrix."""
     delta_rel: float | None
@@ -41,10 +41,10 @@ class RankedOrder:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The chosen order and what speaks for it."""
+    """The chosen order with the evidence for it."""
 
     tasks: tuple[str, ...]
-    """[K] names, in the order of the input."""
+    """[K] task names in the order of the input."""
     bwt: FloatArray
     """[K, K] transfer, rows evaluated, columns trained (nats)."""
     base: FloatArray | None
@@ -58,25 +58,25 @@ class Plan:
     method: str
     """``subset-dp``, ``milp``, ``search``, ``greedy`` or ``forgettability``."""
     optimal: bool
-    """True: proven; False: not proven, or known to be beaten."""
+    """True if the order is proven optimal; False if it is not proven, or known not to be."""
     bound: float
     """Proven upper bound of the objective."""
     ranking: tuple[RankedOrder, ...]
-    """Best first: every order when K <= 7, the best 100 up to K = 20, beyond that the best and its neighbours."""
+    """Best first: every order for K <= 7, the best 100 for K <= 20, otherwise the best and its neighbours."""
     worst_ranking: tuple[RankedOrder, ...]
-    """The 100 worst orders, worst first; empty when K <= 7, since ``ranking`` then ends with them."""
+    """The 100 worst orders, worst first; empty for K <= 7, where ``ranking`` ends with them."""
     greedy: tuple[str, ...]
-    """Algorithm 2 with row sums."""
+    """[K] order of Algorithm 2 with row sums."""
     forgettability: tuple[str, ...]
-    """Tasks by falling row sum."""
+    """[K] tasks by falling row sum."""
     confidence: Confidence | None
-    """None when the number of test items is unknown, or for a bare matrix."""
+    """Confidence; None if the number of test items is unknown, or for a bare matrix."""
     probes: ProbeReport | None
-    """None when there are no probes."""
+    """Report on the probes; None without probes."""
     cost: Cost
-    """What planning costs against trying orders out."""
+    """Cost of planning and of trying all orders."""
     warnings: tuple[str, ...]
-    """What a reader must know before trusting the numbers."""
+    """Reasons to doubt the numbers."""
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -85,12 +85,12 @@ class Plan:
 
     @property
     def worst(self) -> tuple[str, ...]:
-        """The worst order; always an optimal order reversed, since the two values add up to a constant."""
+        """The worst order. It is an optimal order reversed, because the two objectives add up to a constant."""
         return tuple(reversed(self.ranking[0].order))
 
     @property
     def gap(self) -> float:
-        """How far above the objective the bound lies, relative to the bound."""
+        """Distance of the objective from the bound, relative to the bound."""
         return max(0.0, self.bound - self.best.objective) / max(abs(self.bound), 1e-12)
 
 
@@ -103,27 +103,27 @@ def make_plan(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Plan:
-    """Choose the order in which to train the tasks and predict where it ends.
+    """Choose the order in which to train the tasks, and predict the accuracies after it.
 
     Args:
         source: file of accuracies, study folder, or the value of a JSON file; or an object that was read before.
-        weights: alpha per task (Eq. 10); tasks not named weigh 1.
+        weights: alpha per task (Eq. 10); 1 by default.
         method: ``exact``, or one of the paper's heuristics.
         time_limit: seconds for ordering more than 20 tasks.
-        resamples: draws for the confidence; 0 leaves it out.
-        seed: of draws and heuristics.
+        resamples: resamples for the confidence; 0 for no confidence.
+        seed: seed of resamples and heuristics.
 
     Raises:
-        PlanError: if the accuracies cannot be planned from, or a weight names an unknown task or is not positive.
+        PlanError: if the accuracies are invalid, or a weight names an unknown task or is not positive.
     """
     source = as_source(source)
     alpha = _weights(source.tasks, weights or {})
-    measured = _Measured.of(source)
-    matrix = alpha[:, None] * measured.bwt
+    floored = _FlooredInput.of(source)
+    matrix = alpha[:, None] * floored.bwt
     solution = solve(matrix, time_limit=time_limit, seed=seed)
     heuristics = {"greedy": greedy_order(matrix), "forgettability": forgettability_order(matrix)}
     chosen = heuristics.get(method, solution.orders[0])
-    best = measured.rank(chosen, matrix)
+    best = floored.rank(chosen, matrix)
     confidence, probes = None, None
     if isinstance(source, Accuracies):
         if resamples:
@@ -134,31 +134,31 @@ def make_plan(
             )
     return Plan(
         tasks=source.tasks,
-        bwt=measured.bwt,
-        base=measured.base,
-        self_accuracy=measured.self_accuracy,
+        bwt=floored.bwt,
+        base=floored.base,
+        self_accuracy=floored.self_accuracy,
         weights=alpha,
         best=best,
         method=solution.method if method == "exact" else method,
         optimal=best.objective >= solution.bound - 1e-9 * max(1.0, abs(solution.bound)),
         bound=solution.bound,
-        ranking=tuple(measured.rank(order, matrix) for order in solution.orders),
-        # An order and its reverse add up to a constant, so the worst orders are the best ones reversed.
+        ranking=tuple(floored.rank(order, matrix) for order in solution.orders),
+        # The objectives of an order and its reverse add up to a constant.
         worst_ranking=tuple(
-            measured.rank(order[::-1], matrix) for order in solution.orders if len(order) > MAX_ENUMERATED_TASKS
+            floored.rank(order[::-1], matrix) for order in solution.orders if len(order) > MAX_ENUMERATED_TASKS
         ),
         greedy=_names(heuristics["greedy"], source.tasks),
         forgettability=_names(heuristics["forgettability"], source.tasks),
         confidence=confidence,
         probes=probes,
         cost=planning_cost(len(source.tasks)),
-        warnings=(*measured.warnings, *_prediction_warnings(source.tasks, best)),
+        warnings=(*floored.warnings, *_prediction_warnings(source.tasks, best)),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
-    """The input as the model sees it: floored, in logarithms."""
+class _FlooredInput:
+    """Input of a plan with accuracies floored."""
 
     tasks: tuple[str, ...]
     bwt: FloatArray
@@ -167,7 +167,7 @@ class _Measured:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, source: Accuracies | TransferMatrix) -> _Measured:
+    def of(cls, source: Accuracies | TransferMatrix) -> _FlooredInput:
         if isinstance(source, TransferMatrix):
             return cls(source.tasks, source.bwt)
         floor = accuracy_floor(source.n, len(source.tasks))
@@ -194,44 +194,44 @@ def _names(order: Order, tasks: tuple[str, ...]) -> tuple[str, ...]:
 def _weights(tasks: tuple[str, ...], weights: Mapping[str, float]) -> FloatArray:
     for name, value in weights.items():
         if name not in tasks:
-            raise PlanError(f'weight: "{name}" is not one of the tasks {", ".join(tasks)}')
+            raise PlanError(f'weight: "{name}" is not a task; tasks: {", ".join(tasks)}')
         if not (math.isfinite(value) and value > 0):
-            raise PlanError(f'weight: "{name}" has weight {value:g}; weights are positive numbers')
+            raise PlanError(f'weight: "{name}" has weight {value:g}; weights must be positive numbers')
     return np.array([float(weights.get(task, 1.0)) for task in tasks])
 
 
 def _floor_warnings(source: Accuracies, floor: FloatArray) -> list[str]:
-    """Where an accuracy was too small for its logarithm to mean anything."""
+    """Warn of accuracies that are too small to have a meaningful logarithm."""
     table = np.column_stack([source.base, source.after])
     models = ["base", *(f"after {task}" for task in source.tasks)]
-    found = []
+    warnings = []
     for i, m in zip(*np.nonzero(table < floor[:, None]), strict=True):
         basis = (
             f"1/(2 x {source.n[i]} items)"
             if source.n is not None
-            else (f"1/(2 x {ASSUMED_ITEMS}), as if there were {ASSUMED_ITEMS} test items: give n")
+            else (f"1/(2 x {ASSUMED_ITEMS}), assuming {ASSUMED_ITEMS} test items; add n to the input")
         )
-        found.append(
+        warnings.append(
             f"accuracy {table[i, m]:g} on {source.tasks[i]} ({models[m]}) was raised to {floor[i]:.3g} = {basis}; "
-            "its transfer is a guess"
+            "its transfer is unreliable"
         )
-    return found
+    return warnings
 
 
 def _item_warnings(source: Accuracies) -> list[str]:
-    """Outcomes per item whose mean is not the accuracy that was given with them."""
-    found = []
+    """Warn of outcomes per item whose mean differs from the accuracy."""
+    warnings = []
     for i, task in enumerate(source.tasks if source.items is not None else ()):
         outcomes = (source.items or {})[task]
         means = np.nanmean(outcomes, axis=0)
-        given = np.array([source.base[i], *source.after[i]])
-        # Half an item: more than rounding can explain.
-        if np.abs(means - given).max() > 0.5 / len(outcomes) + 1e-9:
-            found.append(
-                f"items of {task} average {means.round(4).tolist()}, but the accuracies given are "
-                f"{given.round(4).tolist()}; the confidence is that of the items"
+        accuracies = np.array([source.base[i], *source.after[i]])
+        # More than half an item cannot be rounding.
+        if np.abs(means - accuracies).max() > 0.5 / len(outcomes) + 1e-9:
+            warnings.append(
+                f"items of {task} average {means.round(4).tolist()}, but its accuracies are "
+                f"{accuracies.round(4).tolist()}; the confidence uses the items"
             )
-    return found
+    return warnings
 
 
 def _prediction_warnings(tasks: tuple[str, ...], best: RankedOrder) -> list[str]:
@@ -240,4 +240,4 @@ def _prediction_warnings(tasks: tuple[str, ...], best: RankedOrder) -> list[str]
     above = [f"{task} {value:.3f}" for task, value in zip(tasks, best.predicted, strict=True) if value > 1]
     if not above:
         return []
-    return [f"predicted accuracy above 1 ({', '.join(above)}): transfer cannot stay constant here (Eq. 7 fails)"]
+    return [f"predicted accuracy above 1 ({', '.join(above)}): constant transfer (Eq. 7) does not hold here"]

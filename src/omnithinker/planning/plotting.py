@@ -1,4 +1,4 @@
-"""One picture of a plan: transfer heat map, ranking with intervals, precedence of the tasks. Needs matplotlib."""
+"""Plot of a plan: transfer heat map, ranking with intervals, precedence of the tasks. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omnithinker.errors import PlanError
+from omnithinker.planning.percent import percent
 from omnithinker.planning.uncertainty import COIN_TOSS, LEVEL, SETTLED
 
 if TYPE_CHECKING:
@@ -16,38 +17,38 @@ if TYPE_CHECKING:
     from omnithinker.planning.plan import Plan
 
 SUFFIXES = (".svg", ".png")
-"""File types that can be written."""
+"""Supported file types."""
 
 SHOWN_ORDERS = 12
 """Orders in the ranking."""
 
 NUMBERED_TASKS = 12
-"""Up to this many tasks cells carry numbers and the precedence is drawn as a graph."""
+"""Largest K for which cells have numbers and the precedence is a graph."""
 
 
 def check_plot_name(path: Path) -> None:
-    """Refuse a plot file that could not be written, before any work is done.
+    """Check the name of a plot file before any work is done.
 
     Raises:
-        PlanError: the name ends in neither .svg nor .png, or its folder does not exist.
+        PlanError: if the name ends in neither .svg nor .png, or its folder does not exist.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise PlanError(f"--plot {path}: the name must end in .svg or .png")
     if not path.parent.is_dir():
-        raise PlanError(f"--plot {path}: folder {path.parent} does not exist")
+        raise PlanError(f"--plot {path}: folder {path.parent} does not exist; create it first")
 
 
 def plot_plan(plan: Plan, path: Path | str) -> None:
-    """Write the picture.
+    """Write the plot.
 
     Args:
-        plan: what to draw.
-        path: ends in ``.svg`` or ``.png``.
+        plan: the plan.
+        path: file name ending in ``.svg`` or ``.png``.
 
     Raises:
-        PlanError: another suffix, or the file cannot be written.
+        PlanError: if the suffix is another one, or the file cannot be written.
     """
-    # The figure class alone: no window system, no global state.
+    # Figure instead of pyplot: no window system, no global state.
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -73,13 +74,13 @@ def plot_plan(plan: Plan, path: Path | str) -> None:
 
 
 def _draw_transfer(axes: Axes, plan: Plan) -> None:
-    """Orange to purple is told apart with any colour vision; sign and hatching do not need colour at all."""
+    """Draw the transfer matrix in colours that are safe for colour-blind readers, with signs and hatching."""
     values = np.array(plan.bwt)
     np.fill_diagonal(values, np.nan)
     limit = float(np.nanmax(np.abs(values))) or 1.0
     image = axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit)
     axes.figure.colorbar(image, ax=axes, shrink=0.7, label="nats")
-    axes.set_title("transfer: + helped, - hurt (hatched)")
+    axes.set_title("transfer: + helps, − hurts (hatched)")
     _label_tasks(axes, plan.tasks)
     axes.set_xlabel("trained task")
     axes.set_ylabel("evaluated task")
@@ -94,7 +95,7 @@ def _draw_cell(axes: Axes, i: int, j: int, value: float, limit: float) -> None:
 
     if value < 0:
         axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, hatch="///", edgecolor="0.55", linewidth=0))
-    # A plate under the number keeps it legible on hatching.
+    # A background keeps the number legible on hatching.
     colour = "white" if abs(value) > 0.6 * limit else "black"
     plate = {"facecolor": axes.images[0].cmap(axes.images[0].norm(np.array(value))), "edgecolor": "none", "pad": 1.5}
     axes.text(j, i, f"{value:+.3f}".replace("-", "−"), ha="center", va="center", color=colour, bbox=plate)
@@ -117,9 +118,9 @@ def _draw_ranking(axes: Axes, plan: Plan) -> None:
         axes.hlines(places, intervals[:, 0], intervals[:, 1], color="0.45")
         for place, entry in enumerate(plan.confidence.ranking[: len(shown)]):
             axes.annotate(
-                f"{entry.probability:.0%}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8
+                percent(entry.probability), (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8
             )
-        title += f" with {LEVEL:.0%} intervals; right: best in % of resamples"
+        title += f" with {percent(LEVEL)} intervals; right: best in % of resamples"
     axes.set_title(title, fontsize=9)
     names = [" > ".join(ranked.order) for ranked in shown]
     if len(plan.tasks) > NUMBERED_TASKS:
@@ -135,7 +136,7 @@ def _probability_before(plan: Plan, first: int, second: int) -> float | None:
 
 
 def _draw_precedence_graph(axes: Axes, plan: Plan) -> None:
-    """Tasks on a line in the chosen order; an arc for every pair, solid when settled, dotted when a coin toss."""
+    """Draw tasks on a line in the chosen order, with an arc per pair: solid if settled, dotted if a coin toss."""
     from matplotlib.patches import FancyArrowPatch
 
     order = [plan.tasks.index(name) for name in plan.order]
@@ -157,12 +158,12 @@ def _draw_precedence_graph(axes: Axes, plan: Plan) -> None:
                 )
             )
             if probability is not None:
-                # An arc's middle lies half its bend, times its length, beside the straight line.
+                # The middle of an arc is off the straight line by half its bend times its length.
                 aside = -bend * (end - start) / 2
                 axes.text(
                     aside,
                     -(start + end) / 2,
-                    f"{probability:.0%}",
+                    percent(probability),
                     fontsize=7,
                     ha="center",
                     va="center",
@@ -181,7 +182,7 @@ def _draw_precedence_graph(axes: Axes, plan: Plan) -> None:
     reach = max((abs(_bend(span)) * span / 2 for span in range(2, len(order))), default=0.0)
     axes.set_xlim(-reach - 0.8, reach + 0.8)
     axes.set_ylim(-len(order) + 0.4, 0.6)
-    # Arcs are bent on paper, labels placed in data units: the two agree only at equal scales.
+    # Arcs bend in display units, labels are placed in data units; both agree at equal scales.
     axes.set_aspect("equal")
     axes.axis("off")
     title = "chosen order, first at the top"
@@ -191,7 +192,7 @@ def _draw_precedence_graph(axes: Axes, plan: Plan) -> None:
 
 
 def _bend(span: int) -> float:
-    """How much the arc over ``span`` places is bent; sides alternate, so that arcs share the room."""
+    """Return the bend of an arc over ``span`` places; sides alternate."""
     if span == 1:
         return 0.0
     return (-1 if span % 2 else 1) * (0.35 + 0.06 * span)
@@ -204,7 +205,7 @@ def _line(probability: float | None) -> str:
 
 
 def _draw_precedence_matrix(axes: Axes, plan: Plan) -> None:
-    """For many tasks: the ordering matrix in the chosen order; what was gained lies above the diagonal."""
+    """Draw the ordering matrix in the chosen order, for many tasks; gains are above the diagonal."""
     order = [plan.tasks.index(name) for name in plan.order]
     matrix = plan.weights[:, None] * plan.bwt
     skew = (matrix - matrix.T)[np.ix_(order, order)]

@@ -1,4 +1,4 @@
-"""Cheap probing: how early in the single-task runs the order was already what it is at their end."""
+"""Probing: how early in the single-task runs the final order was known."""
 
 from __future__ import annotations
 
@@ -9,48 +9,49 @@ import numpy as np
 
 from omnithinker.planning.accuracies import Accuracies, FloatArray
 from omnithinker.planning.ordering import Order, order_value
+from omnithinker.planning.percent import percent
 from omnithinker.planning.transfer import accuracy_floor, backward_transfer
 
 Solver = Callable[[FloatArray], Order]
-"""From an ordering matrix [K, K] to its best order."""
+"""Returns the best order of an ordering matrix [K, K]."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbedOrder:
-    """What would have been planned at one point of the single-task runs."""
+    """Plan from the accuracies at one point of the single-task runs."""
 
     fraction: float
-    """Share of the training done."""
+    """Share of the training that was done."""
     order: tuple[str, ...]
-    """[K] the order planned from the accuracies measured then."""
+    """[K] planned order."""
     regret: float
-    """Objective lost by that order on the final transfer matrix (nats, never negative)."""
+    """Loss of objective of that order under the final transfer matrix (nats, not negative)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """When the order was settled."""
+    """Time at which the order was settled."""
 
     orders: tuple[ProbedOrder, ...]
-    """By rising fraction."""
+    """Planned orders by rising fraction."""
     settled_at: float
-    """Smallest fraction from which on every probe gives the final order; 1 when only the full runs do."""
+    """Smallest fraction from which every probe gives the final order; 1 if only the full runs do."""
     shorten: Mapping[str, float]
-    """Task -> smallest fraction to which its single-task run alone could have been cut, at any later probe too,
-    without changing the order; tasks whose run could not are left out."""
+    """Task -> smallest fraction at which its single-task run alone could have ended without changing the order, at this
+    and every later probe. Tasks whose run was needed in full are left out."""
 
 
 def report_probes(
     source: Accuracies, weights: FloatArray, final: FloatArray, chosen: Order, solver: Solver
 ) -> ProbeReport:
-    """Plan again at every probe, and with each run shortened on its own.
+    """Plan at every probe, and with each run shortened separately.
 
     Args:
         source: accuracies with at least one probe.
         weights: [K] alpha.
         final: [K, K] ordering matrix of the full runs.
         chosen: its best order.
-        solver: how to order a matrix.
+        solver: orders a matrix.
     """
     floor = accuracy_floor(source.n, len(source.tasks))
     value = order_value(final, chosen)
@@ -80,7 +81,7 @@ def _with_column(final: FloatArray, probed: FloatArray, column: int) -> FloatArr
 
 
 def _settled_from(fractions: list[float], same: list[bool]) -> float:
-    """Smallest fraction from which on all are the same; 1 when not even the last one is."""
+    """Smallest fraction from which all entries are True; 1 if the last one is not."""
     settled = 1.0
     for fraction, equal in zip(reversed(fractions), reversed(same), strict=True):
         if not equal:
@@ -90,16 +91,16 @@ def _settled_from(fractions: list[float], same: list[bool]) -> float:
 
 
 def probe_sentence(report: ProbeReport) -> str:
-    """When the order was settled, and which runs could have been shorter, in one sentence."""
+    """Describe when the order was settled and which runs could have been shorter."""
     if report.settled_at < 1:
-        sentence = f"the order was already settled at {report.settled_at:.0%} of the single-task runs"
+        sentence = f"the order was settled at {percent(report.settled_at)} of the single-task runs"
     else:
         last = report.orders[-1]
         sentence = (
-            f"the order was not settled before the end of the single-task runs (at {last.fraction:.0%}: "
+            f"the order was not settled before the end of the single-task runs (at {percent(last.fraction)}: "
             f"{' > '.join(last.order)}, {last.regret:.4f} nats worse)"
         )
     if report.shorten:
-        runs = ", ".join(f"{task} to {fraction:.0%}" for task, fraction in report.shorten.items())
-        sentence += f"; for the order alone, each of these runs could have been cut on its own: {runs}"
+        runs = ", ".join(f"{task} to {percent(fraction)}" for task, fraction in report.shorten.items())
+        sentence += f"; for the same order, any one of these runs could have been shortened: {runs}"
     return sentence

@@ -12,6 +12,7 @@ import numpy as np
 
 from omnithinker.errors import PlanError
 from omnithinker.io.files import read_text
+from omnithinker.io.layout import ACCURACIES
 from omnithinker.planning.accuracies import (
     BASE,
     Accuracies,
@@ -21,15 +22,12 @@ from omnithinker.planning.accuracies import (
     check_tasks,
 )
 
-ACCURACIES_FILE = "accuracies.json"
-"""Name under which a study folder keeps its table of accuracies."""
-
 
 def as_source(source: Accuracies | TransferMatrix | Mapping[str, Any] | str | Path) -> Accuracies | TransferMatrix:
-    """Return the input of a plan as it is, or read it from a file, a study folder or the value of a JSON file.
+    """Return the input of a plan unchanged, or read it from a file, a study folder or the value of a JSON file.
 
     Raises:
-        PlanError: if it cannot be planned from.
+        PlanError: if it is invalid.
     """
     if isinstance(source, str | Path):
         return read_accuracies(source)
@@ -37,19 +35,21 @@ def as_source(source: Accuracies | TransferMatrix | Mapping[str, Any] | str | Pa
 
 
 def read_accuracies(path: Path | str) -> Accuracies:
-    """Read a table of accuracies: a JSON file, a CSV file, or a study folder.
+    """Read a table of accuracies from a CSV file, a JSON file or a study folder.
 
-    CSV has the header ``trained_on,<task>,...``, a first row ``base`` and one row per trained task; a row ``n`` with
-    the number of test items is allowed. Everything else is read as JSON.
+    CSV has the header ``trained_on,<task>,...``, a row ``base``, one row per trained task and, optionally, a row ``n``
+    with the number of test items. Other files are read as JSON.
 
     Raises:
-        PlanError: the file is missing or cannot be planned from.
+        PlanError: if the file is missing or is not such a table.
     """
     path = Path(path)
     if path.is_dir():
-        if not (path / ACCURACIES_FILE).exists():
-            raise PlanError(f"{path}: no {ACCURACIES_FILE} in this folder; give a finished study or a file")
-        path = path / ACCURACIES_FILE
+        if not (path / ACCURACIES).exists():
+            raise PlanError(
+                f"{path}: no {ACCURACIES} in this folder; give a study whose single-task runs are finished, or a file"
+            )
+        path = path / ACCURACIES
     if path.suffix.lower() == ".csv":
         return accuracies_from_dict(_accuracies_from_csv(path), str(path))
     return accuracies_from_dict(_read_json(path), str(path))
@@ -61,7 +61,7 @@ def read_matrix(path: Path | str) -> TransferMatrix:
     Rows are evaluated tasks, columns trained tasks. Rows of the CSV may come in any order.
 
     Raises:
-        PlanError: the file is missing or is not a complete square matrix of numbers.
+        PlanError: if the file is missing or is not a complete square matrix of numbers.
     """
     path = Path(path)
     if path.suffix.lower() == ".csv":
@@ -73,10 +73,10 @@ def read_matrix(path: Path | str) -> TransferMatrix:
 
 
 def matrix_from_lists(tasks: Any, rows: Any, where: str = "matrix") -> TransferMatrix:
-    """Check and convert task names and a square list of rows; the diagonal is set to 0.
+    """Build a matrix from task names and a square list of rows; the diagonal is set to 0.
 
     Raises:
-        PlanError: the names or the numbers cannot be used.
+        PlanError: if names or numbers are invalid.
     """
     names = check_tasks(tasks, where)
     size = len(names)
@@ -99,12 +99,12 @@ def matrix_from_lists(tasks: Any, rows: Any, where: str = "matrix") -> TransferM
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    distinct: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise PlanError(f'"{key}" is given twice in one object; remove one')
-        found[key] = value
-    return found
+        if key in distinct:
+            raise PlanError(f'key "{key}" occurs twice in one object; remove one')
+        distinct[key] = value
+    return distinct
 
 
 def _read_json(path: Path) -> Any:
@@ -114,11 +114,11 @@ def _read_json(path: Path) -> Any:
     except PlanError as error:
         raise PlanError(f"{path}: {error}") from None
     except ValueError as error:
-        raise PlanError(f"{path}: not valid JSON: {error}; a table in CSV needs a name ending in .csv") from error
+        raise PlanError(f"{path}: not valid JSON: {error}. If it is CSV, its name must end in .csv") from error
 
 
 def _read_csv(path: Path, corner: str) -> tuple[list[str], list[tuple[int, str, list[str]]]]:
-    """Header names, and (line number, first cell, other cells) of every row."""
+    """Return the header names, and (line number, first cell, other cells) of every row."""
     lines = list(csv.reader(read_text(path, PlanError).splitlines()))
     rows = [(number, [cell.strip() for cell in row]) for number, row in enumerate(lines, 1) if any(row)]
     if not rows:
@@ -134,7 +134,7 @@ def _read_csv(path: Path, corner: str) -> tuple[list[str], list[tuple[int, str, 
 
 def _cell(text: str, where: str) -> float:
     if text.endswith("%"):
-        raise PlanError(f"{where}: {text!r} is percent; divide by 100")
+        raise PlanError(f"{where}: {text!r} is a percentage; divide by 100")
     try:
         return check_number(float(text), where)
     except ValueError:
@@ -142,38 +142,39 @@ def _cell(text: str, where: str) -> float:
 
 
 def _accuracies_from_csv(path: Path) -> dict[str, Any]:
-    """The JSON form of a CSV table."""
+    """Return the JSON form of a CSV table."""
     tasks, rows = _read_csv(path, "trained_on")
     check_tasks(tasks, str(path))
-    found: dict[str, dict[str, float]] = {}
+    table: dict[str, Any] = {"tasks": tasks}
+    after: dict[str, dict[str, float]] = {}
     for number, name, cells in rows:
-        if name in found:
-            raise PlanError(f'{path}: line {number}: row "{name}" is given twice; remove one')
+        if name in after:
+            raise PlanError(f'{path}: line {number}: row "{name}" occurs twice; remove one')
         spots = [f'{path}: line {number}, column "{task}"' for task in tasks]
-        found[name] = {task: _cell(cell, spot) for task, cell, spot in zip(tasks, cells, spots, strict=True)}
-    if BASE not in found:
+        after[name] = {task: _cell(cell, spot) for task, cell, spot in zip(tasks, cells, spots, strict=True)}
+    if BASE not in after:
         raise PlanError(f"{path}: the row {BASE} (accuracies before training) is missing")
-    table: dict[str, Any] = {"tasks": tasks, "base": found.pop(BASE)}
-    if "n" not in tasks and "n" in found:
-        table["n"] = found.pop("n")
-    return table | {"after": found}
+    table["base"] = after.pop(BASE)
+    if "n" not in tasks and "n" in after:
+        table["n"] = after.pop("n")
+    return table | {"after": after}
 
 
 def _matrix_from_csv(path: Path) -> TransferMatrix:
     tasks, rows = _read_csv(path, "evaluated")
     check_tasks(tasks, str(path))
-    found: dict[str, list[float]] = {}
+    values: dict[str, list[float]] = {}
     for number, name, cells in rows:
-        if name in found:
-            raise PlanError(f'{path}: line {number}: row "{name}" is given twice; remove one')
+        if name in values:
+            raise PlanError(f'{path}: line {number}: row "{name}" occurs twice; remove one')
         if name not in tasks:
             raise PlanError(f'{path}: line {number}: row "{name}" is not a column of the header')
-        # The diagonal does not count, so it may be left empty.
-        found[name] = [
+        # The diagonal is ignored, so it may be empty.
+        values[name] = [
             0.0 if task == name else _cell(cell, f'{path}: line {number}, column "{task}"')
             for task, cell in zip(tasks, cells, strict=True)
         ]
-    missing = [task for task in tasks if task not in found]
+    missing = [task for task in tasks if task not in values]
     if missing:
         raise PlanError(f'{path}: the row of "{missing[0]}" is missing')
-    return matrix_from_lists(tasks, [found[task] for task in tasks], str(path))
+    return matrix_from_lists(tasks, [values[task] for task in tasks], str(path))

@@ -1,8 +1,8 @@
-"""Plausible true accuracies given finite test sets: draws from a posterior.
+"""Posterior samples of true accuracies, given finite test sets.
 
-With item counts alone, accuracies are independent and binomial, with Jeffreys' prior. With outcomes per item, a
-Bayesian bootstrap over items keeps the pairing: an item that is hard for one model is hard for the others, which
-makes differences between models far more certain than the accuracies themselves.
+With item counts only, accuracies are independent and binomial, with Jeffreys' prior. With outcomes per item, a
+Bayesian bootstrap over items keeps the pairing: an item that is hard for one model is hard for the others, so
+differences between models are more certain than the accuracies.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import numpy as np
 from omnithinker.planning.accuracies import Accuracies, FloatArray
 
 
-def draw_accuracies(source: Accuracies, count: int, rng: np.random.Generator) -> FloatArray | None:
-    """Draw accuracies of all models on all tasks.
+def sample_accuracies(source: Accuracies, count: int, rng: np.random.Generator) -> FloatArray | None:
+    """Sample the accuracies of all models on all tasks.
 
     Args:
-        source: with ``items`` (used when given) or ``n``.
-        count: draws B.
-        rng: random numbers.
+        source: accuracies with ``items``, which take precedence, or ``n``.
+        count: number of samples B.
+        rng: random number generator.
 
     Returns:
-        [B, K, K + 1] row = evaluated task, first column the base, then the trained tasks; None when neither
-        outcomes nor item counts are known, since then nothing can be said.
+        [B, K, K + 1] rows are evaluated tasks; the first column is the base, the others the trained tasks. None if
+        neither outcomes nor item counts are known.
     """
     if source.items is not None:
         return np.stack([_from_items(source.items[task], count, rng) for task in source.tasks], axis=1)
@@ -35,13 +35,13 @@ def draw_accuracies(source: Accuracies, count: int, rng: np.random.Generator) ->
 
 
 def _from_items(outcomes: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
-    """[B, models] from [n, models]; NaN outcomes take no part.
+    """[B, models] samples from [n, models] outcomes; NaN outcomes are ignored.
 
-    Items with the same outcomes for every model share one weight, whose distribution is again a gamma: a handful of
-    patterns stands for thousands of items. One further item of unknown outcome per model, as in Jeffreys' prior, so
-    that a model with all items right or wrong is not held to be certain.
+    Items with the same outcomes for every model share one weight, which is again gamma-distributed, so a few patterns
+    stand for thousands of items. One more item of unknown outcome per model, as in Jeffreys' prior, keeps a model
+    whose items are all right or all wrong uncertain.
     """
-    # NaN differs from itself, so it is given a value of its own for finding equal rows.
+    # NaN is not equal to itself, so it is replaced to find equal rows.
     patterns, counts = np.unique(np.where(np.isnan(outcomes), -1.0, outcomes), axis=0, return_counts=True)
     defined = (patterns >= 0).astype(np.float64)
     weights = rng.standard_gamma(counts.astype(np.float64), size=(count, len(counts)))

@@ -1,4 +1,4 @@
-"""One door to every way of ordering: the best orders known, how they were found, and what is proven."""
+"""Choice of the ordering method by the number of tasks."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from omnithinker.planning.ordering_milp import certified_order
 from omnithinker.planning.ordering_search import search_order
 
 MAX_ENUMERATED_TASKS = 7
-"""Up to this many tasks every order is listed."""
+"""Largest K for which every order is listed."""
 
 MAX_PROVEN_TASKS = 100
-"""Up to this many tasks a proof is tried; beyond, the linear programs take longer than anyone waits."""
+"""Largest K for which a proof is attempted; the linear programs of larger K take too long."""
 
 RANKING_LENGTH = 100
-"""Orders listed beyond that."""
+"""Orders listed for larger K."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Orders of one matrix."""
+    """Best known orders of a matrix."""
 
     orders: tuple[Order, ...]
-    """Best first: all K! when K <= 7, the best 100 up to K = 20, beyond that the best one and its neighbours."""
+    """Best first: all K! for K <= 7, the best 100 for K <= 20, otherwise the best one and its neighbours."""
     method: str
     """``subset-dp``, ``milp`` or ``search``."""
     bound: float
@@ -34,18 +34,18 @@ class Solution:
 
 
 def solve(matrix: FloatArray, *, time_limit: float = 10.0, seed: int = 0) -> Solution:
-    """Order the tasks of a matrix as well as the time allows.
+    """Find the best orders of a matrix.
 
     Args:
-        matrix: [K, K], alpha_i BWT_ij; the diagonal does not count.
+        matrix: [K, K], alpha_i BWT_ij; the diagonal is ignored.
         time_limit: seconds, for K above 20.
-        seed: of the heuristics, for K above 20.
+        seed: seed of the heuristics, for K above 20.
     """
     size = len(matrix)
     if size <= MAX_ENUMERATED_TASKS:
         orders = all_orders(size)
         values = np.array([order_value(matrix, order) for order in orders])
-        # Rounding makes equal values comparable: among equals the order that keeps the input's sequence comes first.
+        # Rounded, so that orders of equal value keep the sequence of the input.
         ranked = [tuple(int(k) for k in orders[m]) for m in np.argsort(-np.round(values, 12), kind="stable")]
         return Solution(tuple(ranked), "subset-dp", order_value(matrix, ranked[0]))
     if size <= MAX_SUBSET_TASKS:
@@ -60,27 +60,27 @@ def solve(matrix: FloatArray, *, time_limit: float = 10.0, seed: int = 0) -> Sol
 
 
 def pair_bound(matrix: FloatArray) -> float:
-    """The objective if every pair could stand in its better sequence: an upper bound without any work."""
+    """Return the objective with every pair in its better sequence, an upper bound."""
     return float(np.triu(np.maximum(matrix, matrix.T), k=1).sum())
 
 
 def neighbours(matrix: FloatArray, order: Order, count: int = RANKING_LENGTH) -> tuple[Order, ...]:
-    """``order`` and the best orders one insertion away from it, best first, distinct."""
+    """Return ``order`` and the best orders one insertion away from it, best first, distinct."""
     skew = matrix - matrix.T
     size = len(order)
     sums = np.zeros((size, size + 1))
     np.cumsum(skew[np.ix_(order, order)], axis=1, out=sums[:, 1:])
     gains = np.diagonal(sums)[:, None] - sums
-    # Slots p and p + 1 leave a task where it is; moving one place back equals the neighbour's moving one forth.
+    # Slots p and p + 1 leave a task in place; a move by one to the front equals the neighbour's move to the back.
     for place in range(size):
         gains[place, place : place + 2] = -np.inf
         if place:
             gains[place, place - 1] = -np.inf
-    found = [order]
+    orders = [order]
     for flat in np.argsort(-gains, axis=None, kind="stable")[: count - 1]:
         place, slot = divmod(int(flat), size + 1)
         if gains[place, slot] > -np.inf:
             rest = [task for task in order if task != order[place]]
             rest.insert(slot if slot < place else slot - 1, order[place])
-            found.append(tuple(rest))
-    return tuple(found)
+            orders.append(tuple(rest))
+    return tuple(orders)

@@ -8,14 +8,14 @@ import numpy.typing as npt
 from omnithinker.planning.accuracies import FloatArray
 
 ASSUMED_ITEMS = 100
-"""Test items assumed for the floor of a zero accuracy when their number was not given."""
+"""Test items assumed for the floor of an accuracy if their number is unknown."""
 
 
 def accuracy_floor(n: npt.NDArray[np.int64] | None, size: int) -> FloatArray:
-    """Smallest accuracy that a logarithm is taken of: half an item, 1 / (2 n_i).
+    """Return the floor of accuracies before taking logarithms: half an item, 1 / (2 n_i).
 
     Args:
-        n: [K] test items per task, or None.
+        n: [K] test items per task; None if unknown.
         size: K.
 
     Returns:
@@ -26,7 +26,7 @@ def accuracy_floor(n: npt.NDArray[np.int64] | None, size: int) -> FloatArray:
 
 
 def backward_transfer(base: FloatArray, after: FloatArray, floor: FloatArray) -> FloatArray:
-    """Eq. 6: BWT_ij = log Acc(after training on j, task i) - log Acc(base, task i), accuracies floored.
+    """Compute Eq. 6: BWT_ij = log Acc(after training on j, task i) - log Acc(base, task i), accuracies floored.
 
     Args:
         base: [..., K] accuracies before training.
@@ -34,7 +34,7 @@ def backward_transfer(base: FloatArray, after: FloatArray, floor: FloatArray) ->
         floor: [K] from ``accuracy_floor``.
 
     Returns:
-        [..., K, K] in nats; the diagonal is what a task gains from its own training.
+        [..., K, K] in nats; the diagonal is the gain of a task from its own training.
     """
     log_after = np.log(np.maximum(after, floor[:, None]))
     log_base = np.log(np.maximum(base, floor))
@@ -42,7 +42,7 @@ def backward_transfer(base: FloatArray, after: FloatArray, floor: FloatArray) ->
 
 
 def entropy_change(base: FloatArray, after: FloatArray) -> FloatArray:
-    """Eq. 12: H_ij = E(after training on j, task i) / E(base, task i) - 1, rows evaluated as everywhere here.
+    """Compute Eq. 12: H_ij = E(after training on j, task i) / E(base, task i) - 1, with the evaluated task as row.
 
     The paper prints this matrix with the trained task as row.
 

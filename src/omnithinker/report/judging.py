@@ -1,4 +1,4 @@
-"""Usage and cost of judges, and preference beside answer length."""
+"""Usage and cost of judges, and preference and answer length."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def _correlation(first: Sequence[float], second: Sequence[float]) -> float | Non
 
 
 def component_metrics(scores: Sequence[Score]) -> dict[str, dict[str, Number]]:
-    """Return per component the mean of every number that it reports beside its value."""
+    """Return per component the mean of every number that it reports besides its value."""
     values: dict[str, dict[str, list[float]]] = {}
     for score in scores:
         for component, numbers in score.metrics.items():

@@ -1,4 +1,4 @@
-"""What a user sees while a run or study works: one live view in a terminal, plain lines elsewhere."""
+"""Progress of a command: a live view in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from omnithinker.io.step_metrics import StepMetrics, TaskMetrics
 from omnithinker.ui.judge_usage import usage_lines
 
 PLAIN_EVERY_S = 10.0
-"""Seconds between progress lines when the output is no terminal."""
+"""Seconds between progress lines if the output is not a terminal."""
 
 
 class View:
     """Progress of one command.
 
     Args:
-        console: where to write.
-        total_steps: training steps of the runs that are still to start, for the time left.
+        console: destination of the output.
+        total_steps: training steps of all runs that have not started, for the remaining time.
     """
 
     def __init__(self, console: Console, total_steps: int = 0) -> None:
@@ -50,11 +50,11 @@ class View:
             self._live.stop()
 
     def print(self, *renderables: RenderableType) -> None:
-        """Print something that stays."""
+        """Print above the live view."""
         self.console.print(*renderables)
 
     def note(self, text: str) -> None:
-        """Say what is going on, or what the user should know."""
+        """Show a message."""
         self.message = text
         if self._live:
             self._live.update(self._render())
@@ -62,7 +62,12 @@ class View:
             self.console.print(f"  {escape(text)}", highlight=False, soft_wrap=True)
 
     def start_run(self, name: str, steps: int) -> None:
-        """A training run begins."""
+        """Show that a training run begins.
+
+        Args:
+            name: name of the run.
+            steps: its training steps.
+        """
         self.run, self._run_total, self._metrics, self.message = name, steps, None, ""
         self.total_steps -= steps
         self._rewards = {}
@@ -71,7 +76,12 @@ class View:
             self.console.print(f"{escape(name)}: {steps} steps", highlight=False, soft_wrap=True)
 
     def step(self, metrics: StepMetrics, total: int) -> None:
-        """A training step is finished."""
+        """Show a finished training step.
+
+        Args:
+            metrics: metrics of the step.
+            total: training steps of the run.
+        """
         now = time.monotonic()
         self._busy_s, self._clock = self._busy_s + now - self._clock, now
         self._steps_done += 1
@@ -86,7 +96,7 @@ class View:
             self.console.print(self._line(metrics, total), highlight=False, soft_wrap=True)
 
     def time_left(self) -> str:
-        """Rough time until the last training step of the command, at the pace so far."""
+        """Estimate the time until the last training step of the command."""
         if self._metrics is None:
             return "…"
         steps = self._run_total - self._metrics.step + max(self.total_steps, 0)
@@ -96,15 +106,15 @@ class View:
     def _line(self, metrics: StepMetrics, total: int) -> str:
         rewards = "  ".join(f"{task} {value:.2f}" for task, value in metrics.per_task("reward").items())
         rate = f"{metrics.tokens_per_second:,.0f} tokens/s"
-        return f"  step {metrics.step}/{total}  reward {rewards}  {rate}  left {self.time_left()}"
+        return f"  step {metrics.step}/{total}  reward {rewards}  {rate}  time left {self.time_left()}"
 
     def _render(self) -> RenderableType:
-        done = self._metrics.step if self._metrics else 0
+        step = self._metrics.step if self._metrics else 0
         head = Table.grid(padding=(0, 2))
         head.add_row(
             Text(self.run, style="bold"),
-            ProgressBar(total=max(self._run_total, 1), completed=done, width=30),
-            f"step {done}/{self._run_total}",
+            ProgressBar(total=max(self._run_total, 1), completed=step, width=30),
+            f"step {step}/{self._run_total}",
             f"{self._metrics.tokens_per_second:,.0f} tokens/s" if self._metrics else "",
             f"time left {self.time_left()}",
         )
@@ -118,15 +128,15 @@ class View:
         parts: list[RenderableType] = [head]
         if self._rewards:
             parts.append(body)
-        if self._metrics and (spent := usage_lines(self._metrics.judges)):
-            parts.append(Text("; ".join(spent), style="dim"))
+        if self._metrics and (usage := usage_lines(self._metrics.judges)):
+            parts.append(Text("; ".join(usage), style="dim"))
         if self.message:
             parts.append(Text(self.message, style="dim"))
         return Group(*parts)
 
 
 def _task_values(metrics: TaskMetrics) -> list[str]:
-    """Cells of a task that follow its reward; a dash where a metric is undefined."""
+    """Cells of a task after its reward; a dash if a metric is undefined."""
     pairs = (("accuracy", ".2f"), ("entropy", ".2f"), ("length", ".0f"), ("undefined", ""))
     values = [(getattr(metrics, name), spec) for name, spec in pairs]
     return ["–" if value is None else format(value, spec) for value, spec in values]
