@@ -125,7 +125,7 @@ def test_a_request_written_to_a_dying_peer_is_repeated(monkeypatch):
     [
         ("/no/such/program", "cannot start '/no/such/program'"),
         ("false", "did not answer"),
-        ('echo \'{"error": "lacks landlock"}\'', "echo says: lacks landlock"),
+        ('echo \'{"error": "lacks landlock"}\'', "echo reports: lacks landlock"),
     ],
 )
 def test_peer_that_cannot_serve_is_reported(target, message):

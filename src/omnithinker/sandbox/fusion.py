@@ -120,7 +120,7 @@ class FusionSandbox(Closing):
             answer = response.json()
             run = answer["run_result"]
             if answer["status"] == "SandboxError" or run is None or run["status"] == "Error":
-                raise SandboxError(f"the service says: {str(answer.get('message'))[:200]}")
+                raise SandboxError(f"the service reports: {str(answer.get('message'))[:200]}")
             return _process_result(run, marker)
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise SandboxError(f"the service failed: {type(error).__name__}: {str(error)[:200]}") from error

@@ -122,7 +122,7 @@ class _Peer(Closing):
         assert self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
         try:
-            # A peer that refuses may exit before it has read this; its first line says why.
+            # A peer that refuses may exit before it has read this; its first line gives the reason.
             with contextlib.suppress(BrokenPipeError):
                 self._write(settings.model_dump_json())
             self.greeting = json.loads(self._answers.readline())
@@ -131,7 +131,7 @@ class _Peer(Closing):
             raise SandboxUnavailable(f"sandbox: {shlex.join(command)} did not answer") from error
         if "error" in self.greeting:
             self.close()
-            raise SandboxUnavailable(f"sandbox: {command[0]} says: {self.greeting['error']}")
+            raise SandboxUnavailable(f"sandbox: {command[0]} reports: {self.greeting['error']}")
         threading.Thread(target=self._listen, daemon=True).start()
 
     def send(self, request: dict[str, Any]) -> Future[Result]:
