@@ -1,16 +1,16 @@
-"""Errors with names and owners. Every message says what is wrong, where, and what to do about it."""
+"""Errors with names and owners. Every message states what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
 
 class OmniThinkerError(Exception):
-    """Root of all errors raised on purpose. ``exit_code`` is what the command line returns for it."""
+    """Base of all errors raised on purpose; ``exit_code`` is the exit code of the command line."""
 
     exit_code = 1
 
 
 class BadInput(OmniThinkerError, ValueError):
-    """The user gave something that cannot be used; the message is shown as it is, without a traceback."""
+    """Unusable input from the user; the message is shown as it is, without a traceback."""
 
     exit_code = 2
 
@@ -24,15 +24,15 @@ class DataError(BadInput):
 
 
 class PlanError(BadInput):
-    """A table of accuracies or a transfer matrix cannot be planned from."""
+    """A table of accuracies or a transfer matrix is unusable for planning."""
 
 
 class RewardError(OmniThinkerError):
-    """A reward component failed (not: scored zero). The message names the component that owns the failure."""
+    """A reward component failed, which is not a reward of 0; the message names the component."""
 
 
 class SandboxError(OmniThinkerError):
-    """The sandbox could not run a program at all; says nothing about the program."""
+    """The sandbox could not run a program; implies nothing about the program."""
 
 
 class SandboxUnavailable(BadInput):
@@ -40,11 +40,11 @@ class SandboxUnavailable(BadInput):
 
 
 class JudgeError(OmniThinkerError):
-    """The judge gave no usable verdict (endpoint down, deadline, unparseable twice)."""
+    """The judge returned no usable verdict: endpoint down, deadline exceeded, or unparseable twice."""
 
 
 class TrainingError(OmniThinkerError):
-    """Training cannot go on: numbers are not finite any more, or memory does not suffice."""
+    """Training cannot continue: numbers stay non-finite, or memory is exhausted."""
 
 
 class CheckpointError(OmniThinkerError):
@@ -56,10 +56,10 @@ class DamagedCheckpoint(CheckpointError):
 
 
 class DiskError(OmniThinkerError):
-    """The disk takes no more; what was written before is whole, and the same command goes on when there is space."""
+    """The disk is full; everything written before is intact, and the same command resumes once there is space."""
 
 
 class Interrupted(OmniThinkerError):
-    """The user stopped the run; everything finished so far is on disk and the same command goes on."""
+    """The user stopped the run; everything finished so far is on disk and the same command resumes."""
 
     exit_code = 130

@@ -45,3 +45,8 @@ def step_file(folder: Path, step: int) -> Path:
 def step_files(folder: Path) -> list[Path]:
     """Return the files of all steps in a folder of evaluations or validations, by name."""
     return sorted(folder.glob("step-*.json"))
+
+
+def stage_folder(stage: str) -> str:
+    """Return the folder name of a stage: ``single:math#1`` becomes ``single-math-seed1``."""
+    return stage.replace(":", "-").replace("#", "-seed").replace(">", "-")

@@ -14,7 +14,7 @@ from rich.console import Console
 from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.io.files import read_json
-from omnithinker.study.layout import PLAN, REPORT
+from omnithinker.io.layout import PLAN, REPORT
 from omnithinker.study.stages import list_stages
 from omnithinker.train.folder import read_results
 from omnithinker.types import EvalResult

@@ -14,7 +14,7 @@ from typing import Any
 
 from omnithinker.errors import Interrupted
 from omnithinker.io.files import make_folder
-from omnithinker.study.layout import LOCK
+from omnithinker.io.layout import LOCK
 
 HEARTBEAT_S = 60.0
 """Seconds between touches of a held lock."""

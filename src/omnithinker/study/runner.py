@@ -13,8 +13,8 @@ from pathlib import Path
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import BadInput
 from omnithinker.io.files import write_json
+from omnithinker.io.layout import STAGES
 from omnithinker.schedules.plan import build_schedule
-from omnithinker.study.layout import STAGES_INDEX
 from omnithinker.study.lock import lock
 from omnithinker.study.stage import Stage
 from omnithinker.study.stages import list_stages, stages_index
@@ -41,7 +41,7 @@ def run_stages(context: RunContext, view: View, only: str | None = None) -> Path
     """
     recipe = context.recipe
     study = open_output_folder(Path(recipe.output), recipe)
-    write_json(study / STAGES_INDEX, stages_index(recipe))
+    write_json(study / STAGES, stages_index(recipe))
     stages = pending_stages(recipe, study, only)
     plans = [plan for stage in stages if (plan := stage.run_plan(recipe))]
     view.total_steps = sum(len(build_schedule(plan, recipe, context.train_sizes)) for plan in plans)

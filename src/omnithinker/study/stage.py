@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from omnithinker.config.recipe import Recipe
+from omnithinker.io.layout import RESULT, stage_folder
 from omnithinker.schedules.plan import RunPlan
-from omnithinker.study.layout import stage_folder
-from omnithinker.train.folder import RESULT
 
 if TYPE_CHECKING:
     from omnithinker.train.context import RunContext

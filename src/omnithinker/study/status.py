@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from omnithinker.config.recipe import Recipe
+from omnithinker.io.layout import METRICS
 from omnithinker.study.lock import lock_holder
 from omnithinker.study.stage import Stage
 from omnithinker.study.stages import list_stages
-from omnithinker.train.folder import METRICS, read_results
+from omnithinker.train.folder import read_results
 
 
 @dataclass(frozen=True, slots=True)

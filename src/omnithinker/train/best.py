@@ -7,9 +7,6 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-BEST_FILE = "best.json"
-"""File in a folder of best weights: their step and validation accuracy."""
-
 
 @dataclass(frozen=True, slots=True)
 class Best:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from omnithinker.errors import OmniThinkerError, TrainingError
+from omnithinker.io.layout import CHECKPOINTS
 from omnithinker.io.runlog import RunLog
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.judge.base import BudgetSpent
@@ -95,7 +96,7 @@ class SaveCheckpoints(Callback):
     """Save a checkpoint every ``training.checkpoint_every`` steps, at improvements, and before a run stops."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self.folder = trainer.folder / "checkpoints"
+        self.folder = trainer.folder / CHECKPOINTS
         # A kill may have come between saving a checkpoint and keeping it as best.
         checkpoint.keep_best(self.folder, trainer.state.selection)
 

@@ -1,8 +1,8 @@
-"""Checkpoints: atomic folders from which training goes on bit for bit.
+"""Checkpoints: atomic folders from which training resumes bit for bit.
 
-A checkpoint holds the weights or the adapter and the tokenizer (a folder that transformers or PEFT loads), the
-optimizer's state, and where the run is. Every random number is a function of (seed, step), and so is the data order
-unless the schedule keeps a state.
+A checkpoint holds weights or adapter with the tokenizer (a folder that transformers or PEFT loads), the optimizer's
+state, and the position of the run. Every random number is a function of (seed, step), and so is the data order unless
+the schedule keeps a state.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from torch import Tensor
 
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
 from omnithinker.io.files import write_json, writing
+from omnithinker.io.layout import BEST
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.policy.adapter import CONFIG_FILE, base_of
 from omnithinker.policy.base import Policy
 from omnithinker.schedules.base import Batch, Schedule
-from omnithinker.train.best import BEST_FILE, Selection
+from omnithinker.train.best import Selection
 
 STATE_FILE = "trainer.json"
 OPTIMIZER_FILE = "optimizer.safetensors"
@@ -160,7 +161,7 @@ def keep_best(folder: Path, selection: Selection) -> None:
             for file in source.iterdir():
                 if file.name not in (STATE_FILE, OPTIMIZER_FILE):
                     _link(file, temporary / file.name)
-            write_json(temporary / BEST_FILE, asdict(best))
+            write_json(temporary / BEST, asdict(best))
             _remove(final)
             temporary.rename(final)
             _flush(folder)

@@ -14,8 +14,8 @@ from rich.console import Console
 from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe, known_task
 from omnithinker.io.files import read_json
+from omnithinker.io.layout import CHECKPOINTS, RESULT
 from omnithinker.schedules.plan import RunPlan, plan_run
-from omnithinker.train.folder import RESULT
 from omnithinker.types import EvalResult
 from omnithinker.ui.view import View
 
@@ -73,7 +73,7 @@ def train_model(
     result = read_json(folder / RESULT)
     step = result["measured_step"]
     best = recipe.evaluation.result == "best" and "checkpoints/best" in result["best"]
-    model = folder / "checkpoints" / ("best" if best else f"step-{step}")
+    model = folder / CHECKPOINTS / ("best" if best else f"step-{step}")
     return TrainingResult(folder, plan, step, model, evaluation)
 
 

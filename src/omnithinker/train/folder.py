@@ -1,4 +1,4 @@
-"""Files of a run folder. Needs no torch."""
+"""Output folders: create them, refuse results of other settings, read results. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,16 +8,8 @@ from omnithinker.config.file import changed_settings, load_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import BadInput
 from omnithinker.io.files import make_folder, read_json, write_text
+from omnithinker.io.layout import RECIPE
 from omnithinker.types import EvalResult
-
-RECIPE = "recipe.toml"
-"""Resolved settings."""
-METRICS = "metrics.jsonl"
-"""Metrics, one line per step."""
-JUDGES = "judges.jsonl"
-"""Calls and cost of the judges, one line per change."""
-RESULT = "result.json"
-"""Manifest and final evaluation; written last, so a folder with this file is finished."""
 
 SHOWN_CHANGES = 3
 """Changed settings listed in a message."""

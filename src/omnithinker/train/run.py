@@ -11,21 +11,15 @@ from typing import Any
 
 from omnithinker.config.sharing import shareable_settings
 from omnithinker.io.files import read_json, read_json_lines, remove_leftovers, write_json
+from omnithinker.io.layout import BEST, CHECKPOINTS, JUDGES, METRICS, RESULT
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.io.trackers import Trackers
 from omnithinker.policy.loading import load_policy
 from omnithinker.schedules.plan import RunPlan, build_schedule
-from omnithinker.train.best import BEST_FILE, Selection
+from omnithinker.train.best import Selection
 from omnithinker.train.checkpoint import TrainerState
 from omnithinker.train.context import RunContext
-from omnithinker.train.folder import (
-    JUDGES,
-    METRICS,
-    RESULT,
-    open_output_folder,
-    read_results,
-    refuse_changed_settings,
-)
+from omnithinker.train.folder import open_output_folder, read_results, refuse_changed_settings
 from omnithinker.train.manifest import manifest
 from omnithinker.train.trainer import Trainer
 from omnithinker.types import EvalResult, Validation
@@ -84,7 +78,7 @@ def _train_and_evaluate(
         step = best.step if best else state.step
         view.note(f"evaluating step {step} on held-out items")
         if best:
-            results = context.evaluate(load_policy(recipe.model, folder / "checkpoints" / "best"), plan.seed)
+            results = context.evaluate(load_policy(recipe.model, folder / CHECKPOINTS / "best"), plan.seed)
         else:
             results = context.evaluate(trainer.policy, plan.seed, trainer.generator)
     trackers.result(state.step, {task: asdict(result) for task, result in results.items()})
@@ -147,7 +141,7 @@ def early_stop_message(state: TrainerState, steps: int) -> str:
 def best_checkpoints(folder: Path, selection: Selection) -> dict[str, Any]:
     """Return step and accuracy of each kept best checkpoint, by its path relative to the run folder."""
     names = [f"checkpoints/{name}" for name in selection.folders()]
-    return {name: read_json(folder / name / BEST_FILE) for name in names}
+    return {name: read_json(folder / name / BEST) for name in names}
 
 
 def write_evaluation(path: Path, step: int, results: Mapping[str, EvalResult] | Mapping[str, Validation]) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
+from omnithinker.io.layout import CHECKPOINTS
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy, load_trained
 from omnithinker.policy.logprobs import Reference
@@ -53,7 +54,7 @@ def _resume(
     recipe: Recipe, folder: Path, note: Callable[[str], None], seed: int
 ) -> tuple[Policy, torch.optim.Optimizer, TrainerState] | None:
     """Load the newest readable checkpoint; None if there is none."""
-    for path in reversed(checkpoint.list_checkpoints(folder / "checkpoints")):
+    for path in reversed(checkpoint.list_checkpoints(folder / CHECKPOINTS)):
         try:
             state = checkpoint.read_state(path)
         except DamagedCheckpoint as error:
@@ -67,7 +68,7 @@ def _resume(
         policy = load_trained(recipe.model, seed=seed, checkpoint=path)
         optimizer = make_optimizer(policy, recipe)
         checkpoint.restore_optimizer(path, policy, optimizer)
-        checkpoint.prune(folder / "checkpoints", recipe.training.keep)  # a kill may have come before that
+        checkpoint.prune(folder / CHECKPOINTS, recipe.training.keep)  # a kill may have come before that
         return policy, optimizer, state
     return None
 

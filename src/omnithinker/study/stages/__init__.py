@@ -6,7 +6,7 @@ from typing import Any
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.registry import Registry
-from omnithinker.study.layout import stage_folder
+from omnithinker.io.layout import stage_folder
 from omnithinker.study.stage import Stage
 
 STAGES = Registry(

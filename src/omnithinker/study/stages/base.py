@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.io.files import make_folder, write_json
+from omnithinker.io.layout import JUDGES
 from omnithinker.study.stage import Stage
-from omnithinker.train.folder import JUDGES
 
 if TYPE_CHECKING:
     from omnithinker.train.context import RunContext

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from omnithinker.config.recipe import Recipe, parse_order
 from omnithinker.io.files import read_json
+from omnithinker.io.layout import PLAN
 from omnithinker.schedules.plan import RunPlan
-from omnithinker.study.layout import PLAN
 from omnithinker.study.stage import Stage, TrainingStage
 
 PLANNED = {"best": "order", "worst": "worst"}

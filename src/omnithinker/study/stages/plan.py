@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.io.files import read_json, write_json
+from omnithinker.io.layout import ACCURACIES, PLAN, RESULT, stage_folder
 from omnithinker.planning import make_plan, plan_to_json, read_accuracies
-from omnithinker.study.layout import ACCURACIES, PLAN, stage_folder
 from omnithinker.study.stage import Stage
 from omnithinker.study.stages.single import SingleStage
-from omnithinker.train.folder import RESULT, read_results
+from omnithinker.train.folder import read_results
 
 if TYPE_CHECKING:
     from omnithinker.train.context import RunContext

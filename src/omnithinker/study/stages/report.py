@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from omnithinker.config.recipe import Recipe
-from omnithinker.study.layout import REPORT
+from omnithinker.io.layout import REPORT
 from omnithinker.study.stage import Stage
 
 if TYPE_CHECKING:
