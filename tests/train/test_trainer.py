@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from omnithinker.errors import CheckpointError, Interrupted, RewardError
+from omnithinker.errors import Interrupted, RewardError
 from omnithinker.io.files import read_json_lines
 from omnithinker.io.runlog import RunLog
 from omnithinker.policy.loading import load_policy
@@ -137,13 +137,6 @@ def test_a_run_killed_before_it_removed_old_checkpoints_does_so_at_the_next_star
     assert len(list_checkpoints(tmp_path / "run/checkpoints")) == 3
     run(recipe_of(model_folder, keep=2), tmp_path / "run")
     assert [p.name for p in list_checkpoints(tmp_path / "run/checkpoints")] == ["step-3", "step-4"]
-
-
-def test_other_settings_are_refused(model_folder, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        run(recipe_of(model_folder), tmp_path / "run", observer=Quiet(stop_after=1))
-    with pytest.raises(CheckpointError, match="other settings"):
-        run(recipe_of(model_folder, learning_rate=1e-5), tmp_path / "run")
 
 
 def test_each_task_draws_as_many_and_as_long_completions_as_it_says(model_folder, tmp_path):

@@ -41,8 +41,6 @@ class TrainerState:
     """Rollout batches finished."""
     updates: int
     """Optimizer updates applied."""
-    recipe: str
-    """Digest of the recipe."""
     schedule: Mapping[str, Any]
     """State of the schedule, JSON values."""
     nonfinite: int = 0

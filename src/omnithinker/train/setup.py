@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from omnithinker.config.recipe import Recipe
-from omnithinker.errors import CheckpointError, DamagedCheckpoint
+from omnithinker.errors import DamagedCheckpoint
 from omnithinker.io.layout import CHECKPOINTS
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy, load_trained
@@ -30,15 +30,12 @@ def load_or_resume(
     """Load policy, reference, optimizer and state from the newest readable checkpoint, or from the base model.
 
     Args:
-        recipe: all settings.
+        recipe: all settings; those of the checkpoint, see :func:`~omnithinker.train.folder.refuse_changed_settings`.
         schedule: schedule of the run, for its initial state.
         folder: run folder.
         note: receives messages about damaged checkpoints, which are set aside.
         seed: fixes the initial weights of an adapter.
         base: frozen base policy, if it is loaded already.
-
-    Raises:
-        CheckpointError: if the folder was started with other settings.
     """
     policy, optimizer, state = _resume(recipe, folder, note, seed) or _load_new(recipe, schedule, seed)
     return policy, _reference(policy, recipe, base), optimizer, state
@@ -46,7 +43,7 @@ def load_or_resume(
 
 def _load_new(recipe: Recipe, schedule: Schedule, seed: int) -> tuple[Policy, torch.optim.Optimizer, TrainerState]:
     policy = load_trained(recipe.model, seed=seed)
-    state = TrainerState(step=0, updates=0, recipe=recipe.digest(), schedule=schedule.initial_state())
+    state = TrainerState(step=0, updates=0, schedule=schedule.initial_state())
     return policy, make_optimizer(policy, recipe), state
 
 
@@ -60,11 +57,6 @@ def _resume(
         except DamagedCheckpoint as error:
             note(f"{error}; set aside as {checkpoint.set_aside(path).name}, trying the one before")
             continue
-        if state.recipe != recipe.digest():
-            raise CheckpointError(
-                f"{folder} was started with other settings (see its recipe.toml); use another output folder, or "
-                "remove it"
-            )
         policy = load_trained(recipe.model, seed=seed, checkpoint=path)
         optimizer = make_optimizer(policy, recipe)
         checkpoint.restore_optimizer(path, policy, optimizer)
