@@ -13,13 +13,11 @@ import statistics
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
-from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
-from omnithinker.rollout.compiled import CompiledStep
-from omnithinker.rollout.native import generate, sampling_of
+from omnithinker.rollout.base import Sampling
+from omnithinker.rollout.native import NativeGenerator
 from omnithinker.train.trainer import sample_seeds
 from step_cases import Case, make_case
 
@@ -34,26 +32,26 @@ def main() -> None:
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         case = make_case(arguments.case, arguments.batches, arguments.threads, work, stack)
-        plain = load_policy(case.recipe.model)
-        policies = {"plain": plain, "compiled": replace(plain, compiled=CompiledStep(plain.model))}
-        first = {name: generate_all(case, policy) for name, policy in policies.items()}
+        policy = load_policy(case.recipe.model)
+        generators = {name: NativeGenerator(policy, compile=name == "compiled") for name in ("plain", "compiled")}
+        first = {name: generate_all(case, generator) for name, generator in generators.items()}
         print(f"case {arguments.case}: first round {first['plain']:.2f} s plain, {first['compiled']:.2f} s compiled")
-        seconds: dict[str, list[float]] = {name: [] for name in policies}
+        seconds: dict[str, list[float]] = {name: [] for name in generators}
         for _ in range(arguments.rounds):
-            for name, policy in policies.items():
-                seconds[name].append(generate_all(case, policy) / arguments.batches)
+            for name, generator in generators.items():
+                seconds[name].append(generate_all(case, generator) / arguments.batches)
         for name, times in seconds.items():
             print(f"{name:8s} {statistics.median(times):.3f} s per batch, minimum {min(times):.3f}")
         print(f"plain / compiled: {statistics.median(seconds['plain']) / statistics.median(seconds['compiled']):.2f}")
 
 
-def generate_all(case: Case, policy: Policy) -> float:
+def generate_all(case: Case, generator: NativeGenerator) -> float:
     """Generate all batches and return the time, seconds."""
     started = time.perf_counter()
     for step, batch in enumerate(case.schedule):
         prompts = [case.prompts[item.task][item.index] for item in batch]
-        sampling_P = [sampling_of(case.recipe.sampling_of(prompt.task)) for prompt in prompts]
-        for _ in generate(policy, prompts, sample_seeds(batch, case.recipe, 0, step), sampling_P):
+        sampling_P = [Sampling.of(case.recipe.sampling_of(prompt.task)) for prompt in prompts]
+        for _ in generator.generate(prompts, sample_seeds(batch, case.recipe, 0, step), sampling_P):
             pass
     return time.perf_counter() - started
 

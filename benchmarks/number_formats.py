@@ -20,7 +20,8 @@ from omnithinker.config.model import ModelSettings
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.logprobs import completion_logprobs, token_batch
-from omnithinker.rollout.native import Sampling, generate, sample_seed
+from omnithinker.rollout.base import Sampling, sample_seed
+from omnithinker.rollout.native import NativeGenerator
 from omnithinker.types import Prompt
 
 ROUNDS = 5
@@ -58,14 +59,14 @@ def measure(policy: Policy) -> tuple[float, float, float]:
     ]
     seeds = [[sample_seed(a, g) for g in range(8)] for a in range(16)]
     started = time.process_time()
-    groups = dict(generate(policy, prompts, seeds, [Sampling(temperature=1.0, max_new_tokens=48)] * 16))
+    groups = dict(NativeGenerator(policy).generate(prompts, seeds, [Sampling(temperature=1.0, max_new_tokens=48)] * 16))
     rows = [(p, completion) for p in range(16) for completion in groups[p].trajectories]
     batch = token_batch(prompts, rows, policy.device)
     logprob_BT = completion_logprobs(policy, batch)
     logprob_BT.sum().backward()
     seconds = time.process_time() - started
     recorded = torch.tensor([x for _, completion in rows for x in completion.logprobs])
-    difference = (logprob_BT.detach()[batch.mask_BT] - recorded).abs()
+    difference = (logprob_BT.detach()[batch.action_mask_BT] - recorded).abs()
     return seconds, float(difference.max()), float(difference.mean())
 
 

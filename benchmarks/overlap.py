@@ -22,7 +22,6 @@ import torch
 from omnithinker.config.recipe import Recipe
 from omnithinker.io.files import read_json_lines
 from omnithinker.judge.base import Verdict
-from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.pairwise_judge import PairwiseJudge
@@ -31,7 +30,7 @@ from omnithinker.rewards.runner import Scorer
 from omnithinker.schedules.base import FixedSchedule
 from omnithinker.schedules.curriculum import curriculum_batches
 from omnithinker.tasks.base import encode_prompts, load_tasks
-from omnithinker.train.trainer import train
+from omnithinker.train.trainer import Trainer
 from omnithinker.types import Prompt
 
 
@@ -59,7 +58,7 @@ class NullObserver:
     def note(self, text: str) -> None:
         """Ignore the note."""
 
-    def on_evaluate(self, policy: Policy, step: int) -> None:
+    def on_evaluate(self, trainer: Trainer) -> None:
         """Skip the evaluation."""
 
 
@@ -90,7 +89,7 @@ def step_seconds(recipe: Recipe, prompts: dict[str, list[Prompt]], latency_s: fl
     batches = curriculum_batches({"writing": size}, ["writing"], prompts_per_step=size, epochs=1, seed=0)
     component = Component("judge", PairwiseJudge(SlowJudge(latency_s)), 1.0, True)
     with tempfile.TemporaryDirectory() as folder, Scorer({"writing": [component]}) as scorer:
-        train(recipe, prompts, FixedSchedule(batches), scorer, Path(folder), NullObserver(), seed=0)
+        Trainer(recipe, prompts, FixedSchedule(batches), scorer, Path(folder), NullObserver(), seed=0).train()
         record = read_json_lines(Path(folder) / "metrics.jsonl")[0]
     seconds = {part: record[f"seconds/{part}"] for part in ("generate", "wait", "train")}
     return {**seconds, "step": sum(seconds.values()), "tokens": record["tokens"]}

@@ -14,9 +14,11 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from omnithinker.policy.base import Policy
-from omnithinker.train.batching import Part, Row, advantages, part_of
+from omnithinker.rollout.base import Sampling, make_generator
+from omnithinker.train.advantages import group_advantages
+from omnithinker.train.batching import GroupSamples, Sample, group_samples, rewards_tensor
 from omnithinker.train.setup import make_optimizer, set_learning_rate
-from omnithinker.train.trainer import gradient, rollout, sample_seeds
+from omnithinker.train.trainer import compute_gradient, sample_seeds
 from omnithinker.types import RolloutGroup
 from step_cases import COMPLETIONS, Case
 
@@ -34,30 +36,34 @@ def report(case: Case, policy: Policy) -> None:
         started = time.perf_counter()
         groups = generate(case, policy, step)
         generated = time.perf_counter()
-        parts = parts_of(case, groups)
-        rows = [row for part in parts for row in part.rows]
-        gradient(policy, None, parts, case.recipe, case.recipe.training.microbatch_tokens)
+        batch = samples_of(case, groups)
+        samples = [sample for group in batch for sample in group.samples]
+        compute_gradient(policy, None, batch, case.recipe, case.recipe.training.microbatch_tokens)
         torch.nn.utils.clip_grad_norm_(policy.trained, case.recipe.training.max_grad_norm)
         optimizer.step()
         trained = time.perf_counter()
         for name, seconds, floor in (
             ("generate", generated - started, generation_flops(policy, groups) / rate),
-            ("train", trained - generated, training_flops(policy, rows) / rate),
+            ("train", trained - generated, training_flops(policy, samples) / rate),
         ):
             print(f"{name:8s} {seconds:7.3f} s   floor {floor:6.3f} s   {seconds / floor:5.1f} x floor")
     print_profile("generate", lambda: generate(case, policy, 0))
-    print_profile("train", lambda: gradient(policy, None, parts, case.recipe, case.recipe.training.microbatch_tokens))
+    budget = case.recipe.training.microbatch_tokens
+    print_profile("train", lambda: compute_gradient(policy, None, batch, case.recipe, budget))
 
 
 def generate(case: Case, policy: Policy, step: int) -> list[RolloutGroup]:
     """Generate and score the rollouts of one step."""
     batch = case.schedule[step]
     prompts = [case.prompts[item.task][item.index] for item in batch]
-    return rollout(policy, prompts, sample_seeds(batch, case.recipe, 0, step), case.recipe, case.scorer).groups()
+    sampling_P = [Sampling.of(case.recipe.sampling_of(prompt.task)) for prompt in prompts]
+    generator = make_generator(policy, case.recipe)
+    seeds_PG = sample_seeds(batch, case.recipe, 0, step)
+    return case.scorer.score(generator.generate(prompts, seeds_PG, sampling_P)).groups()
 
 
-def parts_of(case: Case, groups: Sequence[RolloutGroup]) -> list[Part]:
-    return [part_of(group, advantages([group], case.recipe)[0], case.recipe) for group in groups]
+def samples_of(case: Case, groups: Sequence[RolloutGroup]) -> list[GroupSamples]:
+    return [group_samples(group, group_advantages(rewards_tensor(group))[0], case.recipe) for group in groups]
 
 
 def matmul_rate() -> float:
@@ -90,11 +96,11 @@ def generation_flops(policy: Policy, groups: Sequence[RolloutGroup]) -> float:
     return 2.0 * (layer_weights(policy) * inputs + head_weights(policy) * sampled)
 
 
-def training_flops(policy: Policy, rows: Sequence[Row]) -> float:
+def training_flops(policy: Policy, samples: Sequence[Sample]) -> float:
     """Count the operations of forward and backward passes over completions with a nonzero advantage."""
-    active = [row for row in rows if row.advantage != 0]
-    prompts = sum({id(row.prompt): len(row.prompt.token_ids) for row in active}.values())
-    sampled = sum(len(row.completion.token_ids) for row in active)
+    active = [sample for sample in samples if sample.advantage != 0]
+    prompts = sum({id(sample.prompt): len(sample.prompt.token_ids) for sample in active}.values())
+    sampled = sum(sample.trajectory.length for sample in active)
     return 6.0 * (layer_weights(policy) * (prompts + sampled - len(active)) + head_weights(policy) * sampled)
 
 

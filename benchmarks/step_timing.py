@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.schedules.base import FixedSchedule
-from omnithinker.train.trainer import train
+from omnithinker.train.trainer import Trainer
 from step_cases import Case
 
 
@@ -67,7 +66,7 @@ class _Observer:
     def note(self, text: str) -> None:
         raise RuntimeError(text)
 
-    def on_evaluate(self, policy: Any, step: int) -> None:
+    def on_evaluate(self, trainer: Trainer) -> None:
         raise RuntimeError("the workload has no evaluation")
 
 
@@ -81,5 +80,5 @@ def run_omnithinker(case: Case, work: Path) -> tuple[list[StepTime], list[float]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     observer = _Observer()
-    train(case.recipe, case.prompts, FixedSchedule(case.schedule), case.scorer, folder, observer, seed=0)
+    Trainer(case.recipe, case.prompts, FixedSchedule(case.schedule), case.scorer, folder, observer, seed=0).train()
     return observer.timer.steps[1:-1], observer.frac_reward_zero_std[1:-1]

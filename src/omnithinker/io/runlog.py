@@ -12,7 +12,7 @@ from typing import Any
 from omnithinker.io.files import read_json_lines, write_text, writing
 from omnithinker.io.layout import METRICS, ROLLOUTS
 from omnithinker.io.step_metrics import StepMetrics
-from omnithinker.types import RolloutGroup
+from omnithinker.types import RolloutGroup, Score, Trajectory
 
 ROLLOUTS_EVERY = 5
 """Steps between logged rollouts."""
@@ -43,18 +43,24 @@ class RunLog:
             return
         first = {group.prompt.task: group for group in reversed(groups)}
         for task, group in first.items():
-            completions = [
-                {
-                    "text": trajectory.text,
-                    "reward": score.reward,
-                    "components": dict(score.components),
-                    "causes": dict(score.causes),
-                }
-                | ({"details": dict(score.details)} if score.details else {})
-                for trajectory, score in zip(group.trajectories, group.scores, strict=True)
-            ]
+            completions = list(map(_completion, group.trajectories, group.scores))
             record = {"step": step, "task": task, "prompt": group.prompt.text, "completions": completions}
             _append(self.rollouts_file, record)
+
+
+def _completion(trajectory: Trajectory, score: Score) -> dict[str, Any]:
+    """Return the record of a scored trajectory; its tokens and masks are included if it has observations."""
+    record: dict[str, Any] = {
+        "text": trajectory.text,
+        "reward": score.reward,
+        "components": dict(score.components),
+        "causes": dict(score.causes),
+    }
+    if score.details:
+        record["details"] = dict(score.details)
+    if not all(trajectory.action_mask):
+        record |= {name: list(getattr(trajectory, name)) for name in ("token_ids", "attention_mask", "action_mask")}
+    return record
 
 
 def versions() -> dict[str, str]:
