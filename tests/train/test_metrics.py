@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
-from omnithinker.io.step_metrics import Seconds
+from omnithinker.io.step_metrics import JudgeMetrics, Seconds
 from omnithinker.train.metrics import Update, step_metrics
 from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory
 
@@ -111,3 +113,79 @@ def test_kl_and_clip_are_means_over_a_task_s_rows_of_the_updates_that_were_appli
         "task/b/clip_frac",
     )
     assert [values[name] for name in names] == [2.0, 3.0, 2, 1, pytest.approx(0.3), None, 0.5, 0.25]
+
+
+def compared(candidate: int, reference: int) -> dict[str, dict[str, int]]:
+    return {"judge": {"candidate_chars": candidate, "reference_chars": reference}}
+
+
+LINE = (
+    '{"step": 7, "tokens": 20, "seconds/generate": 1.0, "seconds/wait": 0.5, "seconds/train": 1.5, '
+    '"tokens_per_second": 6.67, "loss": 1.0, "grad_norm": 2.0, "updates": 1, "nonfinite": 1, '
+    '"task/math/reward": null, "task/math/accuracy": null, "task/math/entropy": null, "task/math/length": null, '
+    '"task/math/truncated": null, "task/math/completions": 2, "task/math/tokens": 6, "task/math/undefined": 2, '
+    '"task/math/frac_reward_zero_std": 1.0, "task/math/dropped_groups": 1, "task/math/component/a": null, '
+    '"task/math/component/a-b": null, "task/math/undefined/a-b/y": 2, "task/math/undefined/a/x": 2, '
+    '"task/math/kl": null, "task/math/clip_frac": null, "task/writing/reward": 0.55, '
+    '"task/writing/accuracy": 0.5, "task/writing/entropy": 0.75, "task/writing/length": 3.0, '
+    '"task/writing/truncated": 0.0, "task/writing/completions": 3, "task/writing/tokens": 14, '
+    '"task/writing/undefined": 1, "task/writing/frac_reward_zero_std": 0.0, "task/writing/dropped_groups": 0, '
+    '"task/writing/component/judge": 0.5, "task/writing/component/format": 1.0, '
+    '"task/writing/component/judge/depth": 3.5, "task/writing/component/judge/late": 1.0, '
+    '"task/writing/judged/judge/candidate_chars": 20.0, "task/writing/judged/judge/reference_chars": 10.0, '
+    '"task/writing/judged/judge/longer": 0.5, "task/writing/judged/judge/preferred_longer": 1.0, '
+    '"task/writing/judged/judge/preferred_not_longer": 0.0, "task/writing/judged/judge/length_correlation": 1.0, '
+    '"task/writing/undefined/format/odd": 1, "task/writing/undefined/judge/judge_down": 1, '
+    '"task/writing/kl": 0.15000000000000002, "task/writing/clip_frac": 0.25, "judge/default/calls": 2, '
+    '"judge/default/cached": 0, "judge/default/retries": 0, "judge/default/prompt_tokens": 30, '
+    '"judge/default/completion_tokens": 4, "judge/default/cost": 0.5, "judge/default/seconds": 1.25, '
+    '"judge/default/failures/judge_down": 2, "judge/default/failures/judge_timeout": 1, "judge/zero/calls": 0, '
+    '"judge/zero/cached": 0, "judge/zero/retries": 0, "judge/zero/prompt_tokens": 0, '
+    '"judge/zero/completion_tokens": 0, "judge/zero/cost": 0.0, "judge/zero/seconds": 0.0}'
+)
+
+
+def test_the_line_of_a_step_in_metrics_jsonl():
+    good = Score(
+        reward=1.1,
+        components={"judge": 1.0, "format": 1.0},
+        metrics={"judge": {"depth": 2.0}},
+        details=compared(30, 10),
+        correct=1.0,
+    )
+    bad = Score(
+        reward=0.0,
+        components={"judge": 0.0, "format": None},
+        causes={"format": "odd"},
+        metrics={"judge": {"depth": 5.0, "late": 1.0}},
+        details=compared(10, 10),
+        correct=0.0,
+    )
+    down = Score(reward=None, components={"judge": None, "format": 1.0}, causes={"judge": "judge_down"}, correct=None)
+    failed = Score(reward=None, components={"a": None, "a-b": None}, causes={"a": "x", "a-b": "y"}, correct=None)
+
+    def trajectory(length: int) -> Trajectory:
+        entropies = (0.25 * length,) * length
+        return Trajectory(text="", token_ids=(0,) * length, entropies=entropies, truncated=length == 8)
+
+    def group_of(task: str, lengths: tuple[int, ...], scores: tuple[Score, ...]) -> RolloutGroup:
+        prompt = Prompt(task=task, index=0, text="")
+        return RolloutGroup(prompt=prompt, trajectories=tuple(map(trajectory, lengths)), scores=scores)
+
+    groups = [group_of("writing", (2, 4, 8), (good, bad, down)), group_of("math", (2, 4), (failed, failed))]
+    updates = [
+        Update(loss=1.0, grad_norm=2.0, kl={"writing": [0.1, 0.2]}, clip_frac={"writing": [0.0, 0.5], "math": []}),
+        Update(loss=NAN, grad_norm=1.0, kl={}, clip_frac={}),
+    ]
+    usage = JudgeMetrics(
+        calls=2,
+        prompt_tokens=30,
+        completion_tokens=4,
+        cost=0.5,
+        seconds=1.25,
+        failures={"judge_down": 2, "judge_timeout": 1},
+    )
+    judges = {"default": usage, "zero": JudgeMetrics()}
+    advantages = torch.tensor([[0.7, -0.7, NAN], [NAN, NAN, NAN]])
+    metrics = step_metrics(7, groups, advantages, updates, Seconds(1.00004, 0.5, 1.5), judges)
+    assert json.dumps(metrics.to_record()) == LINE

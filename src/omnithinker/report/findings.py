@@ -52,17 +52,17 @@ def _comparison(study: Study, first: RunGroup, other: RunGroup) -> str:
     completions = [group.done[0].manifest.get("completions") for group in (first, other)]
     name = f"the {other.subject} order {_arrows(other)}" if other.subject in ("best", "worst") else _name(other)
     same = " on the same number of completions" if completions[0] is not None and len(set(completions)) == 1 else ""
+    relation = "higher" if change.value < 0 else "lower"
     text = (
-        f"After {name}{same} it is {number(mean_accuracy(study, other.done).value)}: "
-        f"a difference of {number(change.value, sign=True)} ± {number(change.error)}"
+        f"After {name}{same} it is {number(mean_accuracy(study, other.done).value)}, "
+        f"{relation} by {number(abs(change.value))} ± {number(change.error)}"
     )
     if not change.is_clear:
         return text + ", within two standard errors."
     gains = {task: gain(first.done, other.done, task) for task in study.tasks}
     opposite = [task for task, each in gains.items() if each.is_clear and (each.value > 0) != (change.value > 0)]
-    except_for = f", but not on {listed(opposite)}" if opposite else ""
-    better = first if change.value > 0 else other
-    return f"{text}, more than two standard errors in favour of {better.label}{except_for}."
+    except_for = f"; on {listed(opposite)} the opposite holds" if opposite else ""
+    return f"{text}, more than two standard errors{except_for}."
 
 
 def _plan(study: Study) -> list[str]:

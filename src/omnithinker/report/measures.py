@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 import numpy as np
 import numpy.typing as npt
 
+from omnithinker.io.step_metrics import mean_defined
 from omnithinker.planning import accuracy_floor, backward_transfer, entropy_change
 from omnithinker.report.records import Run, RunGroup, Study
 from omnithinker.types import EvalResult
@@ -40,9 +41,7 @@ class Estimate:
 
 def mean_items(runs: Sequence[Run], task: str) -> list[float | None]:
     """Return [n] the mean over seeds of the defined outcomes of each item."""
-    columns = zip(*(run.results[task].outcomes for run in runs), strict=True)
-    defined = [[value for value in column if value is not None] for column in columns]
-    return [fmean(column) if column else None for column in defined]
+    return [mean_defined(column) for column in zip(*(run.results[task].outcomes for run in runs), strict=True)]
 
 
 def estimate(items: Items) -> Estimate:

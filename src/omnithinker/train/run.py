@@ -11,7 +11,16 @@ from typing import Any
 
 from omnithinker.config.sharing import shareable_settings
 from omnithinker.io.files import read_json, read_json_lines, remove_leftovers, write_json
-from omnithinker.io.layout import BEST, CHECKPOINTS, JUDGES, METRICS, RESULT
+from omnithinker.io.layout import (
+    BEST,
+    CHECKPOINTS,
+    EVALUATIONS,
+    JUDGES,
+    METRICS,
+    RESULT,
+    VALIDATIONS,
+    step_file,
+)
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.io.trackers import Trackers
 from omnithinker.policy.loading import load_policy
@@ -82,7 +91,7 @@ def _train_and_evaluate(
         else:
             results = context.evaluate(trainer.policy, plan.seed, trainer.generator)
     trackers.result(state.step, {task: asdict(result) for task, result in results.items()})
-    write_evaluation(folder / "eval" / f"step-{step}.json", step, results)
+    write_evaluation(folder / EVALUATIONS, step, results)
     write_json(
         folder / RESULT,
         manifest(plan.name, recipe, context.resources, results, time.monotonic() - started)
@@ -118,13 +127,13 @@ class RunObserver:
     def on_evaluate(self, trainer: Trainer) -> None:
         """Evaluate on the held-out prompts of every task, and write the evaluation."""
         step, results = trainer.state.step, self.context.evaluate(trainer.policy, self.plan.seed, trainer.generator)
-        write_evaluation(self.folder / "eval" / f"step-{step}.json", step, results)
+        write_evaluation(self.folder / EVALUATIONS, step, results)
 
     def on_validate(self, trainer: Trainer) -> dict[str, float]:
         """Validate on the run's tasks, write the validation, and return the accuracy per task."""
         step = trainer.state.step
         results = self.context.validate(trainer.policy, self.plan.order, self.plan.seed, trainer.generator)
-        write_evaluation(self.folder / "validation" / f"step-{step}.json", step, results)
+        write_evaluation(self.folder / VALIDATIONS, step, results)
         return {task: result.accuracy for task, result in results.items()}
 
 
@@ -144,10 +153,12 @@ def best_checkpoints(folder: Path, selection: Selection) -> dict[str, Any]:
     return {name: read_json(folder / name / BEST) for name in names}
 
 
-def write_evaluation(path: Path, step: int, results: Mapping[str, EvalResult] | Mapping[str, Validation]) -> None:
-    """Write ``eval/step-N.json`` or ``validation/step-N.json`` of a run folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"step": step, "tasks": {task: asdict(result) for task, result in results.items()}})
+def write_evaluation(folder: Path, step: int, results: Mapping[str, EvalResult] | Mapping[str, Validation]) -> None:
+    """Write an evaluation or validation of a run into its folder of evaluations or validations."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(
+        step_file(folder, step), {"step": step, "tasks": {task: asdict(result) for task, result in results.items()}}
+    )
 
 
 def count_completions(folder: Path) -> int:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.io.files import read_json, write_json
-from omnithinker.io.layout import ACCURACIES, PLAN, RESULT, stage_folder
+from omnithinker.io.layout import ACCURACIES, EVALUATIONS, PLAN, RESULT, stage_folder, step_files
+from omnithinker.io.step_metrics import mean_defined
 from omnithinker.planning import make_plan, plan_to_json, read_accuracies
 from omnithinker.study.stage import Stage
 from omnithinker.study.stages.single import SingleStage
@@ -80,7 +81,7 @@ def _probes(stage: Stage, study: Path) -> dict[float, dict[str, float]]:
     """Read the accuracies measured before the step that the stage's result evaluates, by fraction of that step."""
     last = read_json(stage.result(study))["measured_step"]
     probes = {}
-    for file in sorted((stage.folder(study) / "eval").glob("step-*.json")):
+    for file in step_files(stage.folder(study) / EVALUATIONS):
         step = read_json(file)["step"]
         if step < last:
             probes[round(step / last, 3)] = {task: result.accuracy for task, result in read_results(file).items()}
@@ -93,5 +94,4 @@ def _mean(values: Sequence[float]) -> float:
 
 def _mean_items(outcomes: Sequence[Sequence[float | None]]) -> list[float | None]:
     """Average the defined outcomes of each item over seeds."""
-    columns = [[value for value in column if value is not None] for column in zip(*outcomes, strict=True)]
-    return [_mean(column) if column else None for column in columns]
+    return [mean_defined(column) for column in zip(*outcomes, strict=True)]
