@@ -31,10 +31,10 @@ def test_each_row_may_name_its_task():
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"answer": "4"}, 'row 1: expected an object with a text field "completion"'),
+        ({"answer": "4"}, 'row 1: expected a JSON object with a text field "completion"'),
         ({"completion": "x", "task": "math"}, "row 1: no field 'answer'"),
         ({"completion": "x", "task": "maths"}, "row 1: no task 'maths' in the recipe; did you mean 'math'?"),
-        ({"completion": "x"}, "row 1: the recipe has several tasks"),
+        ({"completion": "x"}, 'row 1: no field "task"; add it, or select one task for all rows: math, code'),
     ],
 )
 def test_a_bad_row_is_named(row, message):

@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from omnithinker.cli.judged import print_judge_usage
 from omnithinker.cli.options import add_recipe, read_recipe
-from omnithinker.train.commands import for_evaluation
+from omnithinker.train.commands import evaluate_model
 from omnithinker.types import EvalResult
-from omnithinker.ui.view import View
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,15 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    recipe = for_evaluation(read_recipe(args), args.model, args.task)
-
-    from omnithinker.train.context import RunContext
-
-    # Standard output is for results alone.
-    with View(Console(stderr=True)) as view:
-        context = RunContext(recipe, view.note)
-        with print_judge_usage(context.resources.ledger), context:
-            results = context.evaluate_base()
+    # Progress goes to standard error: standard output is for results alone.
+    results = evaluate_model(read_recipe(args), model=args.model, tasks=args.task)
     if args.json:
         print(json.dumps({task: dataclasses.asdict(result) for task, result in results.items()}, ensure_ascii=False))
     else:

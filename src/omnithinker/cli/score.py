@@ -15,9 +15,10 @@ from omnithinker.cli.background import BackgroundReader
 from omnithinker.cli.judged import print_judge_usage
 from omnithinker.cli.options import add_recipe, read_recipe
 from omnithinker.config.recipe import known_task
-from omnithinker.errors import BadInput, DataError
+from omnithinker.errors import DataError
+from omnithinker.integrations.completions import submit_row
 from omnithinker.integrations.recipe_rewards import RecipeRewards
-from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory
+from omnithinker.types import RolloutGroup, Score
 
 IN_FLIGHT = 64
 """Maximum lines in memory: just read, being scored, or waiting for the output of an earlier line."""
@@ -143,18 +144,7 @@ def submit_line(line: bytes, number: int, rewards: RecipeRewards, task: str | No
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: not valid JSON: {error}") from error
-    if not isinstance(row, dict) or not isinstance(row.get("completion"), str):
-        raise DataError(f'{place}: expected a JSON object with a text field "completion"')
-    task_name = row.get("task") if task is None else task
-    if task_name is None:
-        raise DataError(f'{place}: no field "task"; add it, or name the task of all lines with --task')
-    fields = {key: value for key, value in row.items() if key != "completion"}
-    try:
-        task_name = rewards.task_of(task_name)
-    except BadInput as error:
-        raise DataError(f"{place}: {error}") from error
-    prompt = Prompt(task=task_name, index=number - 1, text=str(row.get("prompt", "")), row=fields)
-    return rewards.submit(prompt, [Trajectory(text=row["completion"], seed=number)], place=place)
+    return submit_row(row, number - 1, rewards, task, place)
 
 
 def _is_ready(item: Item) -> bool:

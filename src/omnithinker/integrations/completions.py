@@ -61,9 +61,13 @@ def submit_row(
         DataError: if a field is missing or has a wrong type.
     """
     if not isinstance(row, Mapping) or not isinstance(row.get(COMPLETION), str):
-        raise DataError(f'{place}: expected an object with a text field "{COMPLETION}"')
+        raise DataError(f'{place}: expected a JSON object with a text field "{COMPLETION}"')
+    tasks = rewards.recipe.tasks
+    name = row.get("task") if task is None else task
+    if name is None and len(tasks) > 1:
+        raise DataError(f'{place}: no field "task"; add it, or select one task for all rows: {", ".join(tasks)}')
     try:
-        name = rewards.task_of(row.get("task") if task is None else task)
+        name = rewards.task_of(name)
     except BadInput as error:
         raise DataError(f"{place}: {error}") from error
     fields = {key: value for key, value in row.items() if key != COMPLETION}

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from omnithinker.config.file import load_recipe
+from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.registry import nearest
 from omnithinker.errors import BadInput, DataError
@@ -40,7 +40,7 @@ class RecipeRewards(Closing):
 
     def __init__(self, recipe: Recipe | str | Path, *, details: bool = False) -> None:
         self._details = details
-        self.recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+        self.recipe = as_recipe(recipe)
         self._resources = Resources(self.recipe)
         self._components: dict[str, tuple[Component, ...]] = {}
         self._lock = threading.Lock()

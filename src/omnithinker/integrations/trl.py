@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from omnithinker.config.file import load_recipe
+from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.registry import nearest
 from omnithinker.errors import RecipeError
@@ -43,7 +43,7 @@ class RecipeReward(Closing):
     """
 
     def __init__(self, recipe: Recipe | str | Path, task: str | None = None, *, component: str | None = None) -> None:
-        recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+        recipe = as_recipe(recipe)
         if component is not None:
             recipe, task = _only_component(recipe, task, component), task or next(iter(recipe.tasks))
         self._rewards = RecipeRewards(recipe)
@@ -130,7 +130,7 @@ def dataset_rows(recipe: Recipe | str | Path, split: Split = "train", task: str 
     Raises:
         DataError: if a file is missing or malformed, or a row lacks a field that the prompt or the rewards require.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    recipe = as_recipe(recipe)
     rows = [
         {**fields, "prompt": messages, "task": name}
         for name in ([task] if task else recipe.tasks)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from omnithinker.config.file import load_recipe
+from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import RewardError
 from omnithinker.integrations.recipe_rewards import portable_rows, seeded_completion, shared_rewards, whole_row
@@ -87,7 +87,7 @@ def dataset_rows(recipe: Recipe | str, split: Split = "train") -> list[dict[str,
     Raises:
         DataError: if a file is missing or malformed, or a row lacks a field that the prompt or the rewards require.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    recipe = as_recipe(recipe)
     rows: list[dict[str, Any]] = []
     for task, settings in recipe.tasks.items():
         gold = next(iter(gold_fields(settings.rewards)), "answer")

@@ -17,6 +17,7 @@ from omnithinker.io.files import read_json
 from omnithinker.io.layout import CHECKPOINTS, RESULT
 from omnithinker.schedules.plan import RunPlan, plan_run
 from omnithinker.types import EvalResult
+from omnithinker.ui.judge_usage import usage_lines
 from omnithinker.ui.view import View
 
 
@@ -90,7 +91,7 @@ def evaluate_model(
         recipe: a recipe, its file, or the name of a shipped one.
         model: folder or hub name of a model or adapter; by default the recipe's base model.
         tasks: evaluate on these tasks only.
-        view: progress display; by default one on standard error. It also receives calls and cost of judges.
+        view: progress display; by default one on standard error. At the end it shows calls and cost of judges.
 
     Returns:
         One evaluation per task.
@@ -98,15 +99,21 @@ def evaluate_model(
     Raises:
         BadInput: if there is no such task, or something that the recipe needs is missing.
     """
-    recipe = for_evaluation(as_recipe(recipe), model, tasks)
+    recipe = _for_evaluation(as_recipe(recipe), model, tasks)
 
     from omnithinker.train.context import RunContext
 
-    with view or View(Console(stderr=True)) as view, RunContext(recipe, view.note) as context:
-        return context.evaluate_base()
+    with view or View(Console(stderr=True)) as view:
+        context = RunContext(recipe, view.note)
+        try:
+            with context:
+                return context.evaluate_base()
+        finally:
+            for line in usage_lines(context.resources.ledger.metrics()):
+                view.print(line)
 
 
-def for_evaluation(recipe: Recipe, model: str | Path | None, tasks: Sequence[str] | None) -> Recipe:
+def _for_evaluation(recipe: Recipe, model: str | Path | None, tasks: Sequence[str] | None) -> Recipe:
     """Return a recipe with another base model, or with some of its tasks only.
 
     Raises:

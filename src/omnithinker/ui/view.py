@@ -49,9 +49,9 @@ class View:
         if self._live:
             self._live.stop()
 
-    def print(self, *renderables: RenderableType) -> None:
-        """Print above the live view."""
-        self.console.print(*renderables)
+    def print(self, line: str) -> None:
+        """Print a line that stays, above the live view."""
+        self.console.print(Text(line), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Show a message."""
