@@ -294,7 +294,7 @@ def test_a_judge_that_prefers_nonsense_or_gives_no_verdict_is_a_problem(check):
         endpoint.answer = lambda body: Reply("I cannot say.")
         code, report = check(WRITING[:3], WRITING[4:], JUDGED, more=judge_settings(endpoint.url))
     assert code == 2
-    assert "reference itself: 1 of 1 did not score a verdict" in problems(report, "rewards")[0]
+    assert "reference itself: 1 of 1 have no verdict" in problems(report, "rewards")[0]
     assert "undefined (judge_unparseable: two replies without a verdict" in problems(report, "rewards")[0]
 
 

@@ -125,13 +125,12 @@ def _problems(check: ComponentCheck) -> list[str]:
     for probe, tally in check.tallies.items():
         failed = [failure for failure in check.failures if failure.probe == probe]
         if failed:
-            expected = "a verdict" if tally.expected is None else f"{tally.expected:g}"
+            expected = "have no verdict" if tally.expected is None else f"did not score {tally.expected:g}"
             first = failed[0]
             value = "undefined" if first.value is None else f"{first.value:g}"
             cause = f" ({first.cause})" if first.cause else ""
             lines.append(
-                f"{place}: {probe}: {len(failed)} of {tally.of} did not score {expected}; "
-                f"first {first.place}: {value}{cause}"
+                f"{place}: {probe}: {len(failed)} of {tally.of} {expected}; first {first.place}: {value}{cause}"
             )
     return lines
 
