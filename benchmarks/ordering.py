@@ -37,7 +37,7 @@ def paley(size: int, _seed: int) -> Matrix:
 
 
 def input_output(size: int, seed: int) -> Matrix:
-    """Return a table of log-normal sizes with 40 % zeros and one triangle five times smaller, in a hidden order."""
+    """Return a table of log-normal sizes with 40% zeros and one triangle five times smaller, in a hidden order."""
     rng = np.random.default_rng(seed)
     table = np.floor(np.exp(rng.normal(3, 2, size=(size, size)))) * (rng.random((size, size)) < 0.6)
     table *= np.where(np.triu(np.ones((size, size)), 1) > 0, 1.0, 0.2)

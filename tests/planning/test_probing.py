@@ -39,7 +39,7 @@ def test_settled_at_the_first_probe_from_which_nothing_changes():
     assert [entry.order for entry in report.orders] == [("a", "b"), ("b", "a"), ("a", "b"), ("a", "b")]
     # The reversed order has log 0.8 instead of log 1.1 on the final matrix.
     assert [entry.regret for entry in report.orders] == pytest.approx([0, np.log(1.1 / 0.8), 0, 0])
-    assert "the order was settled at 50 %" in probe_sentence(report)
+    assert "the order was settled at 50%" in probe_sentence(report)
 
 
 def test_not_settled_before_the_end():

@@ -43,7 +43,7 @@ def test_draws_from_items_keep_the_pairing():
     drawn = sample_accuracies(with_items(0.9), 20_000, np.random.default_rng(0))
     base, _, after_b = drawn[:, 0].T
     assert base.std() == pytest.approx((0.25 / 400) ** 0.5, rel=0.05)
-    # 10 % of the items differ by one: the difference has variance 0.1 / n, not 0.5 / n.
+    # 10% of the items differ by one: the difference has variance 0.1 / n, not 0.5 / n.
     assert (after_b - base).std() == pytest.approx((0.1 / 400) ** 0.5, rel=0.05)
 
 

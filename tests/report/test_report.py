@@ -72,7 +72,7 @@ def test_plots_keep_their_text(study):
     plots = [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"]
     # Accuracy, prediction; three panels for: alone, best, worst, joint.
     assert len(plots) == 2 + 3 * 4
-    assert "predicted from single-task runs, 90 % interval" in page.text
+    assert "predicted from single-task runs, 90% interval" in page.text
     assert not any("id" in attributes for tag, attributes in page.elements if tag == "g")
 
 
@@ -144,7 +144,7 @@ def test_undefined_rewards_are_counted_by_cause(study):
     assert count == 5
     assert f"writing: pairwise_judge, unparseable {count}" in row
     assert "6,400" in row
-    assert "2.0 %" in row
+    assert "2.0%" in row
 
 
 def test_judges_and_length_are_shown(study, tmp_path):

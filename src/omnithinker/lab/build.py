@@ -36,7 +36,7 @@ from omnithinker.lab.tokenizer import END, TAGS, train_tokenizer
 IGNORE = -100
 """Label of tokens that are not trained on."""
 LEARNING_RATE = 2e-3
-"""Peak learning rate of AdamW: linear warm-up over 5 % of the tokens, then cosine decay to 5 % of the peak."""
+"""Peak learning rate of AdamW: linear warm-up over 5% of the tokens, then cosine decay to 5% of the peak."""
 SIZES: dict[str, Any] = {
     "hidden_size": 128,
     "intermediate_size": 384,
@@ -185,7 +185,7 @@ def pretrain(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, settings: Build
             losses.clear()
             log.write(f"tokens {tokens_seen} loss {mean:.4f}\n")
             speed = tokens_seen / (time.monotonic() - started)
-            print(f"\r{reported:3d} %  loss {mean:.4f}  {speed:.0f} tokens/s", end="", file=sys.stderr, flush=True)
+            print(f"\r{reported:3d}%  loss {mean:.4f}  {speed:.0f} tokens/s", end="", file=sys.stderr, flush=True)
         if tokens_seen >= settings.tokens:
             break
     print(file=sys.stderr)

@@ -65,7 +65,7 @@ class PairUncertainty:
     verdict: Literal["settled", "leans", "coin toss"]
     """Classification of the probability."""
     more_items: int | None
-    """Further test items, both tasks together, for an expected probability of 95 %; 0 if settled, None if no realistic
+    """Further test items, both tasks together, for an expected probability of 95%; 0 if settled, None if no realistic
     number suffices."""
 
 
@@ -187,7 +187,7 @@ def _pairs(source: Accuracies, before: FloatArray, resamples: int) -> tuple[Pair
 
 
 def further_items(probability: float, items: int, resamples: int) -> int | None:
-    """Estimate the number of further test items for an expected probability of 95 %.
+    """Estimate the number of further test items for an expected probability of 95%.
 
     A difference of z standard errors (probability = Phi(z)) becomes z sqrt(f) with f times as many items, so
     f = (1.645 / z)^2 if the observed difference is the true one. The result is an order of magnitude.

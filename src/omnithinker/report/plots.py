@@ -197,7 +197,7 @@ def prediction_plot(study: Study, groups: Sequence[RunGroup]) -> str:
         axes.set_ylim(low, high)
         axes.set_aspect("equal")
         axes.grid(color="#e6ebef", linewidth=0.8)
-        axes.set_xlabel("predicted from single-task runs, 90 % interval")
+        axes.set_xlabel("predicted from single-task runs, 90% interval")
         axes.set_ylabel("measured ± standard error")
 
     return svg_plot(paint, (4.4, 4.0), "Predicted against measured accuracy of every task")

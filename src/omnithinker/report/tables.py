@@ -167,7 +167,7 @@ def transfer_table(study: Study) -> Table | None:
     if matrix is None:
         return None
     note = (
-        "log(accuracy after ÷ accuracy before), in nats: +0.10 means about 10 % more correct answers, −0.10 about 10 % "
+        "log(accuracy after ÷ accuracy before), in nats: +0.10 means about 10% more correct answers, −0.10 about 10% "
         "fewer. The diagonal is the gain on the trained task."
     )
     return _matrix_table(study, matrix, "Transfer", note, 3)
@@ -179,7 +179,7 @@ def entropy_table(study: Study) -> Table | None:
     if matrix is None:
         return None
     note = (
-        "Relative change of token entropy on sampled completions: −0.30 means 30 % less entropy than the base model. "
+        "Relative change of token entropy on sampled completions: −0.30 means 30% less entropy than the base model. "
         "– where entropy was not recorded."
     )
     return _matrix_table(study, matrix, "Entropy change", note, 2)

@@ -110,7 +110,7 @@ class UnitTests(Reward):
         """Return [G] values.
 
         Raises:
-            SandboxError: if the sandbox itself failed in more than 1 % of all runs.
+            SandboxError: if the sandbox itself failed in more than 1% of all runs.
         """
         return [_value(outcome) for outcome in self.outcomes(prompt, completions, stop_early=True)]
 
