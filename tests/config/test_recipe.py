@@ -87,7 +87,7 @@ def test_written_recipe_loads_equal(tmp_path):
         (
             "seed = 3",
             "seed = 3\njudges.j = { kind = 'chat', model = 'm', budget = 1 }",
-            ":3: judges.j: 'budget' requires 'price_input'",
+            ":3: judges.j: 'budget' requires 'price_input' or 'price_output'",
         ),
         ('data = "lab:math"', "", "tasks.math: give either 'data'"),
         ("seed = 3", "seed = ", "not valid TOML"),
