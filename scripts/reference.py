@@ -246,12 +246,17 @@ def _nested_rows(record: type) -> Iterator[tuple[str, str]]:
 
 
 def metric_names() -> set[str]:
-    """Return every metric without the name of its task, judge or component: ``task/reward``."""
-    plain = {name for name in field_docs(StepMetrics) if name not in ("seconds", "tasks", "judges")}
-    plain |= {"tokens_per_second"} | {f"seconds/{name}" for name in field_docs(Seconds)}
-    nested = {*NESTED, "components"}
-    plain |= {f"task/{name}" for name in field_docs(TaskMetrics) if name not in nested}
-    return plain | {f"judge/{name}" for name in field_docs(JudgeMetrics)}
+    """Return every metric without the name of its task or judge: ``task/reward``."""
+    step = {name for name in field_docs(StepMetrics) if name not in ("seconds", "tasks", "judges")}
+    task = {name for name in field_docs(TaskMetrics) if name not in NESTED and name != "components"}
+    task |= {"component", *NESTED.values()}
+    return {
+        *step,
+        "tokens_per_second",
+        *(f"seconds/{name}" for name in field_docs(Seconds)),
+        *(f"task/{name}" for name in task),
+        *(f"judge/{name}" for name in field_docs(JudgeMetrics)),
+    }
 
 
 def field_docs(cls: type) -> dict[str, str]:
