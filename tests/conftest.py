@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import signal
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +20,11 @@ from tests.builders.study import recipe
 __all__ = ["model_folder", "policy", "recipe", "server"]  # fixtures
 
 torch.set_num_threads(1)
+# The default cache of compiled code is shared by all processes, and code made for other vector instructions
+# (ATEN_CPU_CAPABILITY) fails.
+_instructions = torch.backends.cpu.get_cpu_capability().replace(" ", "-").lower()
+_cache = Path(tempfile.gettempdir(), f"omnithinker-tests-{getpass.getuser()}", f"inductor-{_instructions}")
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache))
 # A shell that starts the tests in the background makes them ignore Ctrl-C, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # A loaded machine is no reason to fail.

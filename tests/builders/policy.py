@@ -57,8 +57,22 @@ def make_policy(*, vocabulary: int = 261, dtype: torch.dtype = torch.float32) ->
     return Policy(model, ChatTokenizer(fast, (fast.eos_token_id,)))
 
 
+def compute_in_float64(monkeypatch):
+    """Make every Qwen2 compute in the format of its weights, without the parts that transformers does in float32."""
+    from transformers.models.qwen2 import modeling_qwen2
+
+    monkeypatch.setattr(modeling_qwen2.Qwen2RMSNorm, "forward", _norm_in_float64)
+    monkeypatch.setattr(modeling_qwen2.Qwen2RotaryEmbedding, "forward", _rotary_in_float64)
+
+
 def _norm_in_float64(norm, hidden):
     return norm.weight * hidden * torch.rsqrt(hidden.square().mean(-1, keepdim=True) + norm.variance_epsilon)
+
+
+def _rotary_in_float64(rotary, hidden, position_ids):
+    angles = position_ids[..., None].double() * rotary.inv_freq.double()
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos().to(hidden.dtype), angles.sin().to(hidden.dtype)
 
 
 def prompt_of(policy: Policy, text: str, task: str = "math", index: int = 0, **row: object) -> Prompt:

@@ -11,6 +11,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
+from trl.kernels import ChunkedLogProbFunction
 from trl.trainer import grpo_trainer
 
 from omnithinker.types import RolloutGroup
@@ -46,14 +47,36 @@ class _Gradients(TrainerCallback):
         self.seen.append((weights, {name: p.grad.detach().clone() for name, p in named}))
 
 
+def _exact_logprobs(
+    hidden_NH: torch.Tensor,
+    weight_VH: torch.Tensor,
+    bias: None,
+    target_N: torch.Tensor,
+    temperature: float,
+    chunk_size: int,
+    softcap: None = None,
+    logit_scale: float = 1.0,
+    outputs: Sequence[str] = (),
+) -> tuple[torch.Tensor | None, ...]:
+    """Log-probability of each target, and the entropy if TRL needs it, in the signature of TRL's kernel."""
+    assert bias is None
+    assert softcap is None
+    assert set(outputs) <= {"log_probs", "entropy"}
+    logprob_NV = (hidden_NH @ weight_VH.T * logit_scale / temperature).log_softmax(dim=-1)
+    entropy_N = -(logprob_NV.exp() * logprob_NV).sum(dim=-1) if "entropy" in outputs else None
+    return logprob_NV.gather(-1, target_N[:, None])[:, 0], entropy_N, None, None, None
+
+
 def trl_updates(
     folder: Path, work: Path, groups: Sequence[RolloutGroup], monkeypatch: Any, *, minibatches: int, **settings: Any
 ) -> list[Update]:
     """Train the model of a folder with TRL, twice on the completions of some groups; one record per update.
 
-    Generation is replaced through the trainer's own ``rollout_func``; everything after it is TRL's code. Rows of a
-    batch are kept in order, where TRL shuffles them over the minibatches.
+    Generation is replaced through the trainer's own ``rollout_func``, and the kernel of log-probabilities, which
+    accumulates in float32, by the same function in float64. Everything else is TRL's code. Rows of a batch are kept in
+    order, where TRL shuffles them over the minibatches.
     """
+    monkeypatch.setattr(ChunkedLogProbFunction, "apply", staticmethod(_exact_logprobs))
     monkeypatch.setattr(grpo_trainer, "shuffle_sequence_dict", lambda batch: batch)
     rows = [(group.prompt.token_ids, completion.token_ids) for group in groups for completion in group.trajectories]
     rewards = [score.reward for group in groups for score in group.scores]
