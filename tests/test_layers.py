@@ -33,6 +33,7 @@ ROOMS = [
 """From bottom to top; rooms of one line do not know each other."""
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
 LOOSE_FILES = {"__init__.py", "__main__.py", "errors.py", "types.py"}
 
 
@@ -69,6 +70,21 @@ def test_the_house_fits_a_glance():
     too_long = [path for path in SOURCE.rglob("*.py") if len(path.read_text().splitlines()) > LONGEST_FILE]
     assert too_long == []
     assert {path.name for path in SOURCE.glob("*.py")} == LOOSE_FILES
+
+
+def test_no_function_outgrows_a_screen():
+    functions = [
+        (path, node)
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    too_long = [
+        f"{path.relative_to(SOURCE)}: {node.name}"
+        for path, node in functions
+        if node.end_lineno - node.lineno >= LONGEST_FUNCTION
+    ]
+    assert too_long == []
 
 
 @pytest.mark.parametrize("module", ["cli", "cli.plan", "cli.score", "cli.report", "cli.study", "planning", "report"])

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass
 class Reply:
-    """What the endpoint does with one request."""
+    """Response of the endpoint to one request."""
 
     text: str = "I compare them. [[A]]"
     status: int = 200

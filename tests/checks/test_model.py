@@ -1,4 +1,4 @@
-"""What ``check`` says of models: how many weights a run trains, and where an adapter's base is."""
+"""Section ``model`` of ``check``: number of trained weights, base of an adapter."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def taskset(folder: Path, **settings: Any) -> Any:
 
 
 def trace_of(task: Any, reply: str) -> Any:
-    """What of a trace scoring uses."""
+    """Part of a trace that scoring uses."""
     trace = SimpleNamespace(last_reply=reply, rewards={}, metrics={})
     trace.record_reward = lambda name, value, weight=1.0: trace.rewards.__setitem__(name, value * weight)
     return trace

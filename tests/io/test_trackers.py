@@ -225,7 +225,7 @@ def leveldb_records(raw: bytes) -> Iterator[bytes]:
 
 
 def wandb_records(folder: Path) -> tuple[list[dict[str, float]], bytes]:
-    """What offline runs of W&B hold: history, and all bytes."""
+    """Return history and all bytes of offline W&B runs."""
     wire = pytest.importorskip("wandb.proto.wandb_internal_pb2")
     rows, raw = [], b""
     for file in sorted(folder.glob("trackers/wandb/offline-run-*/run-*.wandb")):

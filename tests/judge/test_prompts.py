@@ -1,4 +1,4 @@
-"""What a judge sees and how its reply is read; texts that try to be the judge."""
+"""Prompts of judges, parsing of replies, and texts that pose as the judge."""
 
 import asyncio
 import re

@@ -16,7 +16,7 @@ from tests.builders.training import Quiet, recipe_of, run, same, weights
 
 VALIDATION = {"every": 1, "validation_items": 2}
 FOUND = {1: {"a": 0.2, "b": 0.5}, 2: {"a": 0.1, "b": 0.9}, 3: {"a": 0.3, "b": 0.6}, 4: {"a": 0.2, "b": 0.2}}
-"""What validation finds after each step: the mean is best after step 2."""
+"""Validation accuracy after each step; the mean is best after step 2."""
 
 
 def best_weights(folder: Path, name: str) -> list[torch.Tensor]:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, SupportsFloat
 
 from omnithinker.errors import BadInput, DiskError, RewardError
+from omnithinker.io.closing import Closing
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.judge.ledger import Ledger
 from omnithinker.rewards.base import Component, ComponentOutput, ComponentResult, Progress, combine, gather_all
@@ -26,7 +27,7 @@ CLOSE_S = 1.0
 """Seconds to wait for cancelled rewards before they are abandoned."""
 
 
-class Scorer:
+class Scorer(Closing):
     """Score groups concurrently, and the components of each group concurrently.
 
     A component that is a plain function runs in a thread of its own, a coroutine in an event loop. A component that
@@ -81,12 +82,6 @@ class Scorer:
         """Stop; outstanding scores are dropped."""
         self._clock.close()
         self._rewards.close()
-
-    def __enter__(self) -> Scorer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     async def _score(self, group: RolloutGroup) -> RolloutGroup:
         components = self.components[group.prompt.task]
