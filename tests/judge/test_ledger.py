@@ -11,7 +11,7 @@ import pytest
 from omnithinker.errors import DiskError
 from omnithinker.io.step_metrics import JudgeMetrics
 from omnithinker.judge.cache import Reply, ReplyCache
-from omnithinker.judge.ledger import Ledger, Usage
+from omnithinker.judge.ledger import Ledger
 
 CALL = {"calls": 1, "prompt_tokens": 100, "completion_tokens": 10, "cost": 0.25, "seconds": 2.0}
 
@@ -24,7 +24,7 @@ def test_changes_add_up_by_judge() -> None:
     two.add(cached=1)
     two.add(failures={"judge_down": 1})
     two.add(failures={"judge_down": 1, "judge_timeout": 1}, seconds=1.5)
-    assert one.usage == Usage(calls=3, prompt_tokens=300, completion_tokens=30, cost=0.75, seconds=6.0)
+    assert one.usage == JudgeMetrics(calls=3, prompt_tokens=300, completion_tokens=30, cost=0.75, seconds=6.0)
     metrics = ledger.metrics()
     assert metrics == {
         "one": JudgeMetrics(calls=3, prompt_tokens=300, completion_tokens=30, cost=0.75, seconds=6.0),
@@ -51,7 +51,9 @@ def test_a_run_goes_on_from_what_it_had_used(tmp_path: Path) -> None:
         assert (account.usage.calls, account.usage.cost, account.usage.failures["judge_down"]) == (2, 0.5, 1)
     third = Ledger()
     with third.of_run(file):
-        assert third.usage("one") == Usage(2, 0, 0, 200, 20, 0.5, 4.0, third.usage("one").failures)
+        assert third.usage("one") == JudgeMetrics(
+            calls=2, prompt_tokens=200, completion_tokens=20, cost=0.5, seconds=4.0, failures={"judge_down": 1}
+        )
         assert len(file.read_text().splitlines()) == 1
 
 
@@ -114,9 +116,9 @@ def test_every_run_has_an_account_of_its_own(tmp_path: Path) -> None:
     account = ledger.account("one", "m")
     with ledger.of_run(tmp_path / "a.jsonl"):
         account.add(**CALL)
-    assert account.usage == Usage()
+    assert account.usage == JudgeMetrics()
     with ledger.of_run(tmp_path / "b.jsonl"):
-        assert account.usage == Usage()
+        assert account.usage == JudgeMetrics()
         account.add(cached=5)
     with ledger.of_run(tmp_path / "a.jsonl"):
         assert (account.usage.calls, account.usage.cached) == (1, 0)

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         usage = endpoint.usage
         endpoint.close()
     write_text(args.output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in completed))
-    print(f"{args.output}: {len(completed)} of {len(rows)} rows; {usage_sentence(usage.metrics())}")
+    print(f"{args.output}: {len(completed)} of {len(rows)} rows; {usage_sentence(usage)}")
     for place, reason in failed:
         print(f"dropped: {place}: {reason}", file=sys.stderr)
     return 1 if failed else 0

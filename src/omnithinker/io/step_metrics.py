@@ -5,8 +5,9 @@ Metric names such as ``task/math/reward`` are composed and parsed here and nowhe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from omnithinker.types import Score
@@ -90,6 +91,12 @@ class JudgeMetrics:
     """Seconds with at least one request in flight."""
     failures: Mapping[str, int] = field(default_factory=dict)
     """Failed requests and unusable replies, by cause: ``failures/<cause>``."""
+
+    def plus(self, change: Mapping[str, Any]) -> JudgeMetrics:
+        """Add numbers by field name, and ``failures`` by cause."""
+        failures = Counter(self.failures) + Counter(change.get("failures", {}))
+        sums = {name: getattr(self, name) + amount for name, amount in change.items() if name != "failures"}
+        return replace(self, **sums, failures=dict(sorted(failures.items())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

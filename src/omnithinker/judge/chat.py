@@ -7,9 +7,10 @@ from typing import Any
 
 from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.io.closing import Closing
+from omnithinker.io.step_metrics import JudgeMetrics
 from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.endpoint import Endpoint
-from omnithinker.judge.ledger import Account, Usage
+from omnithinker.judge.ledger import Account
 from omnithinker.judge.prompts import load_template, read_verdict
 
 TRUNCATION_MARK = " [...]"
@@ -33,7 +34,7 @@ class ChatJudge(Closing):
         self._max_chars = settings.max_answer_chars
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> JudgeMetrics:
         """Calls, tokens, cost and failures in this run so far."""
         return self._endpoint.usage
 

@@ -15,9 +15,10 @@ from typing import Any
 from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.errors import BadInput
 from omnithinker.io.closing import Closing
+from omnithinker.io.step_metrics import JudgeMetrics
 from omnithinker.judge.base import BudgetSpent, JudgeFailed
 from omnithinker.judge.cache import Reply, ReplyCache, request_key
-from omnithinker.judge.ledger import Account, Ledger, Usage
+from omnithinker.judge.ledger import Account, Ledger
 from omnithinker.judge.limits import BusyClock, CircuitBreaker, RateLimit
 from omnithinker.judge.prompts import Message
 
@@ -86,7 +87,7 @@ class Endpoint(Closing):
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> JudgeMetrics:
         """Calls, tokens, cost and failures in this run so far."""
         return self.account.usage
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,46 +16,12 @@ from omnithinker.io.files import read_json_lines, write_text, writing
 from omnithinker.io.step_metrics import JudgeMetrics
 
 
-@dataclass
-class Usage:
-    """Usage and cost of a model."""
-
-    calls: int = 0
-    """Requests answered by the endpoint."""
-    cached: int = 0
-    """Requests answered from the cache."""
-    retries: int = 0
-    """Attempts after the first of each request."""
-    prompt_tokens: int = 0
-    """Request tokens of all calls."""
-    completion_tokens: int = 0
-    """Reply tokens of all calls."""
-    cost: float = 0.0
-    """Cost by the prices in the settings."""
-    seconds: float = 0.0
-    """Time during which at least one request was in flight, seconds."""
-    failures: Counter[str] = field(default_factory=Counter)
-    """Requests without a reply, and replies without a verdict, by cause."""
-
-    def add(self, change: dict[str, Any]) -> None:
-        """Add numbers by field name, and failures by cause."""
-        for name, amount in change.items():
-            if name == "failures":
-                self.failures.update(amount)
-            else:
-                setattr(self, name, getattr(self, name) + amount)
-
-    def metrics(self) -> JudgeMetrics:
-        """Return the usage as metrics."""
-        return JudgeMetrics(**vars(self) | {"failures": dict(sorted(self.failures.items()))})
-
-
 class Ledger:
     """Accounts of all judges, for one run at a time. Thread-safe."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
-        self._usages: dict[str, Usage] = {}
+        self._usages: dict[str, JudgeMetrics] = {}
         self._file: Path | None = None
         self._write_error: DiskError | None = None
         self._lock = threading.Lock()
@@ -72,9 +37,10 @@ class Ledger:
         Raises:
             DiskError: if the disk is full.
         """
-        usages: dict[str, Usage] = {}
+        usages: dict[str, JudgeMetrics] = {}
         for line in read_json_lines(file):
-            usages.setdefault(line.pop("judge"), Usage()).add(line)
+            judge = line.pop("judge")
+            usages[judge] = usages.get(judge, JudgeMetrics()).plus(line)
         # Rewritten with one line per judge, which keeps the file small and drops a line that a crash has truncated.
         write_text(file, "".join(_line(judge, _changes(usage)) for judge, usage in usages.items()))
         with self._lock:
@@ -85,9 +51,9 @@ class Ledger:
             with self._lock:
                 self._usages, self._file, self._write_error = {}, None, None
 
-    def usage(self, judge: str) -> Usage:
+    def usage(self, judge: str) -> JudgeMetrics:
         """Return the usage of a judge in this run so far."""
-        return self._usages.get(judge) or Usage()
+        return self._usages.get(judge, JudgeMetrics())
 
     def add(self, judge: str, change: dict[str, Any]) -> None:
         """Add to the usage of a judge.
@@ -96,7 +62,7 @@ class Ledger:
             DiskError: if the disk is full; the run's file contains nothing of this change.
         """
         with self._lock:
-            self._usages.setdefault(judge, Usage()).add(change)
+            self._usages[judge] = self.usage(judge).plus(change)
             if self._file is not None:
                 try:
                     _append(self._file, _line(judge, change))
@@ -115,14 +81,11 @@ class Ledger:
 
     def metrics(self) -> dict[str, JudgeMetrics]:
         """Return the usage so far, by judge."""
-        return {judge: self.usage(judge).metrics() for judge in self._accounts}
+        return {judge: self.usage(judge) for judge in self._accounts}
 
     def record(self) -> dict[str, dict[str, Any]]:
         """Return model and usage so far by judge."""
-        return {
-            judge: {"model": account.model} | vars(account.usage) | {"failures": dict(account.usage.failures)}
-            for judge, account in self._accounts.items()
-        }
+        return {judge: {"model": account.model} | asdict(account.usage) for judge, account in self._accounts.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +100,12 @@ class Account:
     """Name sent to the endpoint."""
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> JudgeMetrics:
         """Usage in this run so far."""
         return self.ledger.usage(self.judge)
 
     def add(self, **change: Any) -> None:
-        """Add numbers by field name of :class:`Usage`, and ``failures`` by cause."""
+        """Add numbers by field name of ``JudgeMetrics``, and ``failures`` by cause."""
         self.ledger.add(self.judge, change)
 
 
@@ -158,8 +121,8 @@ def _append(file: Path, line: str) -> None:
             raise
 
 
-def _changes(usage: Usage) -> dict[str, Any]:
-    return {item.name: value for item in fields(usage) if (value := getattr(usage, item.name))}
+def _changes(usage: JudgeMetrics) -> dict[str, Any]:
+    return {name: value for name, value in asdict(usage).items() if value}
 
 
 def _line(judge: str, change: dict[str, Any]) -> str:
