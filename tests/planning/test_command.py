@@ -54,6 +54,19 @@ def test_json_contract(tmp_path, capsys):
     assert found["warnings"] == []
 
 
+@pytest.mark.parametrize(("columns", "predictions"), [("60", False), ("80", False), ("130", True)])
+def test_orders_are_readable_at_any_width(columns, predictions, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    tasks = ["alpha", "beta", "gamma", "delta"]
+    after = {one: {other: 0.9 if one == other else 0.3 for other in tasks} for one in tasks}
+    file = write(tmp_path, {"tasks": tasks, "base": dict.fromkeys(tasks, 0.4), "after": after})
+    assert main(["plan", file]) == 0
+    printed = capsys.readouterr().out
+    table = printed[printed.index("listed orders") : printed.index("accuracy: base")]
+    assert " > ".join(plan(capsys, file)["order"]) in table
+    assert ("predicted accuracies" in table) == predictions
+
+
 def test_csv_and_study_folder_say_the_same_as_json(tmp_path, capsys):
     expected = plan(capsys, write(tmp_path, TABLE))
     assert plan(capsys, write(tmp_path, CSV, "table.csv")) == expected

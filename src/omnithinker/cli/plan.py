@@ -91,7 +91,7 @@ def _print(plan: Plan, args: argparse.Namespace) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.print(plan_to_renderable(plan))
+    console.print(plan_to_renderable(plan, width=console.width))
     if args.explain:
         console.print("\nexplanation:", style="bold")
         for line in explain(plan):

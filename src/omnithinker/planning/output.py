@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SHOWN_ORDERS = 10
 """Orders in the printed table; the JSON has all."""
+PREDICTION_WIDTH, OTHER_WIDTH = 13, 33
+"""Width of a predicted accuracy in that table, and of rank, objective, probability and borders, characters."""
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -93,15 +95,15 @@ def _probes_to_json(report: ProbeReport) -> dict[str, Any]:
     return asdict(report) | {"sentence": probe_sentence(report)}
 
 
-def plan_to_renderable(plan: Plan) -> RenderableType:
-    """Return tables and sentences for ``rich.console.Console.print``."""
+def plan_to_renderable(plan: Plan, *, width: int = 120) -> RenderableType:
+    """Return tables and sentences for ``rich.console.Console.print``, in a console of ``width`` characters."""
     from rich.console import Group
     from rich.text import Text
 
     parts: list[RenderableType] = []
     if len(plan.tasks) <= SHOWN_ORDERS:
         parts.append(_transfer_table(plan))
-    parts.append(_ranking_table(plan))
+    parts.append(_ranking_table(plan, width))
     if plan.base is not None:
         parts.append(_prediction_table(plan))
     parts += [Text("order: " + " > ".join(plan.order), style="bold"), Text(_claim(plan))]
@@ -135,17 +137,21 @@ def _transfer_table(plan: Plan) -> Table:
     return table
 
 
-def _ranking_table(plan: Plan) -> Table:
+def _ranking_table(plan: Plan, width: int) -> Table:
+    """Best orders; without the predicted accuracies if they would not leave room for the orders."""
     from rich.table import Table
 
     shown = plan.ranking[:SHOWN_ORDERS]
     uncertainties = plan.confidence.ranking if plan.confidence else ()
     predictions = len(plan.tasks) if plan.base is not None and len(plan.tasks) <= SHOWN_ORDERS else 0
+    order_width = max(len(" > ".join(ranked.order)) for ranked in shown)
+    if width < order_width + PREDICTION_WIDTH * predictions + OTHER_WIDTH:
+        predictions = 0
     table = Table(
         title=f"best {len(shown)} of {len(plan.ranking)} listed orders" + "; predicted accuracies" * bool(predictions)
     )
-    table.add_column("#", justify="right")
-    table.add_column("order", style="bold", overflow="fold")
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("order", style="bold", overflow="fold", min_width=max(map(len, plan.tasks)) + 2)
     headings = [
         *plan.tasks[:predictions],
         "objective" if plan.base is None else "delta_rel",
