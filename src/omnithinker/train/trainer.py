@@ -140,7 +140,7 @@ class Trainer(Closing):
         started = time.perf_counter()
         with self.scorer.score(self.generate(batch)) as pending:  # P groups of G trajectories
             generated = time.perf_counter()
-            samples = StepSamples(pending, self.advantages)  # Eq. 2-3
+            samples = StepSamples(pending, self.with_advantages)  # Eq. 2-3
             minibatches: list[Iterable[GroupSamples]] = [*samples.minibatches(self.recipe.training.minibatches)]
             if len(minibatches) > 1:
                 minibatches = [with_old_logprobs(self.policy, [*groups], self.recipe) for groups in minibatches]
@@ -159,8 +159,8 @@ class Trainer(Closing):
         sampling_P = [Sampling.of(self.recipe.sampling_of(prompt.task)) for prompt in prompts]
         return rollout(self.generator, self.policy, prompts, seeds_PG, sampling_P)
 
-    def advantages(self, group: RolloutGroup) -> GroupSamples:
-        """Compute the advantages of a scored group, Eq. 2-3; they serve the update and the metrics."""
+    def with_advantages(self, group: RolloutGroup) -> GroupSamples:
+        """Build the samples of a scored group with its advantages, Eq. 2-3; update and metrics share them."""
         advantages_1G = group_advantages(rewards_tensor(group), scale=self.recipe.training.scale_advantages)
         return group_samples(group, advantages_1G[0], self.recipe)
 
