@@ -24,7 +24,7 @@ torch.set_num_threads(1)
 # (ATEN_CPU_CAPABILITY) fails.
 _instructions = torch.backends.cpu.get_cpu_capability().replace(" ", "-").lower()
 _cache = Path(tempfile.gettempdir(), f"omnithinker-tests-{getpass.getuser()}", f"inductor-{_instructions}")
-os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache))
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(_cache)  # importing torch has set it to the default
 # A shell that starts the tests in the background makes them ignore Ctrl-C, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # A loaded machine is no reason to fail.
