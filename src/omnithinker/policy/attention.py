@@ -60,5 +60,5 @@ def attend(
     if attention_mask is not None:
         hide = attention_mask.dtype == torch.bool
         scores = scores.masked_fill(~attention_mask, -torch.inf) if hide else scores + attention_mask
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
+    weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
     return torch.matmul(weights, value).reshape(count, 1, heads, -1), None

@@ -138,19 +138,13 @@ class Trainer(Closing):
         outstanding. Several minibatches wait for all scores: an update cannot be undone when a reward fails later.
         """
         started = time.perf_counter()
-        with self.scorer.score(self.generate(batch)) as pending:  # P groups of G trajectories
+        with self.scorer.score(self.generate(batch)) as groups:  # P groups of G trajectories
             generated = time.perf_counter()
-            samples = StepSamples(pending, self.with_advantages)  # Eq. 2-3
-            minibatches: list[Iterable[GroupSamples]] = [*samples.minibatches(self.recipe.training.minibatches)]
-            if len(minibatches) > 1:
-                minibatches = [with_old_logprobs(self.policy, [*groups], self.recipe) for groups in minibatches]
-            updates = [update for groups in minibatches if (update := self.optimize(groups))]  # Eq. 4-5
-            groups_P, advantages_PG = pending.groups(), stack_advantages(samples.groups())
+            samples = StepSamples(groups, self.with_advantages)  # Eq. 2-3
+            updates = [self.optimize(minibatch) for minibatch in self.minibatches(samples)]  # Eq. 4-5
         self.generator.sync(self.policy)
-        seconds = Seconds(generated - started, pending.waited_s, time.perf_counter() - generated - pending.waited_s)
-        judges = self.scorer.ledger.metrics()
-        metrics = step_metrics(self.state.step + 1, groups_P, advantages_PG, updates, seconds, judges)
-        return StepResult(batch, groups_P, metrics)
+        seconds = Seconds(generated - started, groups.waited_s, time.perf_counter() - generated - groups.waited_s)
+        return self.result(batch, samples.groups(), updates, seconds)
 
     def generate(self, batch: Batch) -> Iterator[tuple[int, RolloutGroup]]:
         """Sample G completions for each prompt; yield (position, group) in order of completion."""
@@ -163,6 +157,13 @@ class Trainer(Closing):
         """Build the samples of a scored group with its advantages, Eq. 2-3; update and metrics share them."""
         advantages_1G = group_advantages(rewards_tensor(group), scale=self.recipe.training.scale_advantages)
         return group_samples(group, advantages_1G[0], self.recipe)
+
+    def minibatches(self, samples: StepSamples) -> Sequence[Iterable[GroupSamples]]:
+        """Split the step into minibatches; several need the log-probabilities before the first update."""
+        minibatches = samples.minibatches(self.recipe.training.minibatches)
+        if len(minibatches) == 1:
+            return minibatches
+        return [with_old_logprobs(self.policy, list(groups), self.recipe) for groups in minibatches]
 
     def optimize(self, groups: Iterable[GroupSamples]) -> Update | None:
         """Update the policy on one minibatch; None if no completion has an advantage."""
@@ -177,6 +178,21 @@ class Trainer(Closing):
             self.observer.note(f"step {self.state.step + 1}: loss or gradient not finite, update skipped; see {file}")
         self.state = self.state.after_update(update.finite)
         return update
+
+    def result(
+        self, batch: Batch, groups: Sequence[GroupSamples], updates: Sequence[Update | None], seconds: Seconds
+    ) -> StepResult:
+        """Measure a step."""
+        groups_P = [group.group for group in groups]
+        metrics = step_metrics(
+            self.state.step + 1,
+            groups_P,
+            stack_advantages(groups),
+            [update for update in updates if update is not None],
+            seconds,
+            self.scorer.ledger.metrics(),
+        )
+        return StepResult(batch, groups_P, metrics)
 
 
 def sample_seeds(batch: Batch, recipe: Recipe, seed: int, step: int) -> list[list[int]]:
