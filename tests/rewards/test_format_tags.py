@@ -1,6 +1,6 @@
 """Format and tags rewards against an independent definition, on random tag soups."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from omnithinker.rewards.answers import candidate_text, last_answer, strip_think
@@ -57,6 +57,8 @@ def test_a_final_answer_is_always_found_and_is_the_last(soup: str, body: str, ta
 
 
 @given(SOUPS)
+@example("</think<think></think>>")
+@example("<th<think>a</think>ink>b")
 def test_stripped_text_holds_no_think_marker(text: str) -> None:
     stripped = strip_think(text)
     assert "<think>" not in stripped

@@ -41,7 +41,9 @@ def strip_think(text: str) -> str:
         position = marker.end()
     if not thinking:
         kept.append(text[position:])
-    return "".join(kept).strip()
+    joined = "".join(kept)
+    # Removal may join the fragments around a span to a new marker, as in ``</think<think></think>>``.
+    return (" ".join(kept) if _THINK_MARKER.search(joined) else joined).strip()
 
 
 def candidate_text(text: str) -> str:
