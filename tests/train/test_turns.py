@@ -172,7 +172,7 @@ def test_entropies_of_actions_equal_a_loop():
     entropy_BT = completion_entropies(policy, batch)
     for b, trajectory in enumerate(TRAJECTORIES):
         distributions, _ = rows(policy, prompt, trajectory, temperature=0.7)
-        expected = [float(-(d.exp() * d).sum()) for d in distributions]
+        expected = [float(-(d.exp() * d).sum().detach()) for d in distributions]
         assert trajectory.actions(entropy_BT[b, : len(trajectory.token_ids)].tolist()) == pytest.approx(expected)
         observed = [x for x, action in zip(entropy_BT[b].tolist(), trajectory.action_mask, strict=False) if not action]
         assert observed == [0.0] * len(observed)
