@@ -96,7 +96,7 @@ def _prediction(study: Study) -> list[str]:
         noise = {task: math.hypot(measured[task].error, _prediction_error(predicted, task)) for task in study.tasks}
         outside = [task for task in study.tasks if abs(errors[task]) > 2 * noise[task]]
         text = (
-            f"Predictions for {_arrows(group)} missed the measured accuracies by "
+            f"Predictions for {_arrows(group)} differ from the measured accuracies by "
             f"{number(fmean(map(abs, errors.values())))} on average "
             f"(mean of measured minus predicted: {number(fmean(errors.values()), sign=True)})"
         )
