@@ -89,7 +89,7 @@ def test_temperature_changes_the_measured_entropy(policy):
     assert hot.entropy > cold.entropy
 
 
-def test_undefined_items_are_left_out_and_counted(policy):
+def test_undefined_items_are_excluded_and_counted(policy):
     whole, _ = measure(policy, recipe_of(), FirstTokenEven())
     part, _ = measure(policy, recipe_of(), FirstTokenEven(skip={0, 3}))
     kept = [o for i, o in enumerate(whole.outcomes) if i not in (0, 3)]

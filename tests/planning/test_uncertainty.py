@@ -104,7 +104,7 @@ def test_further_items_follow_the_square_root_law(probability, expected):
     assert further_items(probability, 1_000, 10_000) == expected
 
 
-def test_the_items_asked_for_do_settle_the_pair():
+def test_the_estimated_number_of_items_settles_the_pair():
     plan = make_plan(two_tasks(200))
     (pair,) = plan.confidence.pairs
     assert pair.more_items > 0

@@ -66,7 +66,7 @@ def test_auto_recomputes_and_halves_on_a_gpu_only(gpu):
 
 
 @pytest.mark.parametrize("on", [True, False])
-def test_a_run_keeps_less_where_the_setting_says_so(on, model_folder):
+def test_gradient_checkpointing_keeps_less(on, model_folder):
     policy = load_trained(settings_of(model_folder, gradient_checkpointing=on), seed=0)
     plain = load_trained(settings_of(model_folder), seed=0)
     prompts, rows = sampled(plain)
@@ -93,7 +93,7 @@ def test_bfloat16_products_keep_float32_weights(model_folder):
     assert float((recorded - exact).abs().max()) > 1e-4
 
 
-def test_a_token_is_drawn_in_full_precision_whatever_the_model_computes_in():
+def test_tokens_are_sampled_in_full_precision_under_autocast():
     logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(1)) * 3
     candidates = SamplingTensors.of([Sampling(temperature=0.8, max_new_tokens=1)] * 3, torch.device("cpu"))
     plain = sample_tokens(logits, torch.tensor([0.1, 0.5, 0.9]), candidates)

@@ -61,7 +61,7 @@ def test_a_model_without_chat_template_is_refused(tmp_path):
         load_policy(ModelSettings(path=str(tmp_path)))
 
 
-def test_end_tokens_are_left_out_of_the_text():
+def test_decoding_removes_end_tokens():
     policy = make_policy()
     ids = policy.tokenizer.hf("hello")["input_ids"]
     assert policy.tokenizer.decode([*ids, policy.tokenizer.end_ids[0]]) == "hello"

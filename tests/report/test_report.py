@@ -122,7 +122,7 @@ def test_measured_delta_rel_follows_eq_14(study):
     assert f"{expected:+.3f} ±" in row
 
 
-def test_a_clear_difference_is_said_and_an_unclear_one_is_not_claimed(tmp_path):
+def test_findings_state_clear_differences_only(tmp_path):
     folder = make_study(tmp_path / "study")
     best = json.loads((folder / "curriculum-best/result.json").read_text())
     (folder / "curriculum-worst/result.json").write_text(json.dumps(best | {"order": best["order"][::-1]}))

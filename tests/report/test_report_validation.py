@@ -89,7 +89,7 @@ def test_the_band_is_as_wide_as_the_error(tmp_path):
     assert height(0.1) / height(0.05) == pytest.approx(0.7 / 0.6, rel=1e-3)
 
 
-def test_which_weights_were_kept_and_measured_is_said(tmp_path):
+def test_the_report_names_kept_and_evaluated_weights(tmp_path):
     folder = make_study(tmp_path / "study")
     before = Page(write_report(folder).read_text()).text
     assert "Validation and" not in before
@@ -161,7 +161,7 @@ def test_a_damaged_validation_is_named(joint):
         read_folder(joint)
 
 
-def test_held_out_accuracy_stands_at_the_step_that_was_measured(joint):
+def test_held_out_accuracy_is_plotted_at_the_evaluated_step(joint):
     shutil.rmtree(joint / "eval")
     add_validation(joint, PHASES, measured_step=20)
     study = read_folder(joint)

@@ -158,7 +158,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(backend, model_folder, tm
     assert backend.frame_count > 0
 
 
-def test_what_cannot_be_compiled_is_said_so(monkeypatch, tmp_path):
+def test_a_model_that_cannot_be_compiled_is_refused(monkeypatch, tmp_path):
     random_policy("lfm2").save(tmp_path)
     settings = ModelSettings(path=str(tmp_path), device="cpu", compile=True)
     message = "model.compile: Lfm2ForCausalLM has layers with a running state; set it to false"

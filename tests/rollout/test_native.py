@@ -142,7 +142,7 @@ def test_draws_follow_the_exact_distribution(temperature, top_k, top_p):
 
 
 @pytest.mark.parametrize("top_k", [0, 50])
-def test_the_largest_uniform_number_draws_a_token_that_can_be_drawn(top_k):
+def test_the_largest_uniform_number_samples_a_candidate(top_k):
     logits = torch.tensor([[-torch.inf, 2.0, 1.0, -torch.inf, -1e4]])
     candidates = SamplingTensors.of([Sampling(temperature=1.0, top_k=top_k, max_new_tokens=1)], torch.device("cpu"))
     token, _, _ = sample_tokens(logits, torch.tensor([np.nextafter(1.0, 0.0)], dtype=torch.float64), candidates)
@@ -172,7 +172,7 @@ def test_rows_with_other_settings_side_by_side_equal_themselves_alone(policy):
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 100])
-def test_what_is_drawn_does_not_depend_on_how_much_is_drawn_at_once(policy, batch_size):
+def test_samples_do_not_depend_on_the_batch_size(policy, batch_size):
     texts = ["ab", "a longer prompt", "third", "4"]
     prompts = [prompt_of(policy, text, index=i) for i, text in enumerate(texts)]
     seeds = [[sample_seed(7, text, g) for g in range(2)] for text in texts]

@@ -43,7 +43,7 @@ def test_an_infinite_loss_is_not_applied_and_its_batch_is_kept(model_folder, tmp
     assert checkpoint.read_state(tmp_path / "run/checkpoints/step-4").updates == 3
 
 
-def test_weights_and_optimizer_are_those_before_the_update_that_was_left_out(model_folder, tmp_path, monkeypatch):
+def test_a_skipped_update_leaves_weights_and_optimizer_unchanged(model_folder, tmp_path, monkeypatch):
     recipe = recipe_of(model_folder, keep=9)
     break_losses(monkeypatch, {2})
     run(recipe, tmp_path / "run")

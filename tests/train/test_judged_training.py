@@ -47,7 +47,7 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
-def test_a_spent_budget_stops_after_a_step_and_more_money_goes_on_without_a_repeated_call(
+def test_a_spent_budget_stops_after_a_step_and_a_larger_one_resumes_without_repeated_calls(
     train, tmp_path, server, capsys
 ):
     assert train("whole") == 0
@@ -126,7 +126,7 @@ def test_an_error_of_a_reward_keeps_the_last_finished_step(train, tmp_path, serv
 
 
 @pytest.mark.parametrize("on_error", ["stop", "undefined"])
-def test_a_disk_that_takes_no_more_is_one_line_and_the_run_goes_on(command, tmp_path, server, on_error):
+def test_a_full_disk_is_one_line_and_the_run_resumes(command, tmp_path, server, on_error):
     arguments = command(
         "run",
         f"judges.default={{kind='chat', model='m', base_url='{server.url}', concurrency=1}}",  # no cache

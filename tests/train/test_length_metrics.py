@@ -26,7 +26,7 @@ def judged(*compared: tuple[float | None, int, int]) -> dict[str, float | None]:
     return metrics.tasks["w"].judged.get("judge", {})
 
 
-def test_preference_is_told_for_longer_and_other_answers():
+def test_preference_is_reported_for_longer_and_other_answers():
     assert judged((1.0, 30, 10), (0.5, 20, 10), (0.0, 10, 10), (0.5, 4, 10)) == {
         "candidate_chars": 16.0,
         "reference_chars": 10.0,

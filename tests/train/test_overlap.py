@@ -76,7 +76,7 @@ def test_a_reward_that_fails_after_training_began_leaves_the_last_finished_step(
     assert same(expected, weights(run(recipe, tmp_path / "run")))
 
 
-def test_prompts_of_a_smaller_batch_are_drawn_and_scored_before_the_next_are_begun(model_folder):
+def test_smaller_batches_are_generated_and_scored_one_after_the_other(model_folder):
     policy = make_policy()
     prompts = [prompt_of(policy, "x" * (5 - i), "a", i) for i in range(5)]
     seeds = [[10 * p + g for g in range(4)] for p in range(5)]

@@ -50,7 +50,7 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(name, stop_after, model_fo
 
 
 @pytest.mark.parametrize("stop_after", range(1, 6))
-def test_an_adaptive_run_goes_on_bit_for_bit(stop_after, model_folder, tmp_path):
+def test_an_adaptive_run_resumes_bit_for_bit(stop_after, model_folder, tmp_path):
     recipe = recipe_of(model_folder)
     inputs = ScheduleInputs(sizes={"a": 6, "b": 6}, shares={"a": 1.0, "b": 2.0}, prompts_per_step=4, epochs=2, seed=0)
     schedule = Adaptive(inputs, AdaptiveSettings(ema_steps=2, criterion="progress"))
@@ -139,7 +139,7 @@ def test_a_run_killed_before_it_removed_old_checkpoints_does_so_at_the_next_star
     assert [p.name for p in list_checkpoints(tmp_path / "run/checkpoints")] == ["step-3", "step-4"]
 
 
-def test_each_task_draws_as_many_and_as_long_completions_as_it_says(model_folder, tmp_path):
+def test_number_and_length_of_completions_are_per_task(model_folder, tmp_path):
     own = {"a": {"completions": 2, "max_new_tokens": 3}}
     batches = joint_batches({"a": 6, "b": 6}, prompts_per_step=12, epochs=1, seed=0)
     run(recipe_of(model_folder, own=own), tmp_path / "run", schedule=batches)
@@ -159,7 +159,7 @@ def test_training_raises_the_reward(model_folder, tmp_path):
     assert sum(mean[-4:]) / 4 > sum(mean[:4]) / 4 + 0.2
 
 
-def test_evaluation_during_training_happens_at_the_asked_steps(model_folder, tmp_path):
+def test_evaluation_during_training_happens_every_n_steps(model_folder, tmp_path):
     observer = Quiet()
     run(recipe_of(model_folder, evaluation={"every": 2}), tmp_path / "run", observer=observer)
     assert observer.evaluated == [2]  # 4 steps; the last one is measured by the caller
@@ -197,7 +197,7 @@ def test_too_many_undefined_completions_stop_the_run_also_after_a_restart(model_
 LONG = curriculum_batches({"a": 6, "b": 6}, ["a"], prompts_per_step=3, epochs=6, seed=0)
 
 
-def test_what_a_model_said_survives_a_restart(model_folder, tmp_path):
+def test_rollouts_survive_a_restart(model_folder, tmp_path):
     # U+2028 ends a line for str.splitlines, and JSON leaves it as it is.
     record = {"step": 1, "task": "a", "prompt": "\u2028 \x85", "completions": []}
     folder = tmp_path / "run"

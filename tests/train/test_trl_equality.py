@@ -180,7 +180,7 @@ def test_trl_counts_undefined_completions_in_its_average(model_folder, tmp_path,
 
 
 @pytest.mark.usefixtures("their_epsilon")
-def test_trl_weights_the_kl_term_by_the_ratio_unless_told_otherwise(model_folder, tmp_path, monkeypatch):
+def test_trl_weights_the_kl_term_by_the_ratio_by_default(model_folder, tmp_path, monkeypatch):
     theirs, ours = both(
         model_folder, tmp_path, monkeypatch, "paper", groups_of(), beta=0.1, use_bias_correction_kl=True
     )

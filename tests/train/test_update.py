@@ -277,7 +277,7 @@ def test_microbatches_keep_a_block_of_prompts_within_the_budget():
     assert [[p.index for p in held] for held, _ in microbatches(groups, 26)] == [[0, 1], [2, 3], [4]]
 
 
-def test_a_block_is_handed_over_before_the_group_after_the_next_is_asked_for():
+def test_a_block_is_yielded_as_soon_as_the_next_begins():
     prompts = [Prompt(task="a", index=i, text="", token_ids=(1,)) for i in range(4)]
     asked = []
 

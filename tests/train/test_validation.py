@@ -109,7 +109,7 @@ def test_validation_during_joint_training_is_of_all_tasks(recipe, tmp_path):
     assert set(result["best"]) == {f"checkpoints/{name}" for name in ("best", "best-up", "best-down")}
 
 
-def test_patience_ends_the_run_and_says_so(recipe, tmp_path, capsys):
+def test_patience_stops_the_run_with_a_message(recipe, tmp_path, capsys):
     result = train(recipe, tmp_path / "run", *VALIDATED, STILL, "evaluation.patience=2")
     assert (result["steps"], result["stopped_early"], result["completions"]) == (3, True, 3 * 3 * 3)
     assert "stopped after step 3 of 4" in " ".join(capsys.readouterr().out.split())
