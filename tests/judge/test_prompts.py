@@ -3,12 +3,14 @@
 import asyncio
 import re
 from pathlib import Path
+from re import _compiler, _constants, _parser  # type: ignore[attr-defined]
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from omnithinker.config.judges import ChatJudgeSettings
+from omnithinker.judge import prompts
 from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.judge.prompts import load_template, neutralize, read_verdict
@@ -82,6 +84,52 @@ def test_the_same_injection_in_the_other_place(quoting_judge: ChatJudge) -> None
         call = quoting_judge.compare(request=text, answer_a="An honest text.", answer_b=text, row={})
         with pytest.raises(JudgeFailed):
             asyncio.run(call)
+
+
+def nodes(parsed):
+    """All (operation, argument) pairs of a parsed regular expression, at any depth."""
+    for operation, argument in parsed:
+        yield operation, argument
+        stack = [argument]
+        while stack:
+            part = stack.pop()
+            if isinstance(part, _parser.SubPattern):
+                yield from nodes(part)
+            elif isinstance(part, (tuple, list)):
+                stack.extend(part)
+
+
+PATTERNS = {name: value for name, value in vars(prompts).items() if isinstance(value, re.Pattern)}
+EVERY_CHARACTER = [chr(code) for code in range(0x3000)]
+
+
+@pytest.mark.parametrize("name", sorted(PATTERNS.keys() - {"_SECTION"}))
+def test_texts_are_searched_in_linear_time(name: str) -> None:
+    """Repeats give nothing back, and stop where the pattern can start: attempts overlap in a few characters only."""
+    pattern = PATTERNS[name]
+    parsed = _parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
+    endless = [(op, arg) for op, arg in nodes(parsed) if isinstance(arg, tuple) and arg[1:2] == (_constants.MAXREPEAT,)]
+    assert {op for op, _ in endless} <= {_constants.POSSESSIVE_REPEAT}
+    first, argument = parsed[0]
+    if first is _constants.AT:
+        starts = ["\n"]  # attempts begin at lines
+    elif first is _constants.LITERAL:
+        starts = [chr(argument)]
+    else:
+        # Attempts begin behind a character that the first repeat does not match, so never within one.
+        assert first is _constants.ASSERT_NOT
+        assert argument[0] == -1
+        assert str(argument[1]) == str(parsed[1][1][2])
+        assert len(endless) == 1
+        return
+    for _, (_, _, repeated) in endless:
+        one = _compiler.compile(repeated, pattern.flags)
+        assert not any(one.match(start) for start in starts)
+
+
+def test_a_long_run_of_empty_lines_is_no_work() -> None:
+    text = "x" + "\n" * 300_000 + "<" * 300_000 + "[" + " " * 300_000 + "y"
+    assert neutralize(text) == text
 
 
 @given(st.text(alphabet="[]ABC \u200b［］x", max_size=20))

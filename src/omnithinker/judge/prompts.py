@@ -78,12 +78,18 @@ def _fill(template: str, fields: dict[str, str]) -> str:
     return re.sub(r"\{(request|answer_a|answer_b|code)\}", lambda match: fields[match[1]], template)
 
 
-_ROLE = re.compile(r"^(\s*)(#*\s*)(system|user|assistant|developer|human|judge)(\s*:)", re.IGNORECASE | re.MULTILINE)
-_TOKENS = "im_|start|end|eot|bos|eos|sep|header|sys|user|assistant|answer|request|think|s>"
-_CONTROL = (
-    (re.compile(rf"<(?=[\s|/<]*(?:{_TOKENS}))", re.IGNORECASE), "‹"),
-    (re.compile(r"\[(?=\s*/?\s*(?:INST|SYS))", re.IGNORECASE), "("),
-    (re.compile(r"^(\s*)-{3,}", re.MULTILINE), r"\1- -"),
+# Linear for every text, as a test checks: all repeats are possessive, and none can run over a place where its pattern
+# starts, so that no character is looked at more than a few times.
+_OPENING = re.compile(r"\[(?=\s*+\[)")
+_CLOSING = re.compile(r"\](?=\s*+\])")
+_TOKEN = re.compile(
+    r"(?<![\s|/<])[\s|/<]++(?=im_|start|end|eot|bos|eos|sep|header|sys|user|assistant|answer|request|think|s>)",
+    re.IGNORECASE,
+)
+_SQUARE_TOKEN = re.compile(r"\[(?=\s*+/?\s*+(?:INST|SYS))", re.IGNORECASE)
+_DASHES = re.compile(r"^([^\S\n]*+)---++", re.MULTILINE)
+_ROLE = re.compile(
+    r"^([^\S\n]*+#*+[^\S\n]*+(?:system|user|assistant|developer|human|judge))[^\S\n]*+:", re.IGNORECASE | re.MULTILINE
 )
 
 
@@ -99,11 +105,12 @@ def neutralize(text: str) -> str:
         for character in text
         if unicodedata.category(character) not in ("Cf", "Cc") or character in "\n\t"
     )
-    text = re.sub(r"\[(?=\s*\[)", "[ ", text)
-    text = re.sub(r"\](?=\s*\])", "] ", text)
-    for pattern, replacement in _CONTROL:
-        text = pattern.sub(replacement, text)
-    return _ROLE.sub(r"\1\2\3 -", text)
+    text = _OPENING.sub("[ ", text)
+    text = _CLOSING.sub("] ", text)
+    text = _TOKEN.sub(lambda match: match[0].replace("<", "‹"), text)
+    text = _SQUARE_TOKEN.sub("(", text)
+    text = _DASHES.sub(r"\1- -", text)
+    return _ROLE.sub(r"\1 -", text)
 
 
 def read_verdict(reply: str) -> Verdict | None:
