@@ -10,8 +10,9 @@ import pytest
 
 from omnithinker.errors import DiskError
 from omnithinker.io.step_metrics import JudgeMetrics
-from omnithinker.judge.cache import Reply, ReplyCache
+from omnithinker.judge.cache import ReplyCache
 from omnithinker.judge.ledger import Ledger
+from omnithinker.judge.replies import Reply
 
 CALL = {"calls": 1, "prompt_tokens": 100, "completion_tokens": 10, "cost": 0.25, "seconds": 2.0}
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from pathlib import Path
-from re import _compiler, _constants, _parser  # type: ignore[attr-defined]
+from re import _compiler, _constants, _parser
 
 import pytest
 from hypothesis import given

@@ -7,27 +7,14 @@ import json
 import sqlite3
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from omnithinker.errors import BadInput
 from omnithinker.io.closing import Closing
 from omnithinker.io.files import writing
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Reply of an endpoint."""
-
-    text: str
-    """Unparsed text."""
-    prompt_tokens: int
-    """Tokens of the request as counted by the endpoint; 0 if not reported."""
-    completion_tokens: int
-    """Tokens of the reply as counted by the endpoint; 0 if not reported."""
-    seconds: float
-    """Duration of the call, seconds."""
+from omnithinker.judge.replies import Reply
 
 
 def request_key(model: str, base_url: str, body: Mapping[str, Any], trial: int) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import json
 import os
 import random
 import time
@@ -17,10 +15,11 @@ from omnithinker.errors import BadInput
 from omnithinker.io.closing import Closing
 from omnithinker.io.step_metrics import JudgeMetrics
 from omnithinker.judge.base import BudgetSpent, JudgeFailed
-from omnithinker.judge.cache import Reply, ReplyCache, request_key
+from omnithinker.judge.cache import ReplyCache, request_key
 from omnithinker.judge.ledger import Account, Ledger
 from omnithinker.judge.limits import BusyClock, CircuitBreaker, RateLimit
 from omnithinker.judge.prompts import Message
+from omnithinker.judge.replies import Reply, UnreadableReply, read_completion, retry_after
 
 BREAKER_PAUSE_S = 30.0
 """Time between trial calls while the circuit breaker is open, seconds."""
@@ -181,7 +180,11 @@ class Endpoint(Closing):
         await self._requests.acquire()
         await self._tokens.acquire(estimate)
         started = time.monotonic()
-        reply = read_completion(await self._request(client, body), time.monotonic() - started)
+        text = await self._request(client, body)
+        try:
+            reply = read_completion(text, time.monotonic() - started)
+        except UnreadableReply as error:
+            raise _RetryableError("judge_bad_response", str(error)) from error
         self._tokens.settle(reply.prompt_tokens + reply.completion_tokens - estimate)
         return reply
 
@@ -200,12 +203,16 @@ class Endpoint(Closing):
             raise _RetryableError("judge_down", f"connection failed: {error.__cause__ or error}") from error
         except openai.APIStatusError as error:
             raise self._status_failure(error.status_code, self._hide(str(error)), error.response.headers) from error
+        except Exception as error:
+            # Transports raise errors of many libraries for what is no HTTP or no text.
+            message = f"the response cannot be read: {type(error).__name__}: {error}"
+            raise _RetryableError("judge_bad_response", message) from error
 
     def _status_failure(self, status: int, message: str, headers: Any) -> Exception:
         message = message[:300]
         if status in _RETRYABLE or status >= 500:
             cause = "judge_rate_limited" if status == 429 else "judge_down"
-            return _RetryableError(cause, message, retry_after(headers.get("retry-after")))
+            return _RetryableError(cause, message, retry_after(headers.get("retry-after"), headers.get("date")))
         if status in _MISCONFIGURED:
             return BadInput(
                 f"judge {self.settings.model} at {self.settings.base_url or 'the default endpoint'}: {message}; check "
@@ -263,35 +270,3 @@ class Endpoint(Closing):
         if retry_after_s is not None:
             return retry_after_s + random.uniform(0, 0.1 * retry_after_s)
         return random.uniform(0.5, 1.0) * min(8.0, 0.5 * 2.0**attempt)
-
-
-def read_completion(text: str, seconds: float) -> Reply:
-    """Parse the text and the token counts of a chat completion.
-
-    Raises:
-        _RetryableError: if it is not a chat completion.
-    """
-    try:
-        completion = json.loads(text)
-        usage = completion.get("usage") or {}
-        return Reply(
-            text=completion["choices"][0]["message"].get("content") or "",
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            completion_tokens=int(usage.get("completion_tokens") or 0),
-            seconds=round(seconds, 3),
-        )
-    except ValueError as error:
-        raise _RetryableError("judge_bad_response", "the reply is not valid JSON") from error
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise _RetryableError("judge_bad_response", "the reply is not a chat completion") from error
-
-
-def retry_after(value: str | None) -> float | None:
-    """Return the delay of a Retry-After header (seconds or a date) in seconds; None if absent or invalid."""
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        date = email.utils.parsedate_tz(value)
-        return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
