@@ -103,7 +103,7 @@ PATTERNS = {name: value for name, value in vars(prompts).items() if isinstance(v
 EVERY_CHARACTER = [chr(code) for code in range(0x3000)]
 
 
-@pytest.mark.parametrize("name", sorted(PATTERNS.keys() - {"_SECTION"}))
+@pytest.mark.parametrize("name", sorted(PATTERNS.keys() - {"_SECTION", "_FINAL", "_REASONING"}))
 def test_texts_are_searched_in_linear_time(name: str) -> None:
     """Repeats give nothing back, and stop where the pattern can start: attempts overlap in a few characters only."""
     pattern = PATTERNS[name]
@@ -152,10 +152,44 @@ def test_ordinary_prose_and_code_stay_readable() -> None:
     assert neutralize(text) == text
 
 
-def test_replies() -> None:
-    assert read_verdict("[[A]] then [[C]]") is Verdict.TIE
-    assert read_verdict("[[D]] [A] [[a]] [[AB]]") is None
-    assert read_verdict("") is None
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        ("[[A]] then [[C]]", Verdict.TIE),
+        ("A is better.\n\n[[A]]\n\n", Verdict.A),
+        ("Final verdict: **[[B]]**.", Verdict.B),
+        ("**Verdict: [[B]]**", Verdict.B),
+        ("`[[C]]`", Verdict.TIE),
+        ('"[[A]]"', Verdict.A),
+        ("$\\boxed{[[A]]}$", Verdict.A),
+        ("<verdict>[[A]]</verdict>", Verdict.A),
+        ("[[A]]<|im_end|>", Verdict.A),
+        ("[[A]]</s>", Verdict.A),
+        ("<think>[[B]] perhaps</think>\n[[A]]", Verdict.A),
+        ("perhaps [[B]]</think>[[A]]", Verdict.A),
+        ("[THINK]hm[/THINK][[A]]", Verdict.A),
+        ("<|channel|>analysis<|message|>[[B]]<|end|><|channel|>final<|message|>[[A]]", Verdict.A),
+        ("", None),
+        ("[[D]] [A] [[a]] [[AB]]", None),
+        ("It may be [[A]] ... I need more", None),
+        ("It may be [[A]]\nbut I need more time", None),
+        ("[[A]]\n\nExplanation: it is longer.", None),
+        ("Would that be [[A]]?", None),
+        ("[[A]] or", None),
+        ("I must end with [[A]], [[B]] or [[C]].", None),
+        ("I cannot decide between [[A]] and [[B]]", None),
+        ("<think>[[A]]", None),
+        ("<think>It is better.\n[[A]]\n", None),
+        ("<Thinking>\n[[A]]", None),
+        ("<think>a</think><think>[[A]]", None),
+        ("[THINK][[A]]", None),
+        ("<|channel|>analysis<|message|>[[A]]", None),
+        ("[[A]]</think>", None),
+        ("[[A]]</think> I cannot decide.", None),
+    ],
+)
+def test_only_a_final_verdict_counts(reply: str, verdict: Verdict | None) -> None:
+    assert read_verdict(reply) is verdict
 
 
 def test_template_of_your_own(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ UNREADABLE = {
     "text": '"[[A]]"',
     "null": "null",
     "choices object": '{"choices": {"0": 1}}',
+    "finish reason": completion("[[A]]", finish_reason=["stop"]),
     "message list": '{"choices": [{"message": ["content"]}]}',
     "infinite usage": completion(usage={"prompt_tokens": float("inf")}),
     "overflowing usage": '{"choices": [{"message": {"content": "[[A]]"}}], "usage": {"prompt_tokens": 1e999}}',
@@ -61,6 +62,28 @@ def test_what_is_not_understood_is_an_error(name: str) -> None:
 def test_usage_may_be_absent(usage: Any, tokens: tuple[int, int]) -> None:
     assert read_completion(completion("text", usage), 1.23456) == Reply("text", *tokens, 1.235)
     assert read_completion(completion(None, usage), 0.0).text == ""
+
+
+@pytest.mark.parametrize(
+    ("choice", "complete"),
+    [
+        ({}, True),
+        ({"finish_reason": "stop"}, True),
+        ({"finish_reason": "STOP"}, True),
+        ({"finish_reason": None}, True),
+        ({"finish_reason": "length"}, False),
+        ({"finish_reason": "content_filter"}, False),
+        ({"finish_reason": "error"}, False),
+        ({"finish_reason": "stop", "message": {"content": "[[A]]", "refusal": "I can't."}}, False),
+        ({"finish_reason": "stop", "message": {"content": "[[A]]", "refusal": None}}, True),
+    ],
+)
+def test_cut_and_refused_replies_have_no_verdict(server: FakeEndpoint, choice: dict[str, Any], complete: bool) -> None:
+    text = completion("[[A]]", **choice)
+    assert read_completion(text, 0.0).complete is complete
+    server.replies = [Response(raw=text), Response("[[B]]")]
+    with ChatJudge(ChatJudgeSettings(model="m", base_url=server.url)) as judge:
+        assert ask(judge) is (Verdict.A if complete else Verdict.B)
 
 
 def ask(judge: ChatJudge) -> Verdict | str:

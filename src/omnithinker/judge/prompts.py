@@ -15,7 +15,13 @@ from omnithinker.judge.base import Verdict
 Message = dict[str, str]
 
 _VERDICTS = {"A": Verdict.A, "B": Verdict.B, "C": Verdict.TIE}
-_MARKER = re.compile(r"\[\[([ABC])\]\]")
+# What may follow the marker: punctuation that ends a sentence or closes emphasis, quotes or brackets, and end tokens.
+_FINAL = re.compile(r"\[\[([ABC])\]\](?:[\s.!*_`'\"”’)}$]|</?[\w|]+>|<\|\w+\|>)*+\Z")
+_REASONING = re.compile(
+    r"<(?P<end>/?)(?:think|thinking|thoughts?|reasoning|analysis|reflection|scratchpad)>|\[(?P<end_square>/?)THINK\]"
+    r"|<\|channel\|>(?:(?P<end_channel>final)|analysis|commentary)",
+    re.IGNORECASE,
+)
 _SECTION = re.compile(r"^\[(system|user|again)\]\n", re.MULTILINE)
 _FIELDS = ("request", "answer_a", "answer_b")
 
@@ -114,6 +120,18 @@ def neutralize(text: str) -> str:
 
 
 def read_verdict(reply: str) -> Verdict | None:
-    """Return the last verdict in a reply; None if it has none."""
-    markers = _MARKER.findall(reply)
-    return _VERDICTS[markers[-1]] if markers else None
+    """Return the verdict with which the last line of a reply ends; None if it ends with anything else.
+
+    A verdict within reasoning (``<think>`` and its kin) does not count, also if the reasoning has no end.
+    """
+    marks = list(_REASONING.finditer(reply))
+    if marks and not any(marks[-1].groups()):
+        return None
+    answer = reply[marks[-1].end() :] if marks else reply
+    last_line = answer.rstrip().rpartition("\n")[2]
+    # The search starts at the last marker, because an attempt at every one could take quadratic time.
+    before, _, _ = last_line.rpartition("[[")
+    found = _FINAL.match(last_line, len(before))
+    if found is None or before.split()[-1:] in (["or"], ["and"]):  # a list of markers is no choice
+        return None
+    return _VERDICTS[found[1]]

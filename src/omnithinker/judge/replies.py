@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+ENDED = ("", "stop", "eos", "eos_token", "end_turn", "stop_sequence")
+"""Values of ``finish_reason`` for a reply that the model itself has ended, in lower case."""
 MAX_TOKENS = 10**9
 """Token counts above this are not believed."""
 MAX_WAIT_S = 86_400.0
@@ -27,6 +29,8 @@ class Reply:
     """Tokens of the reply as counted by the endpoint; 0 if not reported."""
     seconds: float
     """Duration of the call, seconds."""
+    complete: bool = True
+    """False if the reply was cut off (``finish_reason``) or is a refusal, and so has no verdict."""
 
 
 class UnreadableReply(ValueError):
@@ -45,8 +49,10 @@ def read_completion(text: str, seconds: float) -> Reply:
     except (ValueError, RecursionError) as error:
         raise UnreadableReply("the reply is not valid JSON") from error
     try:
-        message = completion["choices"][0]["message"]
-        content, usage = message.get("content"), completion.get("usage")
+        choice, usage = completion["choices"][0], completion.get("usage")
+        message = choice["message"]
+        content, refusal = message.get("content"), message.get("refusal")
+        reason = _text(choice.get("finish_reason"), "choices[0].finish_reason")
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise UnreadableReply("the reply is not a chat completion") from error
     return Reply(
@@ -54,6 +60,7 @@ def read_completion(text: str, seconds: float) -> Reply:
         prompt_tokens=_tokens(usage, "prompt_tokens"),
         completion_tokens=_tokens(usage, "completion_tokens"),
         seconds=round(seconds, 3),
+        complete=reason.lower() in ENDED and not refusal,
     )
 
 
