@@ -127,7 +127,7 @@ class Endpoint(Closing):
             paid = reply = self._estimated(reply, size) if self.settings.estimate_usage else reply
             # The reply is cached before it is counted, so that a crash can lose a count but no paid reply.
             if self._cache is not None:
-                self._cache.put(key, reply)
+                reply = self._cache.put(key, reply)
             self._count(paid)
         return reply
 

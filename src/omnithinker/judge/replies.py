@@ -33,6 +33,20 @@ class Reply:
     """False if the reply was cut off (``finish_reason``) or is a refusal, and so has no verdict."""
 
 
+def reply_from(record: Any) -> Reply:
+    """Return the reply of a record with its fields.
+
+    Raises:
+        ValueError: if the record is damaged.
+    """
+    kinds = {"text": str, "prompt_tokens": int, "completion_tokens": int, "seconds": int | float, "complete": bool}
+    required = set(kinds) - {"complete"}
+    known = isinstance(record, dict) and required <= set(record) <= set(kinds)
+    if not known or not all(isinstance(record[name], kinds[name]) for name in record):
+        raise ValueError("a stored reply is damaged")
+    return Reply(**record)
+
+
 class UnreadableReply(ValueError):
     """A response is not a chat completion with one text and token counts; the message says what is wrong."""
 
