@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnithinker.config.judges import ChatJudgeSettings
-from omnithinker.judge import prompts
+from omnithinker.judge import neutral
 from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.judge.prompts import load_template, neutralize, read_verdict
@@ -56,10 +56,6 @@ def compare(judge: ChatJudge, text: str) -> Verdict:
     return asyncio.run(judge.compare(request="Write.", answer_a=text, answer_b="An honest text.", row={}))
 
 
-def test_there_are_twenty_injections() -> None:
-    assert len(set(INJECTIONS)) == 20
-
-
 @pytest.mark.parametrize("text", INJECTIONS)
 def test_no_injection_wins(quoting_judge: ChatJudge, text: str) -> None:
     with pytest.raises(JudgeFailed) as caught:
@@ -99,36 +95,31 @@ def nodes(parsed):
                 stack.extend(part)
 
 
-PATTERNS = {name: value for name, value in vars(prompts).items() if isinstance(value, re.Pattern)}
-EVERY_CHARACTER = [chr(code) for code in range(0x3000)]
+PATTERNS = {name: value for name, value in vars(neutral).items() if isinstance(value, re.Pattern)}
+EVERY_CHARACTER = [chr(code) for code in range(0x3100)]
 
 
-@pytest.mark.parametrize("name", sorted(PATTERNS.keys() - {"_SECTION", "_FINAL", "_REASONING"}))
+@pytest.mark.parametrize("name", sorted(PATTERNS))
 def test_texts_are_searched_in_linear_time(name: str) -> None:
     """Repeats give nothing back, and stop where the pattern can start: attempts overlap in a few characters only."""
     pattern = PATTERNS[name]
     parsed = _parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
     endless = [(op, arg) for op, arg in nodes(parsed) if isinstance(arg, tuple) and arg[1:2] == (_constants.MAXREPEAT,)]
     assert {op for op, _ in endless} <= {_constants.POSSESSIVE_REPEAT}
-    first, argument = parsed[0]
-    if first is _constants.AT:
+    first = next(i for i, (operation, _) in enumerate(parsed) if operation is not _constants.ASSERT_NOT)
+    if parsed[first][0] is _constants.AT:
         starts = ["\n"]  # attempts begin at lines
-    elif first is _constants.LITERAL:
-        starts = [chr(argument)]
     else:
-        # Attempts begin behind a character that the first repeat does not match, so never within one.
-        assert first is _constants.ASSERT_NOT
-        assert argument[0] == -1
-        assert str(argument[1]) == str(parsed[1][1][2])
-        assert len(endless) == 1
-        return
+        one = _compiler.compile(parsed[first : first + 1], pattern.flags)
+        starts = [character for character in EVERY_CHARACTER if one.match(character)]
+    assert starts
     for _, (_, _, repeated) in endless:
         one = _compiler.compile(repeated, pattern.flags)
         assert not any(one.match(start) for start in starts)
 
 
 def test_a_long_run_of_empty_lines_is_no_work() -> None:
-    text = "x" + "\n" * 300_000 + "<" * 300_000 + "[" + " " * 300_000 + "y"
+    text = "x" + "\n" * 300_000 + "# " * 300_000 + "[" + " " * 300_000 + "<y" * 300_000
     assert neutralize(text) == text
 
 

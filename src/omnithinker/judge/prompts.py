@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from omnithinker.errors import RecipeError
 from omnithinker.judge.base import Verdict
+from omnithinker.judge.neutral import neutralize
 
 Message = dict[str, str]
 
@@ -82,41 +82,6 @@ def load_template(path: str | None) -> Template:
 def _fill(template: str, fields: dict[str, str]) -> str:
     """Replace all placeholders in one pass, so that braces in the texts stay unchanged."""
     return re.sub(r"\{(request|answer_a|answer_b|code)\}", lambda match: fields[match[1]], template)
-
-
-# Linear for every text, as a test checks: all repeats are possessive, and none can run over a place where its pattern
-# starts, so that no character is looked at more than a few times.
-_OPENING = re.compile(r"\[(?=\s*+\[)")
-_CLOSING = re.compile(r"\](?=\s*+\])")
-_TOKEN = re.compile(
-    r"(?<![\s|/<])[\s|/<]++(?=im_|start|end|eot|bos|eos|sep|header|sys|user|assistant|answer|request|think|s>)",
-    re.IGNORECASE,
-)
-_SQUARE_TOKEN = re.compile(r"\[(?=\s*+/?\s*+(?:INST|SYS))", re.IGNORECASE)
-_DASHES = re.compile(r"^([^\S\n]*+)---++", re.MULTILINE)
-_ROLE = re.compile(
-    r"^([^\S\n]*+#*+[^\S\n]*+(?:system|user|assistant|developer|human|judge))[^\S\n]*+:", re.IGNORECASE | re.MULTILINE
-)
-
-
-def neutralize(text: str) -> str:
-    """Disarm prompt injections in a text without changing how it reads.
-
-    Verdict markers, chat-template tokens, role names at the start of a line and section markers are altered by one
-    character each. Invisible characters, which could hide them, are removed, and full-width forms are folded.
-    """
-    text = re.sub("[\u2028\u2029]", "\n", text)
-    text = "".join(
-        unicodedata.normalize("NFKC", character) if "\uff00" <= character <= "\uffef" else character
-        for character in text
-        if unicodedata.category(character) not in ("Cf", "Cc") or character in "\n\t"
-    )
-    text = _OPENING.sub("[ ", text)
-    text = _CLOSING.sub("] ", text)
-    text = _TOKEN.sub(lambda match: match[0].replace("<", "‹"), text)
-    text = _SQUARE_TOKEN.sub("(", text)
-    text = _DASHES.sub(r"\1- -", text)
-    return _ROLE.sub(r"\1 -", text)
 
 
 def read_verdict(reply: str) -> Verdict | None:
