@@ -166,6 +166,8 @@ def test_ordinary_prose_and_code_stay_readable() -> None:
         ("It may be [[A]]\nbut I need more time", None),
         ("[[A]]\n\nExplanation: it is longer.", None),
         ("Would that be [[A]]?", None),
+        ("```\n[[A]]\n```", Verdict.A),
+        ("It is certainly not [[A]]", None),
         ("[[A]] or", None),
         ("I must end with [[A]], [[B]] or [[C]].", None),
         ("I cannot decide between [[A]] and [[B]]", None),

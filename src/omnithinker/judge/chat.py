@@ -58,8 +58,9 @@ class ChatJudge(Closing):
             verdict = _verdict(second)
         if verdict is None:
             self._endpoint.account.add(failures={"judge_unparseable": 1})
+            state = "ends" if reply.complete else "was cut off (see max_tokens) or refused at"
             raise JudgeFailed(
-                "judge_unparseable", f"two replies without a verdict; the first ends {reply.text[-80:]!r}"
+                "judge_unparseable", f"two replies without a verdict; the first {state} {reply.text[-80:]!r}"
             )
         return verdict
 

@@ -17,6 +17,8 @@ Message = dict[str, str]
 _VERDICTS = {"A": Verdict.A, "B": Verdict.B, "C": Verdict.TIE}
 # What may follow the marker: punctuation that ends a sentence or closes emphasis, quotes or brackets, and end tokens.
 _FINAL = re.compile(r"\[\[([ABC])\]\](?:[\s.!*_`'\"”’)}$]|</?[\w|]+>|<\|\w+\|>)*+\Z")
+_NO_CHOICE = (["or"], ["and"], ["not"], ["nor"], ["than"])
+"""Words before a marker that list markers or reject one."""
 _REASONING = re.compile(
     r"<(?P<end>/?)(?:think|thinking|thoughts?|reasoning|analysis|reflection|scratchpad)>|\[(?P<end_square>/?)THINK\]"
     r"|<\|channel\|>(?:(?P<end_channel>final)|analysis|commentary)",
@@ -64,8 +66,8 @@ def load_template(path: str | None) -> Template:
         text = resources.files("omnithinker.judge").joinpath("templates/pairwise.txt").read_text("utf-8")
     else:
         try:
-            text = Path(path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = Path(path).read_text("utf-8-sig")
+        except (OSError, ValueError) as error:
             raise RecipeError(f"judge template {path}: cannot be read: {error}") from error
     parts = _SECTION.split(text)
     sections = {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
@@ -93,10 +95,9 @@ def read_verdict(reply: str) -> Verdict | None:
     if marks and not any(marks[-1].groups()):
         return None
     answer = reply[marks[-1].end() :] if marks else reply
-    last_line = answer.rstrip().rpartition("\n")[2]
     # The search starts at the last marker, because an attempt at every one could take quadratic time.
-    before, _, _ = last_line.rpartition("[[")
-    found = _FINAL.match(last_line, len(before))
-    if found is None or before.split()[-1:] in (["or"], ["and"]):  # a list of markers is no choice
+    before, _, _ = answer.rpartition("[[")
+    found = _FINAL.match(answer, len(before))
+    if found is None or before.split()[-1:] in _NO_CHOICE:
         return None
     return _VERDICTS[found[1]]
