@@ -171,7 +171,6 @@ def test_an_unusable_key_is_named_by_its_variable(server: FakeEndpoint, monkeypa
         "http://a..b/v1",
         "http://ho st/v1",
         "http://host/v1\n",
-        f"http://user:{KEY}@host/v1",
         f"http://host/v1?key={KEY}",
     ],
 )
@@ -262,3 +261,13 @@ def test_a_clock_that_runs_backwards_is_no_credit() -> None:
         assert clock.now == pytest.approx(51.0)
 
     asyncio.run(use())
+
+
+def test_a_password_in_the_address_is_refused_without_repeating_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "http://me:p%40ssword@host/v1"
+    with pytest.raises(BadInput, match="base_url must not contain a user or a password") as caught:
+        ChatJudge(ChatJudgeSettings(model="m", base_url=url))
+    assert "p%40ssword" not in str(caught.value)
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(BadInput, match="must not contain a user"):
+        ChatJudge(ChatJudgeSettings(model="m"))

@@ -22,8 +22,8 @@ def url_problem(url: str) -> str | None:
         return f"is no valid URL ({type(error).__name__})"
     if parts.scheme not in ("http", "https") or not host:
         return "must be a URL such as http://localhost:8000/v1"
-    if parts.username is not None or parts.query or parts.fragment:
-        return "must not contain a user, a password, a query or a fragment; name the key's variable in api_key_env"
+    if parts.query or parts.fragment:
+        return "must not contain a query or a fragment; name the key's variable in api_key_env"
     return None
 
 

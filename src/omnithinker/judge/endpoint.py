@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from omnithinker.config.judges import ChatJudgeSettings, url_problem
 from omnithinker.errors import BadInput
@@ -75,15 +76,21 @@ class Endpoint(Closing):
     ) -> None:
         self.settings = settings
         self.account = account or Ledger().account("default", settings.model)
-        self._key = Secret.from_environment(settings.api_key_env)
         self._url = settings.base_url or os.environ.get("OPENAI_BASE_URL") or None
+        if self._url is not None and (problem := url_problem(self._url)):
+            raise BadInput(f"judge {settings.model}: the environment variable OPENAI_BASE_URL {problem}")
+        if urlsplit(self._url or "").username is not None:
+            # The header with the key excludes them, and nothing must print them.
+            raise BadInput(
+                f"judge {settings.model}: base_url must not contain a user or a password; set the environment variable "
+                f"{settings.api_key_env} to the key"
+            )
+        self._key = Secret.from_environment(settings.api_key_env)
         if not self._key.value and self._url is None:
             raise BadInput(
                 f"judge {settings.model}: the environment variable {settings.api_key_env} is not set; set it to "
                 "the API key, or set base_url to an endpoint that requires none"
             )
-        if self._url is not None and (problem := url_problem(self._url)):
-            raise BadInput(f"judge {settings.model}: the environment variable OPENAI_BASE_URL {problem}")
         self._cache = None if settings.cache is None else ReplyCache(settings.cache)
         self._requests = RequestLimit(settings.requests_per_minute, sleep=self._pause)
         self._tokens = RateLimit(settings.tokens_per_minute, sleep=self._pause)
