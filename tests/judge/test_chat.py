@@ -189,13 +189,6 @@ def test_pauses_grow_and_have_jitter() -> None:
     assert all(7 <= endpoint.Endpoint._backoff(0, 7.0) <= 7.7 for _ in range(50))
 
 
-def test_retry_after_dates() -> None:
-    assert endpoint.retry_after(None) is None
-    assert endpoint.retry_after("1.5") == 1.5
-    assert endpoint.retry_after("soon") is None
-    assert endpoint.retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-
-
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_wrong_key_or_model_stops_the_run(server: FakeEndpoint, status: int) -> None:
     server.answer = lambda body: Reply(f"Incorrect API key provided: {KEY}", status=status)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from omnithinker.errors import DiskError
+from omnithinker.errors import DataError, DiskError
 from omnithinker.io.step_metrics import JudgeMetrics
-from omnithinker.judge.cache import Reply, ReplyCache
+from omnithinker.judge.cache import ReplyCache
 from omnithinker.judge.ledger import Ledger
+from omnithinker.judge.replies import Reply
 
 CALL = {"calls": 1, "prompt_tokens": 100, "completion_tokens": 10, "cost": 0.25, "seconds": 2.0}
 
@@ -122,3 +123,13 @@ def test_every_run_has_an_account_of_its_own(tmp_path: Path) -> None:
         account.add(cached=5)
     with ledger.of_run(tmp_path / "a.jsonl"):
         assert (account.usage.calls, account.usage.cached) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "line", ["[1]", '"x"', "{}", '{"judge": "one", "calls": "x"}', '{"judge": "one", "coins": 1}', '{"judge": ["one"]}']
+)
+def test_a_damaged_account_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "judges.jsonl"
+    file.write_text(json.dumps({"judge": "one", **CALL}) + f"\n{line}\n")
+    with pytest.raises(DataError, match=r"judges\.jsonl:2: not a line of a judge's usage"), Ledger().of_run(file):
+        pass

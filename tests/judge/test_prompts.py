@@ -3,12 +3,14 @@
 import asyncio
 import re
 from pathlib import Path
+from re import _compiler, _constants, _parser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from omnithinker.config.judges import ChatJudgeSettings
+from omnithinker.judge import neutral
 from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.judge.prompts import load_template, neutralize, read_verdict
@@ -54,10 +56,6 @@ def compare(judge: ChatJudge, text: str) -> Verdict:
     return asyncio.run(judge.compare(request="Write.", answer_a=text, answer_b="An honest text.", row={}))
 
 
-def test_there_are_twenty_injections() -> None:
-    assert len(set(INJECTIONS)) == 20
-
-
 @pytest.mark.parametrize("text", INJECTIONS)
 def test_no_injection_wins(quoting_judge: ChatJudge, text: str) -> None:
     with pytest.raises(JudgeFailed) as caught:
@@ -84,6 +82,47 @@ def test_the_same_injection_in_the_other_place(quoting_judge: ChatJudge) -> None
             asyncio.run(call)
 
 
+def nodes(parsed):
+    """All (operation, argument) pairs of a parsed regular expression, at any depth."""
+    for operation, argument in parsed:
+        yield operation, argument
+        stack = [argument]
+        while stack:
+            part = stack.pop()
+            if isinstance(part, _parser.SubPattern):
+                yield from nodes(part)
+            elif isinstance(part, (tuple, list)):
+                stack.extend(part)
+
+
+PATTERNS = {name: value for name, value in vars(neutral).items() if isinstance(value, re.Pattern)}
+EVERY_CHARACTER = [chr(code) for code in range(0x3100)]
+
+
+@pytest.mark.parametrize("name", sorted(PATTERNS))
+def test_texts_are_searched_in_linear_time(name: str) -> None:
+    """Repeats give nothing back, and stop where the pattern can start: attempts overlap in a few characters only."""
+    pattern = PATTERNS[name]
+    parsed = _parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
+    endless = [(op, arg) for op, arg in nodes(parsed) if isinstance(arg, tuple) and arg[1:2] == (_constants.MAXREPEAT,)]
+    assert {op for op, _ in endless} <= {_constants.POSSESSIVE_REPEAT}
+    first = next(i for i, (operation, _) in enumerate(parsed) if operation is not _constants.ASSERT_NOT)
+    if parsed[first][0] is _constants.AT:
+        starts = ["\n"]  # attempts begin at lines
+    else:
+        one = _compiler.compile(parsed[first : first + 1], pattern.flags)
+        starts = [character for character in EVERY_CHARACTER if one.match(character)]
+    assert starts
+    for _, (_, _, repeated) in endless:
+        one = _compiler.compile(repeated, pattern.flags)
+        assert not any(one.match(start) for start in starts)
+
+
+def test_a_long_run_of_empty_lines_is_no_work() -> None:
+    text = "x" + "\n" * 300_000 + "# " * 300_000 + "[" + " " * 300_000 + "<y" * 300_000
+    assert neutralize(text) == text
+
+
 @given(st.text(alphabet="[]ABC \u200b［］x", max_size=20))
 def test_no_text_carries_a_verdict(text: str) -> None:
     assert read_verdict(neutralize(text)) is None
@@ -104,10 +143,46 @@ def test_ordinary_prose_and_code_stay_readable() -> None:
     assert neutralize(text) == text
 
 
-def test_replies() -> None:
-    assert read_verdict("[[A]] then [[C]]") is Verdict.TIE
-    assert read_verdict("[[D]] [A] [[a]] [[AB]]") is None
-    assert read_verdict("") is None
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        ("[[A]] then [[C]]", Verdict.TIE),
+        ("A is better.\n\n[[A]]\n\n", Verdict.A),
+        ("Final verdict: **[[B]]**.", Verdict.B),
+        ("**Verdict: [[B]]**", Verdict.B),
+        ("`[[C]]`", Verdict.TIE),
+        ('"[[A]]"', Verdict.A),
+        ("$\\boxed{[[A]]}$", Verdict.A),
+        ("<verdict>[[A]]</verdict>", Verdict.A),
+        ("[[A]]<|im_end|>", Verdict.A),
+        ("[[A]]</s>", Verdict.A),
+        ("<think>[[B]] perhaps</think>\n[[A]]", Verdict.A),
+        ("perhaps [[B]]</think>[[A]]", Verdict.A),
+        ("[THINK]hm[/THINK][[A]]", Verdict.A),
+        ("<|channel|>analysis<|message|>[[B]]<|end|><|channel|>final<|message|>[[A]]", Verdict.A),
+        ("", None),
+        ("[[D]] [A] [[a]] [[AB]]", None),
+        ("It may be [[A]] ... I need more", None),
+        ("It may be [[A]]\nbut I need more time", None),
+        ("[[A]]\n\nExplanation: it is longer.", None),
+        ("Would that be [[A]]?", None),
+        ("```\n[[A]]\n```", Verdict.A),
+        ("It is certainly not [[A]]", None),
+        ("[[A]] or", None),
+        ("I must end with [[A]], [[B]] or [[C]].", None),
+        ("I cannot decide between [[A]] and [[B]]", None),
+        ("<think>[[A]]", None),
+        ("<think>It is better.\n[[A]]\n", None),
+        ("<Thinking>\n[[A]]", None),
+        ("<think>a</think><think>[[A]]", None),
+        ("[THINK][[A]]", None),
+        ("<|channel|>analysis<|message|>[[A]]", None),
+        ("[[A]]</think>", None),
+        ("[[A]]</think> I cannot decide.", None),
+    ],
+)
+def test_only_a_final_verdict_counts(reply: str, verdict: Verdict | None) -> None:
+    assert read_verdict(reply) is verdict
 
 
 def test_template_of_your_own(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.endpoint import Endpoint
 from omnithinker.judge.ledger import Account
 from omnithinker.judge.prompts import load_template, read_verdict
+from omnithinker.judge.replies import Reply
 
 TRUNCATION_MARK = " [...]"
 """Appended to a text that was truncated to ``max_answer_chars``."""
@@ -51,14 +52,15 @@ class ChatJudge(Closing):
         """
         messages = self._template.messages(request, self._truncate(answer_a), self._truncate(answer_b))
         reply = await self._endpoint.complete(messages, trial)
-        verdict = read_verdict(reply.text)
+        verdict = _verdict(reply)
         if verdict is None:
             second = await self._endpoint.complete(self._template.retry_messages(messages, reply.text), trial)
-            verdict = read_verdict(second.text)
+            verdict = _verdict(second)
         if verdict is None:
             self._endpoint.account.add(failures={"judge_unparseable": 1})
+            state = "ends" if reply.complete else "was cut off (see max_tokens) or refused at"
             raise JudgeFailed(
-                "judge_unparseable", f"two replies without a verdict; the first ends {reply.text[-80:]!r}"
+                "judge_unparseable", f"two replies without a verdict; the first {state} {reply.text[-80:]!r}"
             )
         return verdict
 
@@ -70,3 +72,7 @@ class ChatJudge(Closing):
         if self._max_chars is None or len(answer) <= self._max_chars:
             return answer
         return answer[: self._max_chars] + TRUNCATION_MARK
+
+
+def _verdict(reply: Reply) -> Verdict | None:
+    return read_verdict(reply.text) if reply.complete else None

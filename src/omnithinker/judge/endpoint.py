@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import json
+import math
 import os
 import random
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
-from omnithinker.config.judges import ChatJudgeSettings
+from omnithinker.config.judges import ChatJudgeSettings, url_problem
 from omnithinker.errors import BadInput
 from omnithinker.io.closing import Closing
 from omnithinker.io.step_metrics import JudgeMetrics
+from omnithinker.judge.allowance import Allowance
 from omnithinker.judge.base import BudgetSpent, JudgeFailed
-from omnithinker.judge.cache import Reply, ReplyCache, request_key
+from omnithinker.judge.cache import ReplyCache, request_key
 from omnithinker.judge.ledger import Account, Ledger
-from omnithinker.judge.limits import BusyClock, CircuitBreaker, RateLimit
+from omnithinker.judge.limits import BusyClock, CircuitBreaker, RateLimit, RequestLimit
 from omnithinker.judge.prompts import Message
+from omnithinker.judge.replies import Reply, UnreadableReply, read_completion, retry_after
+from omnithinker.judge.secret import Secret
 
 BREAKER_PAUSE_S = 30.0
 """Time between trial calls while the circuit breaker is open, seconds."""
 CHARS_PER_TOKEN = 4
-"""Estimate for the rate limit; corrected by the endpoint's own count."""
+"""Estimate of tokens where the endpoint has not counted them."""
 _RETRYABLE = (408, 409, 425, 429)
 _MISCONFIGURED = (401, 403, 404)
 
@@ -62,7 +65,7 @@ class Endpoint(Closing):
         clock: Monotonic clock, seconds.
 
     Raises:
-        BadInput: if the environment variable with the key is not set, or the cache cannot be opened.
+        BadInput: if key or base URL cannot be used, or the cache cannot be opened.
     """
 
     def __init__(
@@ -73,17 +76,28 @@ class Endpoint(Closing):
     ) -> None:
         self.settings = settings
         self.account = account or Ledger().account("default", settings.model)
-        self._key = os.environ.get(settings.api_key_env, "")
-        if not self._key and settings.base_url is None and "OPENAI_BASE_URL" not in os.environ:
+        self._url = settings.base_url or os.environ.get("OPENAI_BASE_URL") or None
+        if self._url is not None and (problem := url_problem(self._url)):
+            raise BadInput(f"judge {settings.model}: the environment variable OPENAI_BASE_URL {problem}")
+        if urlsplit(self._url or "").username is not None:
+            # The header with the key excludes them, and nothing must print them.
+            raise BadInput(
+                f"judge {settings.model}: base_url must not contain a user or a password; set the environment variable "
+                f"{settings.api_key_env} to the key"
+            )
+        self._key = Secret.from_environment(settings.api_key_env)
+        if not self._key.value and self._url is None:
             raise BadInput(
                 f"judge {settings.model}: the environment variable {settings.api_key_env} is not set; set it to "
                 "the API key, or set base_url to an endpoint that requires none"
             )
         self._cache = None if settings.cache is None else ReplyCache(settings.cache)
-        self._requests = RateLimit(settings.requests_per_minute)
-        self._tokens = RateLimit(settings.tokens_per_minute)
+        self._requests = RequestLimit(settings.requests_per_minute, sleep=self._pause)
+        self._tokens = RateLimit(settings.tokens_per_minute, sleep=self._pause)
+        self._allowance = Allowance(settings.budget, lambda: (self.usage.cost, self.usage.calls))
         self._breaker = CircuitBreaker(settings.breaker, BREAKER_PAUSE_S)
         self._busy = BusyClock(clock)
+        self._unusable: str | None = None
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
     @property
@@ -102,7 +116,8 @@ class Endpoint(Closing):
             JudgeFailed: if there is no reply within retries and deadline; causes ``judge_timeout``,
                 ``judge_rate_limited``, ``judge_down``, ``judge_bad_response``, ``judge_refused``,
                 ``judge_breaker_open``.
-            BadInput: if the endpoint does not know the model or rejects the key.
+            BadInput: if the endpoint does not know the model, rejects the key, or has a budget and reports no usage;
+                no more calls are made.
             BudgetSpent: if the budget or the time for this run is used up.
             DiskError: if the cache or the run's account cannot be written; after the latter no more calls are made.
         """
@@ -111,12 +126,16 @@ class Endpoint(Closing):
         if self._cache is not None and (cached := self._cache.get(key)) is not None:
             self.account.add(cached=1)
             return cached
-        with self._busy:
-            reply = await self._complete(body)
-        # The reply is cached before it is counted, so that a crash can lose a count but no paid reply.
-        if self._cache is not None:
-            self._cache.put(key, reply)
-        self._count(reply)
+        session = await self._session()
+        size = sum(len(message["content"]) for message in messages) // CHARS_PER_TOKEN
+        # Waiting for a slot or for the budget does not count towards the deadline.
+        async with session.slots, self._allowance.call(self._cost(size, self.settings.max_tokens), self._check):
+            reply = await self._complete(session.client, body, size)
+            paid = reply = self._estimated(reply, size) if self.settings.estimate_usage else reply
+            # The reply is cached before it is counted, so that a crash can lose a count but no paid reply.
+            if self._cache is not None:
+                reply = self._cache.put(key, reply)
+            self._count(paid)
         return reply
 
     def close(self) -> None:
@@ -134,28 +153,27 @@ class Endpoint(Closing):
             body["temperature"] = self.settings.temperature
         return body
 
-    async def _complete(self, body: dict[str, Any]) -> Reply:
-        session = await self._session()
+    async def _complete(self, client: Any, body: dict[str, Any], size: int) -> Reply:
         failure = _RetryableError("judge_timeout", "no attempt has finished")
         try:
-            # Waiting for a slot does not count towards the deadline.
-            async with session.slots, asyncio.timeout(self.settings.deadline_s):
+            async with asyncio.timeout(self.settings.deadline_s) as deadline:
                 if not self._breaker.allows():
                     raise self._failed(
                         "judge_breaker_open", f"not called after {self.settings.breaker} consecutive failures"
                     )
                 for attempt in range(self.settings.retries + 1):
-                    self._check_budget()
                     try:
-                        reply = await self._attempt(session.client, body)
+                        reply = await self._attempt(client, body, size, deadline)
                     except _RetryableError as error:
                         failure = error
                     else:
                         self._breaker.record(True)
                         return reply
-                    if attempt < self.settings.retries:
-                        self.account.add(retries=1)
-                        await asyncio.sleep(self._backoff(attempt, failure.retry_after_s))
+                    pause = self._backoff(attempt, failure.retry_after_s)
+                    if attempt == self.settings.retries or pause > _remaining(deadline):
+                        break
+                    self.account.add(retries=1)
+                    await self._pause(pause)
         except TimeoutError:
             failure = _RetryableError(
                 "judge_timeout", f"no reply within {self.settings.deadline_s:g} s; last error: {failure}"
@@ -163,7 +181,16 @@ class Endpoint(Closing):
         self._breaker.record(False)
         raise self._failed(failure.cause, str(failure))
 
-    def _check_budget(self) -> None:
+    def _check(self) -> None:
+        """Check that one more request may be sent.
+
+        Raises:
+            BadInput: if an earlier one has shown that none can succeed.
+            BudgetSpent: if the budget or the time for this run is used up.
+            DiskError: if an earlier one could not be counted.
+        """
+        if self._unusable is not None:
+            raise BadInput(self._unusable)
         self.account.ledger.check()
         settings, usage = self.settings, self.usage
         seconds = usage.seconds + self._busy.seconds
@@ -176,14 +203,35 @@ class Endpoint(Closing):
         place = f"judges.{self.account.judge}.{name}"
         raise BudgetSpent(f"judge {settings.model}: {reason}; raise {place} and run the same command again to resume")
 
-    async def _attempt(self, client: Any, body: dict[str, Any]) -> Reply:
-        estimate = sum(len(message["content"]) for message in body["messages"]) / CHARS_PER_TOKEN
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but no longer than it makes sense to go on."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._check()
+            await asyncio.sleep(min(left, 1.0))
+
+    async def _attempt(self, client: Any, body: dict[str, Any], size: int, deadline: asyncio.Timeout) -> Reply:
+        self._check()
+        # Waiting for one's own rate does not count towards the deadline.
+        left = _remaining(deadline)
+        if deadline.expired():
+            raise TimeoutError
+        deadline.reschedule(None)
         await self._requests.acquire()
-        await self._tokens.acquire(estimate)
+        await self._tokens.acquire(size)
+        deadline.reschedule(asyncio.get_running_loop().time() + left)
+        self._check()
         started = time.monotonic()
-        reply = read_completion(await self._request(client, body), time.monotonic() - started)
-        self._tokens.settle(reply.prompt_tokens + reply.completion_tokens - estimate)
-        return reply
+        with self._busy:
+            text = await self._request(client, body)
+        try:
+            reply = read_completion(text, time.monotonic() - started)
+        except UnreadableReply as error:
+            # It was paid for, whatever it says.
+            self._charge(self._cost(size, len(text) // CHARS_PER_TOKEN))
+            raise _RetryableError("judge_bad_response", str(error)) from None
+        self._tokens.settle(reply.prompt_tokens + reply.completion_tokens - size)
+        return replace(reply, text=self._key.hidden_in(reply.text))
 
     async def _request(self, client: Any, body: dict[str, Any]) -> str:
         """Send one HTTP request and classify its failure, if any."""
@@ -197,20 +245,25 @@ class Endpoint(Closing):
         except TimeoutError as error:
             raise _RetryableError("judge_timeout", f"no reply within {self.settings.timeout_s:g} s") from error
         except openai.APIConnectionError as error:
-            raise _RetryableError("judge_down", f"connection failed: {error.__cause__ or error}") from error
+            raise _RetryableError("judge_down", f"connection failed: {error.__cause__ or error}") from None
         except openai.APIStatusError as error:
-            raise self._status_failure(error.status_code, self._hide(str(error)), error.response.headers) from error
+            message = self._key.hidden_in(str(error))
+            raise self._status_failure(error.status_code, message, error.response.headers) from None
+        except Exception as error:
+            # Transports raise errors of many libraries for what is no HTTP or no text.
+            message = f"the response cannot be read: {type(error).__name__}: {error}"
+            raise _RetryableError("judge_bad_response", message) from None
 
     def _status_failure(self, status: int, message: str, headers: Any) -> Exception:
-        message = message[:300]
+        message = " ".join(message.split())[:300]
         if status in _RETRYABLE or status >= 500:
             cause = "judge_rate_limited" if status == 429 else "judge_down"
-            return _RetryableError(cause, message, retry_after(headers.get("retry-after")))
+            return _RetryableError(cause, message, retry_after(headers.get("retry-after"), headers.get("date")))
         if status in _MISCONFIGURED:
-            return BadInput(
-                f"judge {self.settings.model} at {self.settings.base_url or 'the default endpoint'}: {message}; check "
-                f"model, base_url and the key in {self.settings.api_key_env}"
-            )
+            place = self._url or "the default endpoint"
+            advice = f"check model, base_url and the key in {self.settings.api_key_env}"
+            self._unusable = self._key.hidden_in(f"judge {self.settings.model} at {place}: {message}; {advice}")
+            return BadInput(self._unusable)
         # The endpoint works but rejects this text (too long, filtered), which is no reason to stop calling it.
         self._breaker.record(True)
         return self._failed("judge_refused", message)
@@ -222,7 +275,11 @@ class Endpoint(Closing):
                 del self._sessions[old]
             connections = self._connect()
             slots = asyncio.Semaphore(self.settings.concurrency)
-            self._sessions[loop] = _Session(connections, await anext(connections), slots)
+            try:
+                self._sessions[loop] = _Session(connections, await anext(connections), slots)
+            except Exception as error:
+                message = self._key.hidden_in(f"{type(error).__name__}: {error}")
+                raise BadInput(f"judge {self.settings.model}: base_url or a proxy cannot be used: {message}") from None
         return self._sessions[loop]
 
     async def _connect(self) -> AsyncGenerator[Any, None]:
@@ -230,8 +287,8 @@ class Endpoint(Closing):
         import openai  # takes a second, so only when a judge is called
 
         async with openai.AsyncOpenAI(
-            api_key=self._key or "none",
-            base_url=self.settings.base_url,
+            api_key=self._key.value or "none",
+            base_url=self._url,
             timeout=None,  # see _request; the transport reports every lost connection as a timeout
             max_retries=0,
             # With many concurrent requests, the default transport takes twice the CPU time.
@@ -239,23 +296,38 @@ class Endpoint(Closing):
         ) as client:
             yield client
 
+    def _cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        return (prompt_tokens * self.settings.price_input + completion_tokens * self.settings.price_output) / 1e6
+
+    def _charge(self, cost: float, **counts: int) -> None:
+        self._allowance.learn(cost)
+        self.account.add(**counts, cost=cost, seconds=self._busy.take())
+
     def _count(self, reply: Reply) -> None:
-        price_input, price_output = self.settings.price_input, self.settings.price_output
-        self.account.add(
-            calls=1,
-            prompt_tokens=reply.prompt_tokens,
-            completion_tokens=reply.completion_tokens,
-            cost=(reply.prompt_tokens * price_input + reply.completion_tokens * price_output) / 1e6,
-            seconds=self._busy.take(),
+        prompt, completion = reply.prompt_tokens, reply.completion_tokens
+        self._charge(self._cost(prompt, completion), calls=1, prompt_tokens=prompt, completion_tokens=completion)
+        settings = self.settings
+        uncounted = (settings.price_input and not prompt) or (settings.price_output and reply.text and not completion)
+        if settings.budget is not None and uncounted:
+            self._unusable = (
+                f"judge {settings.model}: a reply reports no usage, so that the budget of {settings.budget:g} would "
+                f"never be spent; set judges.{self.account.judge}.estimate_usage = true to count {CHARS_PER_TOKEN} "
+                "characters as a token, or remove the budget"
+            )
+            raise BadInput(self._unusable)
+
+    @staticmethod
+    def _estimated(reply: Reply, size: int) -> Reply:
+        """Return a reply with estimated tokens where the endpoint has reported none."""
+        return replace(
+            reply,
+            prompt_tokens=reply.prompt_tokens or size,
+            completion_tokens=reply.completion_tokens or -(-len(reply.text) // CHARS_PER_TOKEN),
         )
 
     def _failed(self, cause: str, message: str) -> JudgeFailed:
         self.account.add(failures={cause: 1}, seconds=self._busy.take())
-        return JudgeFailed(cause, f"judge {self.settings.model}: {self._hide(message)}")
-
-    def _hide(self, message: str) -> str:
-        """Remove the API key from a message: some endpoints repeat it in errors."""
-        return message.replace(self._key, "***") if self._key else message
+        return JudgeFailed(cause, f"judge {self.settings.model}: {self._key.hidden_in(' '.join(message.split()))}")
 
     @staticmethod
     def _backoff(attempt: int, retry_after_s: float | None) -> float:
@@ -265,33 +337,7 @@ class Endpoint(Closing):
         return random.uniform(0.5, 1.0) * min(8.0, 0.5 * 2.0**attempt)
 
 
-def read_completion(text: str, seconds: float) -> Reply:
-    """Parse the text and the token counts of a chat completion.
-
-    Raises:
-        _RetryableError: if it is not a chat completion.
-    """
-    try:
-        completion = json.loads(text)
-        usage = completion.get("usage") or {}
-        return Reply(
-            text=completion["choices"][0]["message"].get("content") or "",
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            completion_tokens=int(usage.get("completion_tokens") or 0),
-            seconds=round(seconds, 3),
-        )
-    except ValueError as error:
-        raise _RetryableError("judge_bad_response", "the reply is not valid JSON") from error
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise _RetryableError("judge_bad_response", "the reply is not a chat completion") from error
-
-
-def retry_after(value: str | None) -> float | None:
-    """Return the delay of a Retry-After header (seconds or a date) in seconds; None if absent or invalid."""
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        date = email.utils.parsedate_tz(value)
-        return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+def _remaining(deadline: asyncio.Timeout) -> float:
+    """Return the time until a deadline, seconds; infinite if there is none."""
+    when = deadline.when()
+    return math.inf if when is None else when - asyncio.get_running_loop().time()

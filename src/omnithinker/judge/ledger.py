@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omnithinker.errors import DiskError
+from omnithinker.errors import DataError, DiskError
 from omnithinker.io.files import read_json_lines, write_text, writing
 from omnithinker.io.step_metrics import JudgeMetrics
 
@@ -35,12 +35,18 @@ class Ledger:
         """Count for one run inside the block, continuing from its usage in ``file``; append each change at once.
 
         Raises:
+            DataError: if the file is not one of usage.
             DiskError: if the disk is full.
         """
         usages: dict[str, JudgeMetrics] = {}
-        for line in read_json_lines(file):
-            judge = line.pop("judge")
-            usages[judge] = usages.get(judge, JudgeMetrics()).plus(line)
+        for number, line in enumerate(read_json_lines(file), 1):
+            try:
+                judge = line.pop("judge")
+                usages[judge] = usages.get(judge, JudgeMetrics()).plus(line)
+            except (AttributeError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"{file}:{number}: not a line of a judge's usage; restore the file, or delete it to count from zero"
+                ) from error
         # Rewritten with one line per judge, which keeps the file small and drops a line that a crash has truncated.
         write_text(file, "".join(_line(judge, _changes(usage)) for judge, usage in usages.items()))
         with self._lock:

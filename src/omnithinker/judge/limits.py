@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 BURST_SECONDS = 6.0
@@ -11,10 +13,54 @@ BURST_SECONDS = 6.0
 
 
 class RateLimit:
-    """Token bucket whose level may become negative, for amounts that are only known afterwards.
+    """Token bucket whose level may become negative, for amounts that are only known afterwards. Thread-safe.
 
     Args:
         per_minute: Amount per minute; None for no limit.
+        clock: Monotonic clock, seconds.
+        sleep: Coroutine that waits, seconds.
+        burst_s: Capacity of the bucket, seconds of its rate.
+    """
+
+    def __init__(
+        self,
+        per_minute: float | None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        burst_s: float = BURST_SECONDS,
+    ) -> None:
+        self._per_second = None if per_minute is None else per_minute / 60
+        self._capacity = max(1.0, (self._per_second or 0.0) * burst_s)
+        self._level = self._capacity
+        self._clock, self._sleep = clock, sleep
+        self._updated = clock()
+        self._lock = threading.Lock()
+
+    async def acquire(self, amount: float = 1.0) -> None:
+        """Take an amount and wait until the bucket covers it; first come, first served."""
+        if self._per_second is None:
+            return
+        with self._lock:
+            now = self._clock()
+            elapsed = max(0.0, now - self._updated)
+            self._level = min(self._capacity, self._level + elapsed * self._per_second) - amount
+            self._updated = now
+            missing = -self._level
+        if missing > 0:
+            await self._sleep(missing / self._per_second)
+
+    def settle(self, difference: float) -> None:
+        """Correct an amount taken earlier; ``difference`` is positive if more was used than taken."""
+        if self._per_second is not None:
+            with self._lock:
+                self._level = min(self._capacity, self._level - difference)
+
+
+class RequestLimit:
+    """Evenly spaced requests, never more than allowed within any minute. Thread-safe.
+
+    Args:
+        per_minute: Requests per minute; None for no limit.
         clock: Monotonic clock, seconds.
         sleep: Coroutine that waits, seconds.
     """
@@ -25,27 +71,28 @@ class RateLimit:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._per_second = None if per_minute is None else per_minute / 60
-        self._capacity = max(1.0, (self._per_second or 0.0) * BURST_SECONDS)
-        self._level = self._capacity
+        # At high rates a late awakening may be made up for; the window keeps the limit exact.
+        self._pace = RateLimit(per_minute, clock, sleep, burst_s=0.05)
+        self._count = max(1, int(per_minute or 1))
+        self._window_s = None if per_minute is None else 60.0 * self._count / per_minute
+        self._sent: deque[float] = deque(maxlen=self._count)
         self._clock, self._sleep = clock, sleep
-        self._updated = clock()
+        self._lock = threading.Lock()
 
-    async def acquire(self, amount: float = 1.0) -> None:
-        """Take an amount and wait until the bucket covers it; first come, first served."""
-        if self._per_second is None:
+    async def acquire(self) -> None:
+        """Wait until a request may be sent now."""
+        if self._window_s is None:
             return
-        now = self._clock()
-        self._level = min(self._capacity, self._level + (now - self._updated) * self._per_second)
-        self._updated = now
-        self._level -= amount
-        if self._level < 0:
-            await self._sleep(-self._level / self._per_second)
-
-    def settle(self, difference: float) -> None:
-        """Correct an amount taken earlier; ``difference`` is positive if more was used than taken."""
-        if self._per_second is not None:
-            self._level = min(self._capacity, self._level - difference)
+        await self._pace.acquire()
+        while True:
+            with self._lock:
+                now = self._clock()
+                full = len(self._sent) == self._count
+                wait_s = self._sent[0] + self._window_s - now if full else 0.0
+                if wait_s <= 0:
+                    self._sent.append(now)
+                    return
+            await self._sleep(wait_s)
 
 
 class CircuitBreaker:
@@ -115,5 +162,5 @@ class BusyClock:
     def _update(self) -> None:
         now = self._clock()
         if self._active:
-            self._busy_s += now - self._updated
+            self._busy_s += max(0.0, now - self._updated)
         self._updated = now

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from omnithinker.errors import RecipeError
 from omnithinker.judge.base import Verdict
+from omnithinker.judge.neutral import neutralize
 
 Message = dict[str, str]
 
 _VERDICTS = {"A": Verdict.A, "B": Verdict.B, "C": Verdict.TIE}
-_MARKER = re.compile(r"\[\[([ABC])\]\]")
+# What may follow the marker: punctuation that ends a sentence or closes emphasis, quotes or brackets, and end tokens.
+_FINAL = re.compile(r"\[\[([ABC])\]\](?:[\s.!*_`'\"”’)}$]|</?[\w|]+>|<\|\w+\|>)*+\Z")
+_NO_CHOICE = (["or"], ["and"], ["not"], ["nor"], ["than"])
+"""Words before a marker that list markers or reject one."""
+_REASONING = re.compile(
+    r"<(?P<end>/?)(?:think|thinking|thoughts?|reasoning|analysis|reflection|scratchpad)>|\[(?P<end_square>/?)THINK\]"
+    r"|<\|channel\|>(?:(?P<end_channel>final)|analysis|commentary)",
+    re.IGNORECASE,
+)
 _SECTION = re.compile(r"^\[(system|user|again)\]\n", re.MULTILINE)
 _FIELDS = ("request", "answer_a", "answer_b")
 
@@ -58,8 +66,8 @@ def load_template(path: str | None) -> Template:
         text = resources.files("omnithinker.judge").joinpath("templates/pairwise.txt").read_text("utf-8")
     else:
         try:
-            text = Path(path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = Path(path).read_text("utf-8-sig")
+        except (OSError, ValueError) as error:
             raise RecipeError(f"judge template {path}: cannot be read: {error}") from error
     parts = _SECTION.split(text)
     sections = {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
@@ -78,35 +86,18 @@ def _fill(template: str, fields: dict[str, str]) -> str:
     return re.sub(r"\{(request|answer_a|answer_b|code)\}", lambda match: fields[match[1]], template)
 
 
-_ROLE = re.compile(r"^(\s*)(#*\s*)(system|user|assistant|developer|human|judge)(\s*:)", re.IGNORECASE | re.MULTILINE)
-_TOKENS = "im_|start|end|eot|bos|eos|sep|header|sys|user|assistant|answer|request|think|s>"
-_CONTROL = (
-    (re.compile(rf"<(?=[\s|/<]*(?:{_TOKENS}))", re.IGNORECASE), "‹"),
-    (re.compile(r"\[(?=\s*/?\s*(?:INST|SYS))", re.IGNORECASE), "("),
-    (re.compile(r"^(\s*)-{3,}", re.MULTILINE), r"\1- -"),
-)
-
-
-def neutralize(text: str) -> str:
-    """Disarm prompt injections in a text without changing how it reads.
-
-    Verdict markers, chat-template tokens, role names at the start of a line and section markers are altered by one
-    character each. Invisible characters, which could hide them, are removed, and full-width forms are folded.
-    """
-    text = re.sub("[\u2028\u2029]", "\n", text)
-    text = "".join(
-        unicodedata.normalize("NFKC", character) if "\uff00" <= character <= "\uffef" else character
-        for character in text
-        if unicodedata.category(character) not in ("Cf", "Cc") or character in "\n\t"
-    )
-    text = re.sub(r"\[(?=\s*\[)", "[ ", text)
-    text = re.sub(r"\](?=\s*\])", "] ", text)
-    for pattern, replacement in _CONTROL:
-        text = pattern.sub(replacement, text)
-    return _ROLE.sub(r"\1\2\3 -", text)
-
-
 def read_verdict(reply: str) -> Verdict | None:
-    """Return the last verdict in a reply; None if it has none."""
-    markers = _MARKER.findall(reply)
-    return _VERDICTS[markers[-1]] if markers else None
+    """Return the verdict with which the last line of a reply ends; None if it ends with anything else.
+
+    A verdict within reasoning (``<think>`` and its kin) does not count, also if the reasoning has no end.
+    """
+    marks = list(_REASONING.finditer(reply))
+    if marks and not any(marks[-1].groups()):
+        return None
+    answer = reply[marks[-1].end() :] if marks else reply
+    # The search starts at the last marker, because an attempt at every one could take quadratic time.
+    before, _, _ = answer.rpartition("[[")
+    found = _FINAL.match(answer, len(before))
+    if found is None or before.split()[-1:] in _NO_CHOICE:
+        return None
+    return _VERDICTS[found[1]]
