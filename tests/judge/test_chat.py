@@ -19,9 +19,8 @@ from omnithinker.rewards.base import Component
 from omnithinker.rewards.pairwise_judge import PairwiseJudge
 from omnithinker.rewards.runner import Scorer
 from omnithinker.types import Prompt, RolloutGroup, Trajectory
+from tests.builders.clock import Clock
 from tests.builders.fake_endpoint import FakeEndpoint, Reply
-
-from .test_limits import Clock
 
 KEY = "sk-very-secret-key"
 

@@ -5,19 +5,7 @@ import asyncio
 import pytest
 
 from omnithinker.judge.limits import BusyClock, CircuitBreaker, RateLimit
-
-
-class Clock:
-    """Time that only moves when told or slept."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
+from tests.builders.clock import Clock
 
 
 def test_rate_is_kept_after_the_burst() -> None:

@@ -15,9 +15,8 @@ from omnithinker.judge import endpoint
 from omnithinker.judge.base import BudgetSpent, JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.judge.limits import RequestLimit
+from tests.builders.clock import Clock
 from tests.builders.fake_endpoint import FakeEndpoint, Reply
-
-from .test_limits import Clock
 
 KEY = "sk-very/secret-key"
 
