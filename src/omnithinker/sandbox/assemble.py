@@ -88,6 +88,7 @@ def judge_request(tests: AssertTests) -> dict[str, object]:
         "preamble": tests.preamble,
         "entry_point": tests.entry_point,
         "uses": free_names(tests.sources),
+        "attributes": spelled_names((tests.preamble, *tests.sources)),
     }
 
 
@@ -114,3 +115,19 @@ def free_names(sources: tuple[str, ...]) -> tuple[str, ...]:
                 case ast.alias(name=imported, asname=alias):
                     defined.add(alias or imported.partition(".")[0])
     return tuple(sorted(used - defined))
+
+
+@lru_cache(maxsize=4096)
+def spelled_names(sources: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the attributes that tests read or write, also by ``getattr(value, "name")``, sorted.
+
+    Raises:
+        SyntaxError: if the tests are not valid Python.
+    """
+    names: set[str] = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.Attribute(attr=name) | ast.Constant(value=str(name)) if name.isidentifier():
+                    names.add(name)
+    return tuple(sorted(names))

@@ -95,7 +95,7 @@ class ForkServer(Closing):
     @property
     def processes(self) -> list[int]:
         """Process ids of the fork servers; empty where every program has its own interpreter."""
-        return [slot.process_id for slot in self._slots if slot.process_id is not None]
+        return [process for slot in self._slots for process in slot.process_ids]
 
     def close(self) -> None:
         """See :meth:`omnithinker.sandbox.Sandbox.close`."""

@@ -16,6 +16,11 @@ _LARGE = 1 << 256
 """Smallest integer encoded in hexadecimal; Python limits the number of decimal digits it converts."""
 
 
+def is_protocol(name: str) -> bool:
+    """Return True for an attribute that the interpreter or a library looks up, such as ``__iter__``."""
+    return name.startswith("_") and name.endswith("_")
+
+
 class Unencodable(ValueError):
     """Raised for a value that is not plain data; the message names its type."""
 
@@ -129,6 +134,12 @@ def decode(
         raise ValueError(f"malformed data: {error}") from error
 
 
+def _is_data(cls: type, name: str) -> bool:
+    """Return True if instances may have this attribute: one that hides no method and answers no protocol."""
+    inherited = getattr(cls, name, None)
+    return not is_protocol(name) and not callable(inherited) and not hasattr(type(inherited), "__get__")
+
+
 class _Decoder:
     def __init__(
         self, classes: Mapping[str, type], reference: Callable[[Any], Any] | None, largest: int | None
@@ -148,7 +159,8 @@ class _Decoder:
             self._objects.append(object.__new__(self._classes[name]))
         value = self._value(data)
         for instance, (_, attributes) in zip(self._objects, table, strict=True):
-            instance.__dict__.update({key: self._value(item) for key, item in attributes.items()})
+            own = {key: self._value(item) for key, item in attributes.items()}
+            instance.__dict__.update({key: item for key, item in own.items() if _is_data(type(instance), key)})
         return value
 
     def _value(self, data: Any) -> Any:

@@ -1,19 +1,22 @@
 """The judge of a judge/solver pair: run the tests, with proxies for the program's names.
 
 The program's answers arrive as plain data of exact built-in types, or as a :class:`Remote` that equals only itself, so
-no method of the program takes part in a comparison.
+no method of the program takes part in a comparison. A proxy forwards only attributes that the tests spell out: the
+interpreter and C libraries look up others, such as ``__array_interface__``, and trust the answer with their memory.
 """
 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from omnithinker.sandbox.inside.channel import Channel, PeerGone
-from omnithinker.sandbox.inside.codec import Encoder, Unencodable, decode
-from omnithinker.sandbox.inside.preamble import judge_helpers
+from omnithinker.sandbox.inside.codec import Encoder, Unencodable, decode, is_protocol
+from omnithinker.sandbox.inside.preamble import HELPER_ATTRIBUTES, judge_helpers
 from omnithinker.sandbox.inside.report import Reporter, describe_error
+
+_T = TypeVar("_T")
 
 
 class RemoteError(Exception):
@@ -26,11 +29,13 @@ class Link:
     Args:
         channel: connection to the solver.
         namespace: namespace of the tests; objects of classes defined there are sent by their attributes.
+        attributes: attributes that proxies forward.
     """
 
-    def __init__(self, channel: Channel, namespace: dict[str, Any]) -> None:
+    def __init__(self, channel: Channel, namespace: dict[str, Any], attributes: Iterable[str]) -> None:
         self.channel = channel
         self.namespace = namespace
+        self.attributes = {name for name in attributes if not is_protocol(name)}
         self.preamble_classes = _shared_classes(namespace["__builtins__"])
         self.calls = 0
         self.gone = False
@@ -95,6 +100,8 @@ class Remote:
     def _forward(self, operation: str, *arguments: Any, **keywords: Any) -> Any:
         link: Link = object.__getattribute__(self, "_link")
         target = object.__getattribute__(self, "_target")
+        if operation in ("get", "set") and arguments[0] not in link.attributes:
+            raise AttributeError(f"the tests do not name an attribute {arguments[0]!r}")
         link.calls += operation == "call"
         try:
             return link.request(operation, target, list(arguments), keywords)
@@ -118,13 +125,13 @@ class Remote:
         self._forward("put", key, value)
 
     def __len__(self) -> int:
-        return int(self._forward("len"))
+        return _exactly(int, self._forward("len"))
 
     def __bool__(self) -> bool:
         return self._forward("bool") is True
 
     def __str__(self) -> str:
-        return str(self._forward("str"))
+        return _exactly(str, self._forward("str"))
 
     # Also used for ``in``: membership is decided here, over the items that the program gives.
     def __iter__(self) -> Iterator[Any]:
@@ -135,6 +142,12 @@ class Remote:
 
     def __instancecheck__(self, value: Any) -> bool:
         return type(value) is Remote and self._forward("instance", value) is True
+
+
+def _exactly(kind: type[_T], value: Any) -> _T:
+    if type(value) is not kind:
+        raise TypeError(f"the program's process answered {type(value).__name__} instead of {kind.__name__}")
+    return value
 
 
 def _reference_of(value: Any) -> Any:
@@ -174,8 +187,8 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     """Run the tests against the solver. Report one line per test and a last line with the number of calls.
 
     Args:
-        request: ``sources`` of the tests, ``preamble`` source they share, ``entry_point`` or None, and ``uses``,
-            the names that the tests use and do not define.
+        request: ``sources`` of the tests, ``preamble`` source they share, ``entry_point`` or None, ``uses``, the
+            names that the tests use and do not define, and ``attributes``, those that they spell out.
         names: the preamble of data sets, built-ins included; trusted code, not the program's.
         reporter: destination of the report; only the judge holds it.
         channel: connection to the solver.
@@ -183,7 +196,7 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     namespace: dict[str, Any] = {"__builtins__": {**names, **judge_helpers(names)}, "__name__": "tests"}
     exec(compile(request["preamble"], "<test preamble>", "exec"), namespace)
     sources = request["sources"]
-    link = Link(channel, namespace)
+    link = Link(channel, namespace, (*HELPER_ATTRIBUTES, *request["attributes"]))
     try:
         greeting = channel.receive()
     except PeerGone as error:

@@ -48,6 +48,9 @@ class Node:
         self.next = next
 """
 
+HELPER_ATTRIBUTES = ("val", "next", "left", "right")
+"""Attributes that :func:`judge_helpers` read."""
+
 
 def build() -> dict[str, Any]:
     """Run the imports once, in the template, and return their names together with the built-ins.

@@ -52,6 +52,7 @@ _JUDGE = {
     "preamble": "",
     "entry_point": None,
     "uses": ["Solution"],
+    "attributes": ["f"],
 }
 
 

@@ -1,0 +1,83 @@
+"""What crosses between judge and solver: plain data, attributes that the tests name, and one type of exception."""
+
+from __future__ import annotations
+
+import sysconfig
+from pathlib import Path
+
+import numpy
+import pytest
+
+from omnithinker.sandbox import AssertTests, SandboxSettings, Status, open_sandbox, slot
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with open_sandbox(SandboxSettings(slots=1, cpu_seconds=1)) as opened:
+        yield opened
+
+
+LOGGED = """
+asked = []
+class Any:
+    def __getattr__(self, name):
+        asked.append(name)
+        return lambda *arguments: Any()
+    def __len__(self): return 2
+    def __iter__(self): return iter([1, 2])
+def f(x): return Any()
+def names(): return asked
+"""
+
+
+def test_proxies_forward_only_attributes_that_the_tests_name(sandbox):
+    source = """
+import copy, ctypes, json, operator
+value = f(1)
+for action in (float, operator.index, copy.copy, json.dumps, ctypes.c_int, memoryview, dict, set, reversed, abs):
+    try: action(value)
+    except Exception: pass
+for prefix in ("__array_", "__index", "__len", "_as_", "file"):
+    for suffix in ("interface__", "struct__", "__", "parameter_", "no"):
+        getattr(value, prefix + suffix, None)
+value.known
+seen = names()
+"""
+    result = sandbox.run(LOGGED, AssertTests((source, "assert seen == ['known'], seen")))
+    assert (result.status, result.detail) == (Status.PASSED, "")
+
+
+POINTERS = """
+target = b"x" * 64
+interface = {"data": (id(target), False), "shape": (2,), "typestr": "<i8", "version": 3}
+class Forged:
+    __array_interface__ = interface
+    def __array__(self, *a, **k): return interface
+class Box: pass
+def f(x): return Forged()
+def g(x):
+    box = Box()
+    box.__dict__.update(__array_interface__=interface, _as_parameter_=id(target), kept=1, _kept=2)
+    return box
+"""
+
+
+def test_no_pointer_of_the_program_reaches_numpy(monkeypatch):
+    paths = sysconfig.get_paths() | {"purelib": str(Path(numpy.__file__).parents[1])}
+    monkeypatch.setattr(slot.sysconfig, "get_paths", lambda: paths)
+    attributes = "class Box: pass\nassert sorted(vars(g(1))) == ['_kept', 'kept']"
+    sources = ("import numpy as np\nassert np.asarray(f(1)).dtype == object", attributes)
+    with open_sandbox(SandboxSettings(slots=1, memory_mb=2048, preload=("numpy",))) as sandbox:
+        result = sandbox.run(POINTERS, AssertTests(sources))
+        assert (result.status, result.detail) == (Status.PASSED, "")
+        equal = AssertTests(("import numpy as np\nassert np.array_equal(f(1), np.array([1, 2]))",))
+        assert sandbox.run(POINTERS, equal).status is Status.FAILED
+        assert sandbox.run("def f(x): return [1, 2]", equal).status is Status.PASSED
+
+
+def test_judge_and_solver_have_different_address_spaces():
+    sources = ("place = id(len)\nassert where() != place",)
+    with open_sandbox(SandboxSettings(slots=1)) as sandbox:
+        result = sandbox.run("def where(): return id(len)", AssertTests(sources))
+        assert (result.status, result.detail) == (Status.PASSED, "")
+        assert len(sandbox.processes) == 2
