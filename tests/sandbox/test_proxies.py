@@ -81,3 +81,48 @@ def test_judge_and_solver_have_different_address_spaces():
         result = sandbox.run("def where(): return id(len)", AssertTests(sources))
         assert (result.status, result.detail) == (Status.PASSED, "")
         assert len(sandbox.processes) == 2
+
+
+@pytest.mark.parametrize("raised", ["StopIteration", "StopAsyncIteration", "GeneratorExit", "KeyboardInterrupt"])
+@pytest.mark.parametrize("base", ["", "class E(BaseException): pass", "class E({}): pass"])
+def test_exceptions_do_not_end_iteration_in_the_tests(sandbox, raised, base):
+    name = "E" if base else raised
+    code = f"{base.format(raised)}\ndef f(x): raise {name}\nclass C:\n    def __init__(self): pass\n"
+    code += "".join(f"    def __{method}__(self, *a): raise {name}\n" for method in ("len", "getitem", "iter", "str"))
+    sources = (
+        "import itertools\nassert all(map(f, [1, 2]))",
+        "assert all(itertools.starmap(f, [(1,)]))",
+        "assert all(a == b for a, b in zip(map(f, [1]), [2]))",
+        "for value in map(f, [1]):\n    pass",
+        "assert not list(iter(lambda: f(1), 0))",
+        "def g():\n    yield f(1)\nlist(g())",
+        "list(C())",
+        "list(reversed(C()))",
+        "len(C())",
+        "str(C())",
+        "try:\n    f(1)\nexcept StopIteration:\n    pass",
+    )
+    result = sandbox.run(code, AssertTests(sources))
+    assert [test.status for test in result.tests] == [Status.FAILED] * len(sources)
+
+
+def test_tests_catch_the_exceptions_that_they_name(sandbox):
+    code = """
+class Empty(ValueError): pass
+class Full(Empty): pass
+def f(kind, *arguments): raise {"Empty": Empty, "Full": Full, "Key": KeyError}[kind](*arguments)
+class C:
+    def __init__(self): self.items = [1]
+    def __getitem__(self, index): return self.items[index]
+    def __iter__(self): return iter(self.items)
+"""
+    sources = (
+        "try:\n    f('Empty', 'no')\n    assert False\nexcept Empty as error:\n    assert str(error) == 'no'",
+        "try:\n    f('Full')\n    assert False\nexcept Empty:\n    pass",
+        "try:\n    f('Full')\n    assert False\nexcept ValueError:\n    pass",
+        "try:\n    f('Key', 1)\n    assert False\nexcept LookupError:\n    pass",
+        "assert list(C()) == [1] and not hasattr(C(), 'other')",
+        "import contextlib\nwith contextlib.suppress(IndexError):\n    C()[9]\n    raise AssertionError",
+    )
+    result = sandbox.run(code, AssertTests(sources))
+    assert (result.status, result.detail) == (Status.PASSED, "")

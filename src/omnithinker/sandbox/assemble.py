@@ -89,6 +89,7 @@ def judge_request(tests: AssertTests) -> dict[str, object]:
         "entry_point": tests.entry_point,
         "uses": free_names(tests.sources),
         "attributes": spelled_names((tests.preamble, *tests.sources)),
+        "exceptions": caught_names((tests.preamble, *tests.sources)),
     }
 
 
@@ -131,3 +132,23 @@ def spelled_names(sources: tuple[str, ...]) -> tuple[str, ...]:
                 case ast.Attribute(attr=name) | ast.Constant(value=str(name)) if name.isidentifier():
                     names.add(name)
     return tuple(sorted(names))
+
+
+@lru_cache(maxsize=4096)
+def caught_names(sources: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of exceptions that tests catch, by ``except`` or ``raises(...)``, sorted.
+
+    Raises:
+        SyntaxError: if the tests are not valid Python.
+    """
+    caught: set[ast.expr] = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.ExceptHandler(type=ast.expr() as kind):
+                    caught.add(kind)
+                case ast.Call(func=ast.Attribute(attr="raises" | "suppress" | "assertRaises"), args=kinds):
+                    caught.update(kinds)
+                case ast.Call(func=ast.Name(id="raises" | "suppress"), args=kinds):
+                    caught.update(kinds)
+    return tuple(sorted({name.id for kind in caught for name in ast.walk(kind) if isinstance(name, ast.Name)}))

@@ -8,7 +8,7 @@ interpreter and C libraries look up others, such as ``__array_interface__``, and
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from omnithinker.sandbox.inside.channel import Channel, PeerGone
@@ -19,8 +19,22 @@ from omnithinker.sandbox.inside.report import Reporter, describe_error
 _T = TypeVar("_T")
 
 
+_ENDS_OF_ITERATION = (StopIteration, StopAsyncIteration)
+_SIGNALS: dict[str, tuple[type[Exception], ...]] = {
+    "get": (AttributeError,),
+    "item": (IndexError, KeyError),
+    "next": _ENDS_OF_ITERATION,
+    "len": (TypeError,),
+    "iter": (TypeError,),
+}
+"""Exceptions that mean something to the interpreter, per operation that may raise them."""
+
+
 class RemoteError(Exception):
-    """Stands for an exception of a type that the program defines."""
+    """Stands for any exception of the program; the interpreter gives it no meaning, as it does to a StopIteration."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Link:
@@ -30,10 +44,18 @@ class Link:
         channel: connection to the solver.
         namespace: namespace of the tests; objects of classes defined there are sent by their attributes.
         attributes: attributes that proxies forward.
+        caught: exceptions that the tests name; those of the program also derive from them.
     """
 
-    def __init__(self, channel: Channel, namespace: dict[str, Any], attributes: Iterable[str]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        namespace: dict[str, Any],
+        attributes: Iterable[str],
+        caught: Mapping[str, type[Exception]],
+    ) -> None:
         self.channel = channel
+        self.caught = caught
         self.namespace = namespace
         self.attributes = {name for name in attributes if not is_protocol(name)}
         self.preamble_classes = _shared_classes(namespace["__builtins__"])
@@ -54,20 +76,19 @@ class Link:
         try:
             self.channel.send(message)
             reply = self.channel.receive()
+            if "raise" in reply:
+                raise _ProgramError(self._exception(operation, *reply["raise"]))
             return self._result(reply, arguments, keywords, classes)
         except PeerGone:
             self.gone = True
             raise
-        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
             self.gone = True
             raise PeerGone(f"the program's process sent a malformed reply: {error}") from error
 
     def _result(
         self, reply: dict[str, Any], arguments: list[Any], keywords: dict[str, Any], classes: dict[str, type]
     ) -> Any:
-        if "raise" in reply:
-            name, text = map(str, reply["raise"])
-            raise _ProgramError(_exception(name, text))
         value = self._decode(reply["value"], classes)
         if "arguments" in reply:
             new_arguments, new_keywords = self._decode(reply["arguments"], classes)
@@ -76,6 +97,18 @@ class Link:
             for key, new in new_keywords.items():
                 write_back(keywords[key], new)
         return value
+
+    def _exception(self, operation: str, names: list[str], text: str) -> Exception:
+        """Return the exception for one whose class and base classes have these names."""
+        known = {**self.caught, **{kind.__name__: kind for kind in _SIGNALS.get(operation, ())}}
+        kinds = [known[name] for name in names if name in known]
+        own = [kind for kind in kinds if kind.__module__ != "builtins"]
+        standard = [kind for kind in kinds if kind.__module__ == "builtins"][:1]
+        try:
+            kind: type[RemoteError] = type(names[0], (RemoteError, *own, *standard), {})
+            return kind(str(text))
+        except TypeError:  # such as UnicodeDecodeError, which takes several arguments
+            return RemoteError(f"{names[0]}: {text}")
 
     def _decode(self, data: Any, classes: dict[str, type]) -> Any:
         return decode(data, classes, lambda reference: Remote(self, reference))
@@ -137,6 +170,9 @@ class Remote:
     def __iter__(self) -> Iterator[Any]:
         return self._forward("iter")  # type: ignore[no-any-return]
 
+    __reversed__ = None
+    """None: otherwise ``reversed`` would use ``len`` and items, where an IndexError of the program ends it early."""
+
     def __next__(self) -> Any:
         return self._forward("next")
 
@@ -152,16 +188,6 @@ def _exactly(kind: type[_T], value: Any) -> _T:
 
 def _reference_of(value: Any) -> Any:
     return {"r": object.__getattribute__(value, "_target")} if type(value) is Remote else None
-
-
-def _exception(name: str, text: str) -> Exception:
-    kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, Exception):
-        try:
-            return kind(text)
-        except TypeError:  # such as UnicodeDecodeError, which takes several arguments
-            return RemoteError(f"{name}: {text}")
-    return RemoteError(f"{name}: {text}")
 
 
 def write_back(old: Any, new: Any) -> None:
@@ -188,7 +214,8 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
 
     Args:
         request: ``sources`` of the tests, ``preamble`` source they share, ``entry_point`` or None, ``uses``, the
-            names that the tests use and do not define, and ``attributes``, those that they spell out.
+            names that the tests use and do not define, ``attributes``, those that they spell out, and ``exceptions``,
+            the names that they catch.
         names: the preamble of data sets, built-ins included; trusted code, not the program's.
         reporter: destination of the report; only the judge holds it.
         channel: connection to the solver.
@@ -196,7 +223,8 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     namespace: dict[str, Any] = {"__builtins__": {**names, **judge_helpers(names)}, "__name__": "tests"}
     exec(compile(request["preamble"], "<test preamble>", "exec"), namespace)
     sources = request["sources"]
-    link = Link(channel, namespace, (*HELPER_ATTRIBUTES, *request["attributes"]))
+    caught = _caught(request)
+    link = Link(channel, namespace, (*HELPER_ATTRIBUTES, *request["attributes"]), caught)
     try:
         greeting = channel.receive()
     except PeerGone as error:
@@ -209,7 +237,7 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     # ``is_same_list`` of the program's.
     needed = set(request["uses"]) - namespace.keys() - namespace["__builtins__"].keys() | {request["entry_point"]}
     for name in needed & set(map(str, greeting["names"])):
-        namespace[name] = Remote(link, name)
+        namespace[name] = caught.get(name) or Remote(link, name)
     if request["entry_point"] is not None:
         namespace["candidate"] = namespace.get(request["entry_point"])
     for index, source in enumerate(sources):
@@ -218,6 +246,18 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
             reporter.send(stage="gone", error="the program's process ended")
             return
     reporter.send(stage="done", calls=link.calls, invalid=link.invalid)
+
+
+def _caught(request: dict[str, Any]) -> dict[str, type[Exception]]:
+    """Return the exceptions that the tests name: built-in ones, and a class of our own for each of the program's."""
+    caught = {}
+    for name in (*request["uses"], *request["exceptions"]):
+        kind = getattr(builtins, name, None)
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            caught[name] = kind
+        elif kind is None and name in request["exceptions"]:
+            caught[name] = type(name, (Exception,), {"__module__": "program"})
+    return {name: kind for name, kind in caught.items() if kind not in _ENDS_OF_ITERATION}
 
 
 def _run_one(source: str, namespace: dict[str, Any], link: Link) -> str | None:

@@ -2,8 +2,8 @@
 
 Started by :mod:`omnithinker.sandbox.slot`. The two communicate over one SEQPACKET socket: a request is :data:`ALONE` or
 :data:`ENDS_WITH_PEER` with five descriptors (stdin, stdout, stderr, request, report; for one of a pair also its end of
-their socket), the answer one :data:`OUTCOME`. The fork server enforces the CPU and wall deadlines of its child and exits
-with its owner.
+their socket), the answer one :data:`OUTCOME`. The fork server enforces the CPU and wall deadlines of its child and
+exits with its owner.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ _JUDGE = {
     "entry_point": None,
     "uses": ["Solution"],
     "attributes": ["f"],
+    "exceptions": [],
 }
 
 
