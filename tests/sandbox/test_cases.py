@@ -86,6 +86,11 @@ def test_error_messages_of_malformed_tests(field, message):
     [
         (3, 3, True),
         (3.0, 3, True),
+        (3.0 + 1e-12, 3, False),
+        (3, 3.0 + 1e-12, True),
+        (float(1234567**2) + 500, 1234567**2, False),
+        ([1.0000000001], [1], False),
+        ({"a": 1e15 + 0.25}, {"a": 10**15}, False),
         (0.1 + 0.2, 0.3, True),
         (0.3001, 0.3, False),
         (math.nan, math.nan, True),
@@ -121,6 +126,14 @@ def test_same_value(got, expected, same):
         ("a  b", "a b", False),
         ("nan", "1", False),
         ("1e999999", "2", False),
+        ("1_0", "10", False),
+        ("\u0661_0", "10", False),
+        ("\u0661\u0660", "10", False),
+        ("\uff11\uff10 5", "10 5", False),
+        ("10", "1_0", False),
+        ("+10. 5e0", "10 5.0", True),
+        (".5", "0.50", True),
+        ("1e9999999999999999999", "1e9999999999999999998", False),
     ],
 )
 def test_same_output(got, expected, same):
