@@ -9,6 +9,7 @@ from functools import lru_cache
 from omnithinker.errors import SandboxError
 from omnithinker.sandbox.cases import AssertTests, CallTests, Tests
 from omnithinker.sandbox.inside.codec import encode
+from omnithinker.sandbox.judgeable import program_names, refuse_unjudgeable
 from omnithinker.sandbox.result import Result, Status
 from omnithinker.sandbox.slot import ProcessResult
 from omnithinker.sandbox.verdict import Verdict, shorten
@@ -76,18 +77,24 @@ def call_request(code: str, tests: CallTests) -> dict[str, object]:
     return {"mode": "call", "code": code, "fn_name": tests.fn_name, "calls": calls}
 
 
+@lru_cache(maxsize=4096)
 def judge_request(tests: AssertTests) -> dict[str, object]:
-    """Build the request for the judge's process.
+    """Build the request for the judge's process; the caller must not change it.
 
     Raises:
         SyntaxError: if the tests are not valid Python.
+        NotJudgeable: if no judge can run the tests.
     """
+    uses = free_names(tests.sources)
+    names = program_names(tests, uses)
+    refuse_unjudgeable(tests, names)
     return {
         "mode": "judge",
         "sources": tests.sources,
         "preamble": tests.preamble,
         "entry_point": tests.entry_point,
-        "uses": free_names(tests.sources),
+        "program": names,
+        "uses": uses,
         "attributes": spelled_names((tests.preamble, *tests.sources)),
         "exceptions": caught_names((tests.preamble, *tests.sources)),
     }
@@ -118,7 +125,6 @@ def free_names(sources: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(used - defined))
 
 
-@lru_cache(maxsize=4096)
 def spelled_names(sources: tuple[str, ...]) -> tuple[str, ...]:
     """Return the attributes that tests read or write, also by ``getattr(value, "name")``, sorted.
 
@@ -134,7 +140,6 @@ def spelled_names(sources: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-@lru_cache(maxsize=4096)
 def caught_names(sources: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of exceptions that tests catch, by ``except`` or ``raises(...)``, sorted.
 

@@ -24,6 +24,7 @@ from omnithinker.sandbox.assemble import (
 from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.bubblewrap import bubblewrap_command
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
+from omnithinker.sandbox.judgeable import NotJudgeable
 from omnithinker.sandbox.plain_slot import PlainSlot
 from omnithinker.sandbox.result import Result, Status, Trust
 from omnithinker.sandbox.slot import Limits, Slot
@@ -148,6 +149,10 @@ def _run_stdio(slot: Slot | PlainSlot, code: str, tests: StdioTests, stop_early:
 def _run_pair(slot: Slot | PlainSlot, code: str, tests: AssertTests) -> Result:
     try:
         request = judge_request(tests)
+    except NotJudgeable as error:
+        return invalid_result(
+            tests, f"the tests are invalid for this mode, where the program has its own process: {error}"
+        )
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return invalid_result(tests, f"the tests are not valid Python: {error}")
     processes = slot.run_pair(marshal.dumps(request), marshal.dumps({"mode": "solver", "code": code}))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from omnithinker.sandbox.inside.channel import Channel, PeerGone
-from omnithinker.sandbox.inside.codec import Encoder, Unencodable, decode, is_protocol
+from omnithinker.sandbox.inside.codec import Encoder, decode, is_protocol
 from omnithinker.sandbox.inside.preamble import HELPER_ATTRIBUTES, judge_helpers
 from omnithinker.sandbox.inside.report import Reporter, describe_error
 
@@ -61,17 +61,14 @@ class Link:
         self.preamble_classes = _shared_classes(namespace["__builtins__"])
         self.calls = 0
         self.gone = False
-        self.invalid = ""
 
     def request(self, operation: str, target: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         """Have the solver perform an operation; return its result or raise its exception."""
         classes = {**self.preamble_classes, **_shared_classes(self.namespace)}
         types = tuple(classes.values())
-        try:
-            data = Encoder(lambda value: isinstance(value, types), _reference_of).encode([arguments, keywords])
-        except (Unencodable, RecursionError) as error:
-            self.invalid = f"a test passes {error}"
-            raise
+        # A value that cannot be sent fails the test: the program may have caused it. What no program can pass is found
+        # in the tests themselves, before the run.
+        data = Encoder(lambda value: isinstance(value, types), _reference_of).encode([arguments, keywords])
         message = {"operation": operation, "target": target, "arguments": data, "shared": list(classes)}
         try:
             self.channel.send(message)
@@ -213,9 +210,9 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     """Run the tests against the solver. Report one line per test and a last line with the number of calls.
 
     Args:
-        request: ``sources`` of the tests, ``preamble`` source they share, ``entry_point`` or None, ``uses``, the
-            names that the tests use and do not define, ``attributes``, those that they spell out, and ``exceptions``,
-            the names that they catch.
+        request: ``sources`` of the tests, ``preamble`` source they share, ``entry_point`` or None, ``program``, the
+            names that the program supplies, ``uses``, all names that the tests use and do not define, ``attributes``,
+            those that they spell out, and ``exceptions``, the names that they catch.
         names: the preamble of data sets, built-ins included; trusted code, not the program's.
         reporter: destination of the report; only the judge holds it.
         channel: connection to the solver.
@@ -223,6 +220,10 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     namespace: dict[str, Any] = {"__builtins__": {**names, **judge_helpers(names)}, "__name__": "tests"}
     exec(compile(request["preamble"], "<test preamble>", "exec"), namespace)
     sources = request["sources"]
+    # The program supplies only these names: the tests must not call a ``len`` or ``is_same_list`` of the program's. A
+    # name that it lacks stays undefined, also if the preamble has the same one.
+    for name in request["program"]:
+        namespace["__builtins__"].pop(name, None)
     caught = _caught(request)
     link = Link(channel, namespace, (*HELPER_ATTRIBUTES, *request["attributes"]), caught)
     try:
@@ -233,10 +234,7 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     if "stage" in greeting:
         reporter.send(stage=str(greeting["stage"]), error=str(greeting["error"]))
         return
-    # The program supplies only names that are defined nowhere on this side: the tests must not call a ``len`` or
-    # ``is_same_list`` of the program's.
-    needed = set(request["uses"]) - namespace.keys() - namespace["__builtins__"].keys() | {request["entry_point"]}
-    for name in needed & set(map(str, greeting["names"])):
+    for name in set(request["program"]) & set(map(str, greeting["names"])):
         namespace[name] = caught.get(name) or Remote(link, name)
     if request["entry_point"] is not None:
         namespace["candidate"] = namespace.get(request["entry_point"])
@@ -245,7 +243,7 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
         if link.gone:
             reporter.send(stage="gone", error="the program's process ended")
             return
-    reporter.send(stage="done", calls=link.calls, invalid=link.invalid)
+    reporter.send(stage="done", calls=link.calls)
 
 
 def _caught(request: dict[str, Any]) -> dict[str, type[Exception]]:

@@ -59,6 +59,11 @@ def build() -> dict[str, Any]:
     therefore copy, the memory page of every object.
     """
     random.seed(0)
+    return namespace()
+
+
+def namespace() -> dict[str, Any]:
+    """Return the names of the preamble together with the built-ins."""
     module = types.ModuleType("solution")
     exec(compile(_SOURCE, "<preamble>", "exec"), module.__dict__)
     names = {name: value for name, value in vars(module).items() if not name.startswith("__")}
