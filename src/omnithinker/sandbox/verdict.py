@@ -100,7 +100,11 @@ def judge_unittests(process: ProcessResult, tests: UnittestTests) -> Verdict:
     if problem is not None:
         return Verdict(*problem, results)
     if [result.index for result in results] != list(range(len(tests))) or not stages[-1].get("canary_failed"):
-        return Verdict(Status.TAMPERED, "the report lacks tests, or the test that must fail has passed", results)
+        return Verdict(
+            Status.TAMPERED,
+            "the report lacks tests, the test that must fail has passed, or TestCase was changed",
+            results,
+        )
     for result in results:
         if result.status is not Status.PASSED:
             return Verdict(Status.FAILED, f"{tests.names[result.index]}: {result.error}", results)
