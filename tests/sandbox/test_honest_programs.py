@@ -33,6 +33,8 @@ FUNCTIONS = {
     "    datetime.datetime.now(), time.perf_counter()\n    return a + b",
     "library of numbers": "import decimal, fractions, statistics, cmath, numbers\ndef add(a, b):\n"
     "    return int(fractions.Fraction(a) + decimal.Decimal(b).__int__())",
+    "fraction": "from fractions import Fraction\ndef add(a, b):\n    return Fraction(a) + b",
+    "decimal": "from decimal import Decimal\ndef add(a, b):\n    return Decimal(a) + b",
     "text": "import re, string, textwrap, difflib, json, csv, io, hashlib, base64, zlib, struct\ndef add(a, b):\n"
     "    return sum(map(int, re.findall(r'\\d+', json.dumps([a, b]))))",
     "output on the way": "def add(a, b):\n    print('debug', a, b)\n    return a + b",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Any
 
 TOLERANCE = 1e-9
@@ -34,7 +35,7 @@ def same_value(got: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
 
 
 def _same_number(got: Any, expected: float, tolerance: float) -> bool:
-    if not isinstance(got, int | float):
+    if not isinstance(got, int | float | Fraction | Decimal):
         return False
     if got == expected:
         return True

@@ -27,7 +27,7 @@ from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests,
 from omnithinker.sandbox.judgeable import NotJudgeable
 from omnithinker.sandbox.plain_slot import PlainSlot
 from omnithinker.sandbox.result import Result, Status, Trust
-from omnithinker.sandbox.slot import Limits, Slot
+from omnithinker.sandbox.slot import FILE_SIZE, Limits, Slot
 from omnithinker.sandbox.verdict import judge_asserts, judge_calls, judge_output, judge_unittests
 
 PLATFORM = sys.platform
@@ -136,6 +136,9 @@ _UNITTEST_REFUSED = (
 
 
 def _run_stdio(slot: Slot | PlainSlot, code: str, tests: StdioTests, stop_early: bool) -> Result:
+    longest = max(len(output.encode("utf-8", "surrogatepass")) for output in tests.outputs)
+    if longest >= FILE_SIZE:
+        return invalid_result(tests, f"an expected output has {longest} bytes; a program may write {FILE_SIZE - 1}")
     request = marshal.dumps({"mode": "stdio", "code": code})
     processes, verdicts = [], []
     for index, (stdin, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):

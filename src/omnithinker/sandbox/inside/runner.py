@@ -6,7 +6,6 @@ program may forge any line, but cannot pass without knowing the expected values.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import marshal
 import os
@@ -38,9 +37,11 @@ def answer(names: dict[str, Any], reporter: Reporter, channel: Channel | None = 
 def flush_output() -> None:
     """Write what the standard streams hold; a program may have replaced or closed them."""
     for stream in (sys.stdout, sys.__stdout__, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):  # not a file, or closed
+        try:
             if stream is not None:
                 stream.flush()
+        except (AttributeError, ValueError):  # not a file, or closed
+            continue
 
 
 def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, channel: Channel | None = None) -> None:
