@@ -127,3 +127,31 @@ class C:
     )
     result = sandbox.run(code, AssertTests(sources))
     assert (result.status, result.detail) == (Status.PASSED, "")
+
+
+SHADOW = """
+class Box:
+    def __init__(self, value): self.value = value
+    @property
+    def double(self): return 0
+def make(x):
+    box = Box(x)
+    box.equals = box.double = lambda *a: True
+    box.__dict__.update(double=9, equals=1, size=5, __class__=int)
+    return box
+def change(box):
+    box.__dict__.update(equals=lambda other: True, double=9, value=5, size=5)
+"""
+
+
+@pytest.mark.parametrize("start", ["b = make(1)", "b = Box(1)\nchange(b)"])
+def test_attributes_of_returned_objects_do_not_hide_methods_of_the_tests(sandbox, start):
+    box = (
+        "class Box:\n    size = 0\n    def __init__(self, value):\n        self.value = value\n"
+        "    def equals(self, other):\n        return self.value == other\n"
+        "    @property\n    def double(self):\n        return 2 * self.value\n"
+    )
+    tests = AssertTests((box, f"{start}\nassert not b.equals(7)", "assert b.double in (2, 10) and b.size == 5"))
+    code = SHADOW.replace("    box.equals = box.double = lambda *a: True\n", "")
+    result = sandbox.run(code, tests)
+    assert (result.status, result.detail) == (Status.PASSED, "")
