@@ -172,6 +172,8 @@ def main() -> None:
     rows = []
     memory = 1024 if args.preload else 512
     with ForkServer(SandboxSettings(slots=args.slots, preload=tuple(args.preload), memory_mb=memory)) as sandbox:
+        with ThreadPoolExecutor(args.slots) as threads:  # starts every slot's fork server of judges
+            list(threads.map(lambda _: sandbox.run(CODE, asserts), range(20 * args.slots)))
         servers, layers = sandbox.processes, sandbox.layers
         for name, code, tests in (
             ("omnithinker: calls", CODE, calls),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -86,6 +88,19 @@ def test_error_messages_of_malformed_tests(field, message):
     [
         (3, 3, True),
         (3.0, 3, True),
+        (3.0 + 1e-12, 3, False),
+        (Fraction(3), 3, True),
+        (Fraction(1, 3), 1 / 3, True),
+        (Fraction(1, 3), 0, False),
+        (Fraction(10**999, 3), 0.5, False),
+        (Decimal("0.1"), 0.1, True),
+        (Decimal("3.00"), 3, True),
+        (Decimal("1e999"), 1.0, False),
+        ([Decimal(2)], [2], True),
+        (3, 3.0 + 1e-12, True),
+        (float(1234567**2) + 500, 1234567**2, False),
+        ([1.0000000001], [1], False),
+        ({"a": 1e15 + 0.25}, {"a": 10**15}, False),
         (0.1 + 0.2, 0.3, True),
         (0.3001, 0.3, False),
         (math.nan, math.nan, True),
@@ -121,6 +136,14 @@ def test_same_value(got, expected, same):
         ("a  b", "a b", False),
         ("nan", "1", False),
         ("1e999999", "2", False),
+        ("1_0", "10", False),
+        ("\u0661_0", "10", False),
+        ("\u0661\u0660", "10", False),
+        ("\uff11\uff10 5", "10 5", False),
+        ("10", "1_0", False),
+        ("+10. 5e0", "10 5.0", True),
+        (".5", "0.50", True),
+        ("1e9999999999999999999", "1e9999999999999999998", False),
     ],
 )
 def test_same_output(got, expected, same):
@@ -145,6 +168,35 @@ def test_plain_data_round_trips(value):
     back = decode(json.loads(json.dumps(encode(value))))
     assert back == value
     assert type(back) is type(value)
+
+
+@pytest.mark.parametrize("value", [Fraction(-22, 7), Decimal("-0.10"), Decimal("1e999")])
+def test_exact_numbers_round_trip(value):
+    back = decode(json.loads(json.dumps(encode([value]))))
+    assert back == [value]
+    assert type(back[0]) is type(value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"q": ["0x1", "0x0"]},
+        {"q": ["0x" + "f" * 4000, "0x3"]},
+        {"q": [1, 2]},
+        {"q": ["0x1"] * 3},
+        {"m": "sNaN"},
+        {"m": "NaN"},
+        {"m": "Infinity"},
+        {"m": "1e999999"},
+        {"m": "1e99999999999999999999"},
+        {"m": "9" * 4000},
+        {"m": "x"},
+        {"m": 3},
+    ],
+)
+def test_exact_numbers_that_are_costly_or_do_not_compare_are_refused(data):
+    with pytest.raises(ValueError, match=r"malformed|digits|out of range|invalid literal"):
+        decode(data)
 
 
 def test_large_integers_round_trip():

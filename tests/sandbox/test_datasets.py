@@ -110,6 +110,10 @@ def test_unittest_results_are_marked_in_process(sandbox):
         "import unittest\nunittest.TestCase.run = lambda self, result=None: result.addSuccess(self)",
         "import unittest\nunittest.TestCase.assertEqual = lambda *a: None\nunittest.TestCase.fail = lambda *a: None\n"
         "def task_func(n):\n    raise TypeError",
+        "import unittest, contextlib\nfor name in dir(unittest.TestCase):\n    if name.startswith('assert'):\n"
+        "        setattr(unittest.TestCase, name, lambda *a, **k: contextlib.suppress(Exception))\n"
+        "def task_func(n):\n    return n",
+        "import unittest\nclass Never(Exception): pass\nunittest.TestCase.failureException = Never",
         "import unittest\nunittest.case._Outcome.testPartExecutor = __import__('contextlib').nullcontext",
         "import unittest\nclass E:\n    def __eq__(self, o): return True\ndef task_func(n):\n    return 1",
     ],

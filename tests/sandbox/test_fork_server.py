@@ -9,7 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from omnithinker.errors import SandboxError
-from omnithinker.sandbox import AssertTests, Call, CallTests, SandboxSettings, Status, open_sandbox, parse_tests
+from omnithinker.sandbox import (
+    AssertTests,
+    Call,
+    CallTests,
+    SandboxSettings,
+    Status,
+    StdioTests,
+    open_sandbox,
+    parse_tests,
+)
 
 ADD = parse_tests({"fn_name": "add", "inputs": [[1, 2], [3, 4]], "outputs": [3, 7]})
 
@@ -96,6 +105,7 @@ def _nested(depth):
     [
         (parse_tests(["assert f(...) == 1"]), "a value of type ellipsis is not plain data"),
         (CallTests("f", (Call((_nested(3000),), 1),)), "maximum recursion depth exceeded"),
+        (StdioTests(("", ""), ("1", "x" * (4 << 20))), "an expected output has 4194304 bytes"),
         (AssertTests(("assert f(1) ==",)), "the tests are not valid Python: invalid syntax"),
     ],
 )

@@ -33,6 +33,8 @@ FUNCTIONS = {
     "    datetime.datetime.now(), time.perf_counter()\n    return a + b",
     "library of numbers": "import decimal, fractions, statistics, cmath, numbers\ndef add(a, b):\n"
     "    return int(fractions.Fraction(a) + decimal.Decimal(b).__int__())",
+    "fraction": "from fractions import Fraction\ndef add(a, b):\n    return Fraction(a) + b",
+    "decimal": "from decimal import Decimal\ndef add(a, b):\n    return Decimal(a) + b",
     "text": "import re, string, textwrap, difflib, json, csv, io, hashlib, base64, zlib, struct\ndef add(a, b):\n"
     "    return sum(map(int, re.findall(r'\\d+', json.dumps([a, b]))))",
     "output on the way": "def add(a, b):\n    print('debug', a, b)\n    return a + b",
@@ -63,6 +65,21 @@ PROGRAMS = {
     "exit function": "print(sum(map(int, input().split())))\nexit(0)",
     "end of input": "import sys\ntotal = 0\nwhile True:\n    try: total += sum(map(int, input().split()))\n"
     "    except EOFError: break\nprint(total)",
+    "output in another file object": "import os\nout = os.fdopen(1, 'w')\n"
+    "out.write(str(sum(map(int, input().split()))))",
+    "output in a second file object": "out = open(1, 'w')\nprint(sum(map(int, input().split())), file=out)",
+    "own stream without flush": "import sys\nclass Out:\n    def write(self, text): sys.__stdout__.write(text)\n"
+    "sys.stdout = Out()\nprint(sum(map(int, input().split())))",
+    "first stream at exit": "import atexit, io, sys\nsys.stdout = io.StringIO()\n"
+    "print(sum(map(int, sys.stdin.read().split())))\n"
+    "atexit.register(lambda: sys.__stdout__.write(sys.stdout.getvalue()))",
+    "output by a finalizer": "class Writer:\n    lines = []\n    def __del__(self):\n        print(*self.lines)\n"
+    "writer = Writer()\nwriter.lines.append(sum(map(int, input().split())))",
+    "closed output": "import sys\nprint(sum(map(int, input().split())))\nsys.stdout.close()",
+    "thread stack of 512 MiB": "import sys, threading\nsys.setrecursionlimit(10 ** 6)\n"
+    "threading.stack_size(1 << 29)\ndef down(n):\n    return 0 if n == 0 else 1 + down(n - 1)\ndef main():\n"
+    "    print(sum(map(int, input().split())) + down(10 ** 4) - 10 ** 4)\n"
+    "t = threading.Thread(target=main)\nt.start()\nt.join()",
     "main guard": "def main():\n    print(sum(map(int, input().split())))\nif __name__ == '__main__':\n    main()",
 }
 

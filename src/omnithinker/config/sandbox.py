@@ -27,8 +27,8 @@ class SandboxSettings(Settings):
     target: str | None = None
     """Image of ``container``, command line of ``command``, or address of ``sandbox_fusion``."""
     in_process_tests: bool = False
-    """Accept tests in ``unittest`` style. They run in the program's own process, so a program can forge their
-    verdict."""
+    """Accept tests in ``unittest`` style. They run in the program's own process, which trusts the program: it can forge
+    their verdict."""
 
     @model_validator(mode="after")
     def _needs_target(self) -> SandboxSettings:

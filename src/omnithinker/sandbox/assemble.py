@@ -9,6 +9,7 @@ from functools import lru_cache
 from omnithinker.errors import SandboxError
 from omnithinker.sandbox.cases import AssertTests, CallTests, Tests
 from omnithinker.sandbox.inside.codec import encode
+from omnithinker.sandbox.judgeable import program_names, refuse_unjudgeable
 from omnithinker.sandbox.result import Result, Status
 from omnithinker.sandbox.slot import ProcessResult
 from omnithinker.sandbox.verdict import Verdict, shorten
@@ -76,18 +77,26 @@ def call_request(code: str, tests: CallTests) -> dict[str, object]:
     return {"mode": "call", "code": code, "fn_name": tests.fn_name, "calls": calls}
 
 
+@lru_cache(maxsize=4096)
 def judge_request(tests: AssertTests) -> dict[str, object]:
-    """Build the request for the judge's process.
+    """Build the request for the judge's process; the caller must not change it.
 
     Raises:
         SyntaxError: if the tests are not valid Python.
+        NotJudgeable: if no judge can run the tests.
     """
+    uses = free_names(tests.sources)
+    names = program_names(tests, uses)
+    refuse_unjudgeable(tests, names)
     return {
         "mode": "judge",
         "sources": tests.sources,
         "preamble": tests.preamble,
         "entry_point": tests.entry_point,
-        "uses": free_names(tests.sources),
+        "program": names,
+        "uses": uses,
+        "attributes": spelled_names((tests.preamble, *tests.sources)),
+        "exceptions": caught_names((tests.preamble, *tests.sources)),
     }
 
 
@@ -114,3 +123,37 @@ def free_names(sources: tuple[str, ...]) -> tuple[str, ...]:
                 case ast.alias(name=imported, asname=alias):
                     defined.add(alias or imported.partition(".")[0])
     return tuple(sorted(used - defined))
+
+
+def spelled_names(sources: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the attributes that tests read or write, also by ``getattr(value, "name")``, sorted.
+
+    Raises:
+        SyntaxError: if the tests are not valid Python.
+    """
+    names: set[str] = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.Attribute(attr=name) | ast.Constant(value=str(name)) if name.isidentifier():
+                    names.add(name)
+    return tuple(sorted(names))
+
+
+def caught_names(sources: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of exceptions that tests catch, by ``except`` or ``raises(...)``, sorted.
+
+    Raises:
+        SyntaxError: if the tests are not valid Python.
+    """
+    caught: set[ast.expr] = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.ExceptHandler(type=ast.expr() as kind):
+                    caught.add(kind)
+                case ast.Call(func=ast.Attribute(attr="raises" | "suppress" | "assertRaises"), args=kinds):
+                    caught.update(kinds)
+                case ast.Call(func=ast.Name(id="raises" | "suppress"), args=kinds):
+                    caught.update(kinds)
+    return tuple(sorted({name.id for kind in caught for name in ast.walk(kind) if isinstance(name, ast.Name)}))

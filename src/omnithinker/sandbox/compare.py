@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Any
 
 TOLERANCE = 1e-9
-"""Largest difference of equal floats, absolute or relative to the expected value."""
+"""Largest difference from an expected float, absolute or relative to it."""
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def same_value(got: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
     """Return True if a returned value equals the expected one.
 
-    Equality is Python's ``==`` except that tuples equal lists of the same items (JSON has no tuples), floats are equal
-    within ``tolerance``, NaN equals NaN, and keys of an expected JSON object also match in their JSON spelling.
+    Equality is Python's ``==`` except that tuples equal lists of the same items (JSON has no tuples), numbers equal an
+    expected float within ``tolerance``, NaN equals NaN, and keys of an expected JSON object also match in their JSON
+    spelling. An expected integer is exact.
     """
-    if isinstance(expected, float) or isinstance(got, float):
+    if isinstance(expected, float):
         return _same_number(got, expected, tolerance)
     if isinstance(expected, list | tuple):
         return (
@@ -29,13 +34,13 @@ def same_value(got: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
     return bool(got == expected)
 
 
-def _same_number(got: Any, expected: Any, tolerance: float) -> bool:
-    if not isinstance(got, int | float) or not isinstance(expected, int | float):
+def _same_number(got: Any, expected: float, tolerance: float) -> bool:
+    if not isinstance(got, int | float | Fraction | Decimal):
         return False
     if got == expected:
         return True
     try:
-        a, b = float(got), float(expected)
+        a, b = float(got), expected
     except OverflowError:
         return False
     if math.isnan(a) or math.isnan(b):
@@ -61,7 +66,7 @@ def same_output(got: str, expected: str) -> bool:
     """Return True if printed text equals the expected text by LiveCodeBench's rule.
 
     Whitespace around the text and around each line is ignored; the number of lines counts. Lines that differ as text
-    are equal if all their tokens are numbers of equal value (``1.0`` and ``1``).
+    are equal if all their tokens are decimal numbers, in ASCII digits, of equal value (``1.0`` and ``1``).
     """
     got_lines, expected_lines = got.strip().split("\n"), expected.strip().split("\n")
     return len(got_lines) == len(expected_lines) and all(
@@ -77,8 +82,10 @@ def _same_line(got: str, expected: str) -> bool:
 
 
 def _numbers(line: str) -> list[Decimal] | None:
-    try:
-        values = [Decimal(token) for token in line.split()]
-    except InvalidOperation:
+    tokens = line.split()
+    if not all(_NUMBER.fullmatch(token) for token in tokens):
         return None
-    return values if all(value.is_finite() for value in values) else None
+    try:
+        return [Decimal(token) for token in tokens]
+    except InvalidOperation:  # an exponent beyond the range of the type
+        return None

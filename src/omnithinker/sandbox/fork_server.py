@@ -24,9 +24,10 @@ from omnithinker.sandbox.assemble import (
 from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.bubblewrap import bubblewrap_command
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
+from omnithinker.sandbox.judgeable import NotJudgeable
 from omnithinker.sandbox.plain_slot import PlainSlot
 from omnithinker.sandbox.result import Result, Status, Trust
-from omnithinker.sandbox.slot import Limits, Slot
+from omnithinker.sandbox.slot import FILE_SIZE, Limits, Slot
 from omnithinker.sandbox.verdict import judge_asserts, judge_calls, judge_output, judge_unittests
 
 PLATFORM = sys.platform
@@ -95,7 +96,7 @@ class ForkServer(Closing):
     @property
     def processes(self) -> list[int]:
         """Process ids of the fork servers; empty where every program has its own interpreter."""
-        return [slot.process_id for slot in self._slots if slot.process_id is not None]
+        return [process for slot in self._slots for process in slot.process_ids]
 
     def close(self) -> None:
         """See :meth:`omnithinker.sandbox.Sandbox.close`."""
@@ -135,6 +136,9 @@ _UNITTEST_REFUSED = (
 
 
 def _run_stdio(slot: Slot | PlainSlot, code: str, tests: StdioTests, stop_early: bool) -> Result:
+    longest = max(len(output.encode("utf-8", "surrogatepass")) for output in tests.outputs)
+    if longest >= FILE_SIZE:
+        return invalid_result(tests, f"an expected output has {longest} bytes; a program may write {FILE_SIZE - 1}")
     request = marshal.dumps({"mode": "stdio", "code": code})
     processes, verdicts = [], []
     for index, (stdin, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
@@ -148,6 +152,10 @@ def _run_stdio(slot: Slot | PlainSlot, code: str, tests: StdioTests, stop_early:
 def _run_pair(slot: Slot | PlainSlot, code: str, tests: AssertTests) -> Result:
     try:
         request = judge_request(tests)
+    except NotJudgeable as error:
+        return invalid_result(
+            tests, f"the tests are invalid for this mode, where the program has its own process: {error}"
+        )
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return invalid_result(tests, f"the tests are not valid Python: {error}")
     processes = slot.run_pair(marshal.dumps(request), marshal.dumps({"mode": "solver", "code": code}))

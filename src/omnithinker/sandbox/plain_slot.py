@@ -39,8 +39,8 @@ class PlainSlot(Closing):
 
     layers = ("rlimits", "empty_environment")
     problems = ("landlock", "seccomp")
-    process_id = None
-    """None: no process lives between runs."""
+    process_ids: tuple[int, ...] = ()
+    """Empty: no process lives between runs."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,7 @@ class Slot(Closing):
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self._judges: Slot | None = None
         self.layers: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
@@ -83,15 +85,10 @@ class Slot(Closing):
         self._start()
 
     @property
-    def process_id(self) -> int:
-        """Process id of the fork server.
-
-        Raises:
-            SandboxError: if it is not running.
-        """
-        if self._process is None:
-            raise SandboxError("the fork server is not running")
-        return self._process.pid
+    def process_ids(self) -> list[int]:
+        """Process ids of the running fork servers: the programs', and the judges' once there was a judge."""
+        own = [] if self._process is None else [self._process.pid]
+        return own + (self._judges.process_ids if self._judges is not None else [])
 
     def run(self, request: bytes, stdin: bytes = b"") -> ProcessResult:
         """Run one child on a request and wait until it ends.
@@ -99,38 +96,49 @@ class Slot(Closing):
         Raises:
             SandboxError: if the fork server dies or does not answer; the next run starts a new one.
         """
-        [process] = self._run([[stdin, b"", b"", request, b""]], [])
-        return process
+        with _files(stdin, request) as files, self._replaced_on_error():
+            self._send(template.ALONE, files)
+            return _process_result(self._outcome(), files)
 
     def run_pair(self, judge: bytes, solver: bytes) -> tuple[ProcessResult, ProcessResult]:
         """Run a judge and a solver, connected to each other, until the judge ends.
 
+        Judges have a fork server of their own: children of one fork server share the layout of their memory, and a
+        program that knows its own addresses would know those of its judge.
+
         Raises:
             SandboxError: as for :meth:`run`.
         """
+        judges = self._judge_server()
         sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with sockets[0], sockets[1]:
-            contents = [[b"", b"", b"", request, b""] for request in (judge, solver)]
-            judge_process, solver_process = self._run(contents, sockets)
-        return judge_process, solver_process
+        with (
+            sockets[0],
+            sockets[1],
+            _files(b"", judge) as judge_files,
+            _files(b"", solver) as solver_files,
+            self._replaced_on_error(),
+            judges._replaced_on_error(),
+        ):
+            judges._send(template.ALONE, [*judge_files, sockets[0].fileno()])
+            self._send(template.ENDS_WITH_PEER, [*solver_files, sockets[1].fileno()])
+            for connection in sockets:
+                connection.close()  # so that each process notices when the other ends
+            outcomes = judges._outcome(), self._outcome()
+            return _process_result(outcomes[0], judge_files), _process_result(outcomes[1], solver_files)
 
-    def _run(self, contents: Sequence[Sequence[bytes]], connections: Sequence[socket.socket]) -> list[ProcessResult]:
-        files: list[list[int]] = [[] for _ in contents]
-        try:
-            for child_files, child_contents in zip(files, contents, strict=True):
-                for content in child_contents:
-                    child_files.append(_anonymous_file(content))
-            outcomes = _split(self._exchange(files, connections))
-            return [_process_result(outcome, child) for outcome, child in zip(outcomes, files, strict=True)]
-        finally:
-            for child_files in files:
-                for file in child_files:
-                    os.close(file)
+    def _judge_server(self) -> Slot:
+        if self._judges is None:
+            self._judges = Slot(self.limits)
+        if self._closed:
+            self._judges.close()
+        return self._judges
 
     def close(self) -> None:
         """End the fork server permanently; a running child dies with it."""
         self._closed = True
         self._discard()
+        if self._judges is not None:
+            self._judges.close()
 
     def _discard(self) -> None:
         process, self._process = self._process, None
@@ -142,29 +150,30 @@ class Slot(Closing):
         if process.stderr is not None:
             process.stderr.close()
 
-    def _exchange(self, files: Sequence[Sequence[int]], connections: Sequence[socket.socket]) -> bytes:
+    def _send(self, request: bytes, descriptors: Sequence[int]) -> None:
         if self._closed:
             raise SandboxError("the sandbox is closed")
         if self._process is None:
             self._start()
-        header = template.HEADER.pack(len(files))
-        shared = [[connection.fileno()] for connection in connections] or [[]]
-        descriptors = [file for child, sockets in zip(files, shared, strict=True) for file in (*child, *sockets)]
+        socket.send_fds(self._control, [request], descriptors)
+
+    def _outcome(self) -> bytes:
+        answer = self._control.recv(1024)
+        if len(answer) != template.OUTCOME.size:
+            raise SandboxError("the fork server died")
+        return answer
+
+    @contextlib.contextmanager
+    def _replaced_on_error(self) -> Iterator[None]:
+        """End the fork server on any failure: a later run would read the answer of this one."""
         try:
-            socket.send_fds(self._control, [header], descriptors)
-            for connection in connections:
-                connection.close()  # so that each process notices when the other ends
-            answer = self._control.recv(1024)
+            yield
         except OSError as error:
             self._discard()
             raise SandboxError(f"the fork server does not answer: {error}") from error
         except BaseException:
-            self._discard()  # otherwise the next run would read this one's answer
-            raise
-        if len(answer) != template.OUTCOME.size * len(files):
             self._discard()
-            raise SandboxError("the fork server died")
-        return answer
+            raise
 
     def _start(self) -> None:
         self._control, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -270,9 +279,16 @@ def _process_result(outcome: bytes, files: Sequence[int]) -> ProcessResult:
     return ProcessResult(code, number, reason, cpu, wall, peak_kib / 1024, report, stdout, stderr)
 
 
-def _split(answer: bytes) -> list[bytes]:
-    size = template.OUTCOME.size
-    return [answer[start : start + size] for start in range(0, len(answer), size)]
+@contextlib.contextmanager
+def _files(stdin: bytes, request: bytes) -> Iterator[list[int]]:
+    """Create a child's files: standard input, output and error, request, report."""
+    files: list[int] = []
+    try:
+        files += map(_anonymous_file, (stdin, b"", b"", request, b""))
+        yield files
+    finally:
+        for file in files:
+            os.close(file)
 
 
 def _anonymous_file(content: bytes) -> int:

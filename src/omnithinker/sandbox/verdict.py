@@ -70,8 +70,6 @@ def judge_asserts(judge: ProcessResult, solver: ProcessResult, total: int) -> Ve
         # Without "done" the judge has failed in any case; a failure of the solver is then the cause.
         problem = _problem_of_solver(solver) or _problem(judge, stages)
         return Verdict(*(problem or (Status.EARLY_EXIT, "the tests did not finish")), results)
-    if done.get("invalid"):
-        return Verdict(Status.INVALID_TASK, _one_line(done["invalid"]), results)
     for result in results:
         if result.status is not Status.PASSED:
             return Verdict(Status.FAILED, f"test {result.index}: {result.error}", results)
@@ -102,7 +100,11 @@ def judge_unittests(process: ProcessResult, tests: UnittestTests) -> Verdict:
     if problem is not None:
         return Verdict(*problem, results)
     if [result.index for result in results] != list(range(len(tests))) or not stages[-1].get("canary_failed"):
-        return Verdict(Status.TAMPERED, "the report lacks tests, or the test that must fail has passed", results)
+        return Verdict(
+            Status.TAMPERED,
+            "the report lacks tests, the test that must fail has passed, or TestCase was changed",
+            results,
+        )
     for result in results:
         if result.status is not Status.PASSED:
             return Verdict(Status.FAILED, f"{tests.names[result.index]}: {result.error}", results)
@@ -159,7 +161,7 @@ def _lines(report: bytes, tests: int) -> list[dict[str, Any]]:
         raise ValueError("more lines than tests")
     lines = [json.loads(text) for text in texts]
     for line in lines:
-        if type(line) is not dict or not all(type(line.get(key, "")) is str for key in ("stage", "invalid")):
+        if type(line) is not dict or type(line.get("stage", "")) is not str:
             raise ValueError("not a line of a report")
         if type(line.get("error", "")) not in (str, type(None)):
             raise ValueError("not a line of a report")

@@ -1,8 +1,9 @@
 """Encode plain data as JSON between processes; decoding builds exact built-in types only.
 
 Lists, strings, numbers, booleans and None encode as themselves. Any other value is an object with one key, its tag:
-``t`` tuple, ``s`` set, ``f`` frozenset, ``d`` dict as pairs, ``b`` bytes, ``i`` large int, ``c`` complex, ``o`` an
-index into a table of objects (class name and attributes), which allows linked lists, trees and graphs of any size.
+``t`` tuple, ``s`` set, ``f`` frozenset, ``d`` dict as pairs, ``b`` bytes, ``i`` large int, ``c`` complex, ``q``
+fraction, ``m`` decimal, ``o`` an index into a table of objects (class name and attributes), which allows linked lists,
+trees and graphs of any size.
 Subclasses are flattened: a string with its own ``__eq__`` arrives as a string.
 """
 
@@ -10,10 +11,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 _LARGE = 1 << 256
 """Smallest integer encoded in hexadecimal; Python limits the number of decimal digits it converts."""
+
+_LONGEST_NUMBER = 1000
+"""Maximum number of digits, and exponent, of a fraction or decimal."""
+
+
+def is_protocol(name: str) -> bool:
+    """Return True for an attribute that the interpreter or a library looks up, such as ``__iter__``."""
+    return name.startswith("_") and name.endswith("_")
 
 
 class Unencodable(ValueError):
@@ -84,6 +95,10 @@ class Encoder:
                 return {"b": bytes(value).hex()}
             case complex():
                 return {"c": [value.real, value.imag]}
+            case Fraction():
+                return {"q": [hex(value.numerator), hex(value.denominator)]}
+            case Decimal():
+                return {"m": str(value)}
         if self._as_object(value):
             return {"o": self._index(value)}
         if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
@@ -125,8 +140,28 @@ def decode(
     """
     try:
         return _Decoder(classes or {}, reference, largest).decode(data)
-    except (TypeError, IndexError, AttributeError, OverflowError) as error:
+    except (TypeError, IndexError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"malformed data: {error}") from error
+
+
+def _is_data(cls: type, name: str) -> bool:
+    """Return True if instances may have this attribute: one that hides no method and answers no protocol."""
+    inherited = getattr(cls, name, None)
+    return not is_protocol(name) and not callable(inherited) and not hasattr(type(inherited), "__get__")
+
+
+def _short(text: str) -> str:
+    """Return the text of a number that is safe to compute with: a fraction's divisor takes quadratic time to find."""
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError(f"a fraction or decimal of {len(text)} digits")
+    return text
+
+
+def _finite(value: Decimal) -> Decimal:
+    # Comparisons raise for some of the others, and converting a huge power of ten fills the memory.
+    if not value.is_finite() or abs(value.adjusted()) > _LONGEST_NUMBER:
+        raise ValueError(f"decimal {value} is out of range")
+    return value
 
 
 class _Decoder:
@@ -148,7 +183,8 @@ class _Decoder:
             self._objects.append(object.__new__(self._classes[name]))
         value = self._value(data)
         for instance, (_, attributes) in zip(self._objects, table, strict=True):
-            instance.__dict__.update({key: self._value(item) for key, item in attributes.items()})
+            own = {key: self._value(item) for key, item in attributes.items()}
+            instance.__dict__.update({key: item for key, item in own.items() if _is_data(type(instance), key)})
         return value
 
     def _value(self, data: Any) -> Any:
@@ -174,6 +210,10 @@ class _Decoder:
                 return int(body, 16)
             case "c":
                 return complex(*body)
+            case "q":
+                return Fraction(*(int(_short(part), 16) for part in body))
+            case "m":
+                return _finite(Decimal(_short(body)))
             case "o":
                 return self._objects[body]
             case "r" if self._reference is not None:

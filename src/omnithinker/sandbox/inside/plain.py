@@ -44,8 +44,7 @@ def main() -> None:
         request = marshal.loads(file.read())
     try:
         runner.serve(request, names, Reporter(report), Channel(connection[0]) if connection else None)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        runner.flush_output()
     except BaseException as error:
         os.write(2, describe_error(error).encode("utf-8", "replace"))
         os._exit(1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import builtins
 import collections
 import os
 import types
+from collections.abc import Callable
 from typing import Any
 
 # Imported without its reseeding after every fork, which would cost a child more time than its confinement. A program
@@ -48,6 +50,10 @@ class Node:
         self.next = next
 """
 
+_LARGEST_STACK = 64 << 20
+HELPER_ATTRIBUTES = ("val", "next", "left", "right")
+"""Attributes that :func:`judge_helpers` read."""
+
 
 def build() -> dict[str, Any]:
     """Run the imports once, in the template, and return their names together with the built-ins.
@@ -56,6 +62,20 @@ def build() -> dict[str, Any]:
     therefore copy, the memory page of every object.
     """
     random.seed(0)
+    _thread.stack_size = _stack_size  # before any program imports threading, which every end of a run would visit
+    return namespace()
+
+
+def _stack_size(size: int = 0, *, _set: Callable[[int], int] = _thread.stack_size) -> int:
+    """Set the size of threads' stacks as ``threading.stack_size`` does, to a size that fits into the memory limit.
+
+    Programs ask for 512 MiB to recurse deeply; the interpreter needs only a part of it.
+    """
+    return _set(min(size, _LARGEST_STACK))
+
+
+def namespace() -> dict[str, Any]:
+    """Return the names of the preamble together with the built-ins."""
     module = types.ModuleType("solution")
     exec(compile(_SOURCE, "<preamble>", "exec"), module.__dict__)
     names = {name: value for name, value in vars(module).items() if not name.startswith("__")}

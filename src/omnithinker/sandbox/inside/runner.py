@@ -6,6 +6,7 @@ program may forge any line, but cannot pass without knowing the expected values.
 
 from __future__ import annotations
 
+import gc
 import marshal
 import os
 import sys
@@ -30,8 +31,17 @@ def answer(names: dict[str, Any], reporter: Reporter, channel: Channel | None = 
     request = marshal.loads(os.read(REQUEST, os.fstat(REQUEST).st_size))
     os.close(REQUEST)
     serve(request, names, reporter, channel)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_output()
+
+
+def flush_output() -> None:
+    """Write what the standard streams hold; a program may have replaced or closed them."""
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (AttributeError, ValueError):  # not a file, or closed
+            continue
 
 
 def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, channel: Channel | None = None) -> None:
@@ -85,8 +95,17 @@ def _run_stdio(code: types.CodeType, module: types.ModuleType, reporter: Reporte
         threading._shutdown()
     if "atexit" in sys.modules:
         sys.modules["atexit"]._run_exitfuncs()
-    sys.stdout.flush()
+    _release(module.__dict__)
+    flush_output()
     reporter.done()
+
+
+def _release(variables: dict[str, Any]) -> None:
+    """Release a program's variables as the interpreter does at its end: files write their buffers, ``__del__`` runs."""
+    for name in list(variables):
+        if name != "__builtins__":
+            variables[name] = None
+    gc.collect()
 
 
 def _run_solver(code: types.CodeType, module: types.ModuleType, channel: Channel) -> None:

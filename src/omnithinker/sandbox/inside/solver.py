@@ -45,7 +45,7 @@ class Solver:
             try:
                 reply = self._answer(request)
             except BaseException as error:
-                reply = {"raise": [type(error).__name__, _message(error)]}
+                reply = {"raise": [[kind.__name__ for kind in type(error).__mro__], _message(error)]}
             self._channel.send(reply)
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The fork server: a fresh interpreter that never reads model-written text and forks a confined child per run.
 
-Started by :mod:`omnithinker.sandbox.slot`. The two communicate over one SEQPACKET socket: a request is a :data:`HEADER`
-with five descriptors per child (stdin, stdout, stderr, request, report; for pairs also a shared socket), the answer one
-:data:`OUTCOME` per child. The fork server enforces the CPU and wall deadlines of its children and exits with its owner.
+Started by :mod:`omnithinker.sandbox.slot`. The two communicate over one SEQPACKET socket: a request is :data:`ALONE` or
+:data:`ENDS_WITH_PEER` with five descriptors (stdin, stdout, stderr, request, report; for one of a pair also its end of
+their socket), the answer one :data:`OUTCOME`. The fork server enforces the CPU and wall deadlines of its child and
+exits with its owner.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from omnithinker.sandbox.inside.confine import Jail
 from omnithinker.sandbox.inside.report import Reporter, describe_error
 from omnithinker.sandbox.inside.warmup import warm_up
 
-HEADER = struct.Struct("<B")
-"""Number of children (2: a judge and its solver)."""
+ALONE, ENDS_WITH_PEER = b"a", b"p"
+"""Requests: run until the child ends, or at most until the other end of its socket closes (a solver)."""
 OUTCOME = struct.Struct("<iddqc")
-"""Wait status, CPU seconds, wall seconds, peak memory in KiB, and kill reason; one per child."""
+"""Wait status, CPU seconds, wall seconds, peak memory in KiB, and kill reason."""
 NOT_KILLED, CPU_EXCEEDED, WALL_EXCEEDED = b"-", b"c", b"w"
 """Kill reasons."""
 _OWN_DESCRIPTORS = 16
-"""Lowest descriptor of the template's own. All lower ones are free when a request arrives, so its first child's
-descriptors arrive as 0, 1, 2 ..., where the child needs them."""
+"""Lowest descriptor of the template's own. All lower ones are free when a request arrives, so its descriptors arrive as
+0, 1, 2 ..., where the child needs them."""
 SETUP_FAILED = signal.SIGUSR2
 """Signal that ends a child that cannot confine itself."""
 
@@ -65,7 +66,7 @@ def main() -> None:
     os.closerange(0, _OWN_DESCRIPTORS)
     owner = os.getppid()
     while True:
-        _serve(control, _receive(control, owner), context)
+        _serve(control, *_receive(control, owner), context)
 
 
 class RunContext(NamedTuple):
@@ -83,38 +84,31 @@ class RunContext(NamedTuple):
     """Writer of report lines."""
 
 
-def _receive(control: socket.socket, owner: int) -> list[list[int]]:
-    """Wait for the next request and return the descriptors of each child."""
+def _receive(control: socket.socket, owner: int) -> tuple[bytes, int]:
+    """Wait for the next request; return its first byte and the number of its descriptors."""
     while not select.select([control], [], [], 2.0)[0]:
         if os.getppid() != owner:
             os._exit(0)
-    data, descriptors, _, _ = socket.recv_fds(control, HEADER.size, 16)
-    if not data:
+    request, descriptors, _, _ = socket.recv_fds(control, 1, _OWN_DESCRIPTORS)
+    if not request:
         os._exit(0)
-    size = len(descriptors) // HEADER.unpack(data)[0]
-    return [descriptors[start : start + size] for start in range(0, len(descriptors), size)]
+    return request, len(descriptors)
 
 
-def _serve(control: socket.socket, request: list[list[int]], context: RunContext) -> None:
+def _serve(control: socket.socket, request: bytes, descriptors: int, context: RunContext) -> None:
     start = time.monotonic()
-    children = []
-    for descriptors in request:
-        # Placed here rather than in the child, where every step copies the pages it touches.
-        for target, descriptor in enumerate(descriptors):
-            if descriptor != target:
-                os.dup2(descriptor, target)
-        child = os.fork()
-        if child == 0:
-            _child(len(descriptors), context)
-        children.append(child)
-    os.closerange(0, _OWN_DESCRIPTORS)  # so that each process of a pair notices when the other ends
-    reasons = _supervise(control, children, context.cpu_seconds, start + context.wall_seconds)
-    answer = b""
-    for child in children:
-        _, status, usage = os.wait4(child, 0)
-        cpu, wall = usage.ru_utime + usage.ru_stime, time.monotonic() - start
-        answer += OUTCOME.pack(status, cpu, wall, usage.ru_maxrss, reasons.get(child, NOT_KILLED))
-    control.send(answer)
+    child = os.fork()
+    if child == 0:
+        _child(descriptors, context)
+    peer = runner.CONNECTION if request == ENDS_WITH_PEER else None
+    # A judge's own end must not stay open here: the solver's fork server waits for it to close.
+    os.closerange(0, runner.CONNECTION if peer is not None else _OWN_DESCRIPTORS)
+    reason = _supervise(control, child, peer, context.cpu_seconds, start + context.wall_seconds)
+    _, status, usage = os.wait4(child, 0)
+    if peer is not None:
+        os.close(peer)
+    cpu, wall = usage.ru_utime + usage.ru_stime, time.monotonic() - start
+    control.send(OUTCOME.pack(status, cpu, wall, usage.ru_maxrss, reason))
 
 
 def _child(descriptors: int, context: RunContext) -> NoReturn:
@@ -135,38 +129,35 @@ def _child(descriptors: int, context: RunContext) -> NoReturn:
     os._exit(0)
 
 
-def _supervise(
-    control: socket.socket, children: list[int], cpu_seconds: float, wall_deadline: float
-) -> dict[int, bytes]:
-    """Wait until the first child ends or exceeds a limit, then kill all children without reaping them.
+def _supervise(control: socket.socket, child: int, peer: int | None, cpu_seconds: float, wall_deadline: float) -> bytes:
+    """Wait until the child ends, its peer is gone, or it exceeds a limit; then kill it without reaping it.
 
     Returns:
-        Kill reasons of the children that exceeded a limit.
+        Kill reason.
     """
-    handles = {os.pidfd_open(child): child for child in children}
+    handle = os.pidfd_open(child)
     poll = select.poll()
-    for handle in handles:
-        poll.register(handle, select.POLLIN)
+    poll.register(handle, select.POLLIN)
     poll.register(control, 0)  # reports hang-up alone: the owner is gone
+    if peer is not None:
+        poll.register(peer, 0)
     try:
         pause = cpu_seconds
         while True:
             events = poll.poll(max(1.0, min(pause, wall_deadline - time.monotonic()) * 1000))
             for descriptor, _ in events:
-                if descriptor not in handles:
-                    os._exit(0)  # the kernel then kills the children, by their parent-death signal
-                if handles[descriptor] == children[0]:
-                    return {}
-                poll.unregister(descriptor)
-            left = {child: cpu_seconds - time.clock_gettime(_cpu_clock(child)) for child in children}
-            reasons = {child: CPU_EXCEEDED for child in children if left[child] <= 0}
-            if reasons or time.monotonic() >= wall_deadline:
-                return reasons or dict.fromkeys(children, WALL_EXCEEDED)
-            pause = max(min(left.values()), 0.01)
+                if descriptor == control.fileno():
+                    os._exit(0)  # the kernel then kills the child, by its parent-death signal
+                return NOT_KILLED
+            pause = cpu_seconds - time.clock_gettime(_cpu_clock(child))
+            if pause <= 0:
+                return CPU_EXCEEDED
+            if time.monotonic() >= wall_deadline:
+                return WALL_EXCEEDED
+            pause = max(pause, 0.01)
     finally:
-        for handle, child in handles.items():
-            os.close(handle)
-            os.kill(child, signal.SIGKILL)  # harmless for a child that has ended, as it is not reaped yet
+        os.close(handle)
+        os.kill(child, signal.SIGKILL)  # harmless for a child that has ended, as it is not reaped yet
 
 
 def _cpu_clock(process: int) -> int:

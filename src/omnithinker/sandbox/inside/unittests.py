@@ -1,7 +1,7 @@
-"""Run ``unittest`` classes in the program's own process. The verdict can be forged, and is marked accordingly.
+"""Run ``unittest`` classes in the program's own process. This trusts the program; the verdict is marked accordingly.
 
-Two measures make forging harder. The classes used here are bound before the program loads. Each run also includes a
-canary, a test with a random name that must fail: a program that makes every test pass makes the canary pass too.
+A program that wants to can always forge the verdict. Two checks find the usual ways: a canary, a test with a random
+name that must fail, and a comparison of :class:`unittest.TestCase` with its state before the program was loaded.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def run_unittests(code: types.CodeType, module: types.ModuleType, request: dict[
         request: ``source`` of the tests, ``names`` of the form ``Class.method``, and ``canary``, a name.
         reporter: destination of the results.
     """
-    suite_class, collector = unittest.TestSuite, _Collector()
+    suite_class, collector, case = unittest.TestSuite, _Collector(), unittest.TestCase
+    attributes = list(case.__dict__.items())
     canary = type(request["canary"], (unittest.TestCase,), {"test": lambda self: self.fail()})
     try:
         exec(code, module.__dict__)
@@ -67,7 +68,10 @@ def run_unittests(code: types.CodeType, module: types.ModuleType, request: dict[
     suite_class([canary("test"), *tests]).run(collector)
     for index, name in enumerate(request["names"]):
         reporter.send(i=index, error=collector.outcomes.get(name, "was not run"))
-    reporter.send(stage="done", canary_failed=collector.outcomes.get(f"{request['canary']}.test") is not None)
+    canary_failed = collector.outcomes.get(f"{request['canary']}.test") is not None
+    # Without built-in functions, which the program may have replaced.
+    changed = [name for name, value in attributes if case.__dict__.get(name) is not value]
+    reporter.send(stage="done", canary_failed=canary_failed and not changed)
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -51,7 +51,10 @@ _JUDGE = {
     "sources": ["assert Solution().f([1, 2])[:2] == [2, 3]"] * _ROUNDS,
     "preamble": "",
     "entry_point": None,
+    "program": ["Solution"],
     "uses": ["Solution"],
+    "attributes": ["f"],
+    "exceptions": [],
 }
 
 
