@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from omnithinker.config.rewards import RewardSettings
 from omnithinker.rewards.answers import last_answer
 from omnithinker.rewards.base import Reward
+from omnithinker.rewards.math_extract import final_answer
 from omnithinker.rewards.math_forms import (
     align_lists,
     as_choice,
@@ -20,7 +21,6 @@ from omnithinker.rewards.math_forms import (
     plain_text,
     split_assignment,
     split_unit,
-    strip_lead_in,
 )
 from omnithinker.rewards.math_pool import Equality, MathPool
 from omnithinker.rewards.math_text import MAX_LENGTH, as_number, balanced, normalize, too_complex
@@ -224,8 +224,8 @@ def gold_body(row: Mapping[str, Any]) -> str:
 
 
 def answer_text(body: str) -> str:
-    """Normalize the body of an answer and remove an introduction such as ``The answer is``."""
-    return normalize(strip_lead_in(body.strip()))
+    """Return the normalized final answer in the body of an answer; only the end of a very long body is read."""
+    return normalize(final_answer(body[-8 * MAX_LENGTH :].strip()))
 
 
 def wrong_number(gold: str, others: Sequence[str]) -> str:

@@ -17,25 +17,11 @@ _SHORT_WORDS = frozenset("yes no odd red one two six ten day mon tue wed thu fri
 _FUNCTIONS = re.compile(r"(?:arc)?(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|max|min)")
 _CHOICE = re.compile(r"\(?([A-Z])[).]?")
 _SYNONYMS = {"dne": "does not exist", "all reals": "all real numbers", "real numbers": "all real numbers"}
-_LEAD_IN = re.compile(
-    r"(?:(?:so|thus|hence|therefore),? )?(?:the |my )?(?:final |correct )?(?:answer|result|solution)"
-    r"(?: is|:|=| =)+:? *",
-    re.IGNORECASE,
-)
 
 
 def plain_text(text: str) -> str:
     r"""Replace ``\text{...}`` and similar commands by their content."""
     return _TEXT_COMMAND.sub(r"\1", text).strip()
-
-
-def strip_lead_in(text: str) -> str:
-    """Remove an introduction such as ``The answer is``; reduce a sentence with one formula to the formula."""
-    text = _LEAD_IN.sub("", text, count=1) if _LEAD_IN.match(text) else text
-    formulas = re.findall(r"(?<!\\)\$([^$]+)\$|\\\((.+?)\\\)", text)
-    if len(formulas) == 1 and re.match(r"[A-Za-z]", text):
-        return str(formulas[0][0] or formulas[0][1])
-    return text
 
 
 def as_choice(text: str) -> str | None:
