@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 
+from omnithinker.rewards.math_units import split_unit
+
 _LEAD_IN = re.compile(
-    r"(?:(?:so|thus|hence|therefore),? )?(?:the |my )?(?:final |correct )?(?:answer|result|solution)s?"
-    r"(?: is| are|:|=| =)+:? *",
+    r"[*#_ ]*(?:(?:so|thus|hence|therefore),? )?(?:the |my )?(?:final |correct )?(?:answer|result|solution)s?"
+    r"[*_]*(?: is| are|:|=| =)+:?[*_]* *",
     re.IGNORECASE,
 )
 _BRACES = re.compile(r"(\\(?:boxed|fbox)\s*\{)|\\.|([{}])", re.DOTALL)
@@ -27,12 +29,17 @@ _VERB = re.compile(
 )
 """Word after which a sentence names its result."""
 _NEGATION = re.compile(r"\b(?:not|never|neither|nor|cannot|no)\b|n['’]t\b", re.IGNORECASE)
+_COMPARISON = re.compile(
+    r"\b(?:more|less|fewer|greater|larger|smaller|bigger|rather|other) than\b|\bat (?:least|most)\b|\b(?:between|over"
+    r"|under|above|below|except|unless|without|wrong|incorrect|instead)\b",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"[.!?]\s+(?=[A-Z])|\n\s*\n")
 _CONDITION = re.compile(
     r"\b(?:when|if|where|for|at|with|as|since|because|in|on|by|from|per|which|modulo|out)\b", re.IGNORECASE
 )
 _PLAIN_NUMBER = re.compile(r"(?<![\w.^{])[-+]?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?")
-_RESULT = re.compile(r"[-+]?\s*\\?\$?[-+]?[\d.]|\\(?!text)")
+_RESULT = re.compile(r"[(\[]|[-+]?\s*\\?\$?[-+]?[\d.]|\\(?!text)")
 _PLACE = "\ue000"
 """Stands for a formula while the words around it are read."""
 
@@ -43,8 +50,12 @@ def final_answer(text: str) -> str:
     if contents:
         return _joined(contents)
     text = text.strip()
+    if text.startswith("**") and text.endswith("**"):
+        text = text.strip("* ")
     if lead_in := _LEAD_IN.match(text):
         text = text[lead_in.end() :]
+    text = re.sub(r"^(?:either|both)\s+", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"([-+*/=])\s*(?<!\\)\$\s*\$", r"\1 ", text)  # a formula that a line break cut in two
     formulas = [(match.start(), match.end(), _content(match)) for match in _FORMULA.finditer(text)]
     if not formulas:
         return _from_words(text)
@@ -82,7 +93,9 @@ def _joined(parts: list[tuple[str, str]]) -> str:
     result = ""
     seen: set[str] = set()
     for gap, content in parts:
-        bare = content.strip().strip("$").strip()
+        bare = re.sub(r"([-+*/=])\s*(?<!\\)\$\s*\$", r"\1 ", content).strip()
+        if len(bare) > 2 and bare[0] == "$" and bare.endswith("$") and "$" not in bare[1:-1]:
+            bare = bare[1:-1].strip()
         key = "".join(bare.split())
         if key in seen or not bare:
             continue
@@ -119,12 +132,14 @@ def _from_sentence(text: str, formulas: list[tuple[int, int, str]]) -> str:
         return text
     verbs = [verb for verb in _VERB.finditer(outside) if re.search(rf"[{_PLACE}\d]", outside[verb.end() :])]
     start = verbs[-1].end() if verbs else 0
-    if end := _SENTENCE_END.search(outside, start):
+    named = re.search(rf"[{_PLACE}\d]", outside[start:])
+    if end := _SENTENCE_END.search(outside, start + (named.start() if named else 0)):
         clause = outside[start : end.start()]
     else:
         clause = outside[start:]
     clause_start = max((match.end() for match in _SENTENCE_END.finditer(outside, 0, start)), default=0)
-    if _NEGATION.search(outside[clause_start : start + len(clause)]) or _hedged(outside, verbs):
+    negated = _NEGATION.search(outside[clause_start : start + len(clause)]) or _COMPARISON.search(clause)
+    if negated or _hedged(outside, verbs):
         return "".join(piece for piece in re.split(r"\$|\\[()\[\]]", text))
     if (condition := _CONDITION.search(clause)) and re.search(rf"[{_PLACE}\d]", clause[: condition.start()]):
         kept, dropped = clause[: condition.start()], clause[condition.start() :]
@@ -134,16 +149,14 @@ def _from_sentence(text: str, formulas: list[tuple[int, int, str]]) -> str:
 
 def _values(text: str, formulas: list[tuple[int, int, str]], start: int, clause: str) -> str:
     spans = [span for span in formulas if start <= span[0] < start + len(clause)]
-    spans += [
-        (start + number.start(), start + number.end(), number[0])
-        for number in _PLAIN_NUMBER.finditer(clause)
-    ]
+    spans += [(start + number.start(), start + number.end(), number[0]) for number in _PLAIN_NUMBER.finditer(clause)]
     spans.sort()
     if not spans:
         return clause.strip() if _RESULT.match(clause.strip()) else text
     joined = _joined(formulas_with_gaps(text, spans))
     tail = text[spans[-1][1] : start + len(clause)].strip(" .,\n")
-    return f"{joined} {tail}" if len(spans) == 1 and re.fullmatch(r"[^\s,;]+(?: [^\s,;]+){0,2}", tail) else joined
+    with_unit = f"{joined} {tail}"
+    return with_unit if len(spans) == 1 and len(tail) < 40 and split_unit(with_unit)[1] not in (None, "?") else joined
 
 
 def _masked(text: str, formulas: list[tuple[int, int, str]]) -> str:
@@ -157,5 +170,6 @@ def _masked(text: str, formulas: list[tuple[int, int, str]]) -> str:
 
 
 def _hedged(text: str, verbs: list[re.Match[str]]) -> bool:
-    """Return True if an ``or`` stands between two verbs: ``x is 5 or x is 6``."""
-    return len(verbs) > 1 and _OR.search(text, verbs[0].end(), verbs[-1].start()) is not None
+    """Return True if a sentence names two results: ``x is 5 or x is 6``, ``x is 5 and y is 6``."""
+    between = text[verbs[0].end() : verbs[-1].start()] if len(verbs) > 1 else ""
+    return _OR.search(between) is not None or re.search(rf"[{_PLACE}\d][^,.]*\band\b[^,.]*$", between) is not None
