@@ -31,7 +31,7 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("\\", r"\\(?:displaystyle|textstyle|scriptstyle|limits)(?![a-zA-Z])\s*", ""),
         ("\\", r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
         ("", r"\\%|(?<=\d) ?\bpercent\b", "%"),
-        ("\\", r"(?<!\\)\\!", ""),
+        ("\\!", r"(?<!\\)\\!", ""),
         ("", r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}", " "),
         ("\\", r"\\leq(?![a-zA-Z])", r"\\le"),
         ("\\", r"\\geq(?![a-zA-Z])", r"\\ge"),
@@ -40,10 +40,12 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("\\", r"\\(?:lbrace|\{)(?![a-zA-Z])", r"\\{"),
         ("\\", r"\\rbrace(?![a-zA-Z])", r"\\}"),
         ("\\", r"\\degree(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}", r"^\\circ"),
-        ("\\", r"\\[ij]math(?![a-zA-Z])", "i"),
-        ("\\", r"\\(?:mathrm|mathit|operatorname\*?|text|textrm|mathbf)\s*\{\s*([eid])\s*\}", r"\1"),
-        ("\\", r"\\mathbb ?([A-Z])|\\([RZ])(?![a-zA-Z])", r"\\mathbb{\1\2}"),
-        ("\\", r"^\\(?:text|mathrm|mbox|textbf)\s*\{\s*([-+]?\d[^{}]*)\}$", r"\1"),
+        ("math", r"\\[ij]math(?![a-zA-Z])", "i"),
+        ("math", r"\\math(?:rm|it|bf)\s*\{\s*([eid])\s*\}", r"\1"),
+        ("operator", r"\\operatorname\*?\s*\{\s*([eid])\s*\}", r"\1"),
+        ("text", r"\\text(?:rm)?\s*\{\s*([eid])\s*\}", r"\1"),
+        ("mathbb", r"\\mathbb ?([A-Z])", r"\\mathbb{\1}"),
+        ("text", r"^\\text(?:bf)?\s*\{\s*([-+]?\d[^{}]*)\}$", r"\1"),
         ("d", r"(?<![a-zA-Z\\{])d([a-zA-Z])\s*/\s*d([a-zA-Z])(?![a-zA-Z])", r"\\frac{d\1}{d\2}"),
         ("pi", r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", r"\\pi"),
         ("", r"(?<![a-zA-Z\\])(?:infinity|infty|inf|oo)(?![a-zA-Z])", r"\\infty"),
@@ -57,7 +59,7 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("\\", r"\\sqrt\s*([^\s{}\\\[])", r"\\sqrt{\1}"),
         ("", r"\s+", " "),
         # The space in ``5, 100`` tells a list from the number ``5,100``.
-        (" ", r"(?!(?<=\d,) (?:\d{1,3},)?\d{3}(?!\d)|(?<=,\d\d\d,) \d)(?:(?<![a-zA-Z0-9}]) | (?![a-zA-Z0-9\\{]))", ""),
+        (" ", r"(?<![a-zA-Z0-9}]) (?!(?<=\d, )(?:\d{1,3},)?\d{3}(?!\d)|(?<=,\d{3}, )\d)| (?![a-zA-Z0-9\\{])", ""),
     )
 )
 """(text that every match contains, pattern, replacement), applied in this order."""
