@@ -17,6 +17,7 @@ from omnithinker.rewards.math_forms import (
     align_lists,
     as_choice,
     as_words,
+    condition,
     for_algebra,
     plain_text,
     set_in_symbols,
@@ -119,7 +120,7 @@ def _compare_forms(gold: str, answer: str) -> Equality | tuple[str, str]:
     bases = [match[1] for text in (gold, answer) if (match := _BASE.fullmatch(text))]
     if len(set(bases)) > 1:
         return Equality.DIFFERENT
-    pair = align_lists(*align_inequalities(gold, answer))
+    pair = align_lists(*align_inequalities(condition(gold), condition(answer)))
     if pair is None:
         return Equality.DIFFERENT
     if pair[0] == pair[1]:

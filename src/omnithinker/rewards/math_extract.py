@@ -23,7 +23,7 @@ _OR = re.compile(r"\bor\b", re.IGNORECASE)
 _BETWEEN = re.compile(r"(?:[\s,;.]|\\text\{|\\quad|\}|\b(?:and|or|either|both)\b)*", re.IGNORECASE)
 """Text around the formulas of a list."""
 _VERB = re.compile(
-    r"(?<![\w'’])(?:is|are|was|were|be|becomes|equals?|equal to|gets?|obtains?|gives?|yields?|finds?|have|has|so|thus"
+    r"(?<![\w'’])(?:is|are|was|were|be|becomes|equal to|equals?|gets?|obtains?|gives?|yields?|finds?|have|has|so|thus"
     r"|hence|therefore)(?![\w'’])|:(?=\s)",
     re.IGNORECASE,
 )
@@ -39,7 +39,7 @@ _CONDITION = re.compile(
     r"\b(?:when|if|where|for|at|with|as|since|because|in|on|by|from|per|which|modulo|out)\b", re.IGNORECASE
 )
 _PLAIN_NUMBER = re.compile(r"(?<![\w.^{])[-+]?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?")
-_RESULT = re.compile(r"[(\[]|[-+]?\s*\\?\$?[-+]?[\d.]|\\(?!text)")
+_RESULT = re.compile(r"\S*[+*/^\\\d√π]\S*$|[(\[]|[-+]?\s*\\?\$?[-+]?[\d.]|\\(?!text)")
 _PLACE = "\ue000"
 """Stands for a formula while the words around it are read."""
 
@@ -54,7 +54,8 @@ def final_answer(text: str) -> str:
         text = text.strip("* ")
     if lead_in := _LEAD_IN.match(text):
         text = text[lead_in.end() :]
-    text = re.sub(r"^(?:either|both)\s+", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"^(?:either\s+|both\s+|=\s*)", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"(?<=[a-z])\$(\^\{?[23]\}?)\$", r"\1", text)  # cm$^2$
     text = re.sub(r"([-+*/=])\s*(?<!\\)\$\s*\$", r"\1 ", text)  # a formula that a line break cut in two
     formulas = [(match.start(), match.end(), _content(match)) for match in _FORMULA.finditer(text)]
     if not formulas:

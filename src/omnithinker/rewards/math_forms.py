@@ -27,6 +27,7 @@ _SYNONYMS = {
     "empty set": "no solution", "the empty set": "no solution", "integers": "all integers",
 }  # fmt: skip
 _SETS = {"all real numbers": r"\mathbb{R}", "all integers": r"\mathbb{Z}", "no solution": r"\emptyset"}
+_SETS |= {"all positive real numbers": r"(0,\infty)", "all real x": r"\mathbb{R}"}
 
 
 def plain_text(text: str) -> str:
@@ -97,7 +98,7 @@ def split_list(text: str) -> list[str]:
     return [*parts, text[start:].strip()]
 
 
-_THOUSANDS = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?!\d|,\d)")
+_THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _CONNECTOR = re.compile(r"\\text\{\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])")
 
 
@@ -139,12 +140,12 @@ def align_lists(gold: str, answer: str) -> tuple[str, str] | None:
     A list without brackets equals a set, and a tuple in the same order. Sets, tuples (open intervals) and other
     intervals differ from each other. Lists and sets become one element per line.
     """
-    gold, answer = _solution(_condition(gold)), _solution(_condition(answer))
+    gold, answer = _solution(gold), _solution(answer)
     (gold_kind, gold_inner), (answer_kind, answer_inner) = brackets(gold), brackets(answer)
     if {gold_kind, answer_kind} <= {"", "{}"}:
         return _lines(gold_kind, gold_inner) or gold, _lines(answer_kind, answer_inner) or answer
     if gold_kind == answer_kind:
-        return gold, answer
+        return _ordered(gold_kind, gold_inner), _ordered(answer_kind, answer_inner)
     if gold_kind and answer_kind:
         return None
     bare, inner = (answer, gold_inner) if gold_kind else (gold, answer_inner)
@@ -158,18 +159,24 @@ def align_lists(gold: str, answer: str) -> tuple[str, str] | None:
     return (f"({gold_inner})", listed) if gold_kind else (listed, f"({inner})")
 
 
+def _ordered(kind: str, inner: str) -> str:
+    parts = [part.replace(",", "") if _THOUSANDS.fullmatch(part) else part for part in _inner_list(inner)]
+    return f"{kind[0]}{', '.join(parts)}{kind[1]}"
+
+
 def _lines(kind: str, inner: str) -> str:
     parts = _inner_list(inner) if kind else elements(inner)
     return "\n".join(split_unit(part)[0] if len(parts) > 1 else part for part in parts)
 
 
+_MEMBER = re.compile(r"^[a-zA-Z] ?\\in ?(?=\\\{[^|:]*\\\}$)")
 _SET_BUILDER = re.compile(r"\\\{\s*([a-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid|\||:)\s*(.+?)\\\}")
 
 
-def _condition(text: str) -> str:
-    r"""Return the condition of a set builder: ``x > 3`` for ``\{x \mid x > 3\}``."""
+def condition(text: str) -> str:
+    r"""Return ``x > 3`` for the set builder ``\{x \mid x > 3\}``, and ``\{1,2\}`` for ``x\in\{1,2\}``."""
     match = _SET_BUILDER.fullmatch(text)
-    return match[2].strip() if match else text
+    return match[2].strip() if match else _MEMBER.sub("", text)
 
 
 def _solution(text: str) -> str:

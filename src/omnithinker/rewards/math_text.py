@@ -17,7 +17,7 @@ _CHARACTERS = str.maketrans(
         "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "⁄": "/", "∕": "/",
         "π": r"\pi ", "∞": r"\infty ", "°": r"^\circ ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
         "∪": r"\cup ", "∩": r"\cap ", "∅": r"\emptyset ", "∈": r"\in ", "±": r"\pm ", "θ": r"\theta ",
-        "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
+        "℃": r"^\circ C", "℉": r"^\circ F", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
         "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
         "²": "^2", "³": "^3", "⁴": "^4", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "，": ",", "％": "%",
         "（": "(", "）": ")", "＝": "=",
@@ -45,7 +45,8 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("operator", r"\\operatorname\*?\s*\{\s*([eid])\s*\}", r"\1"),
         ("text", r"\\text(?:rm)?\s*\{\s*([eid])\s*\}", r"\1"),
         ("mathbb", r"\\mathbb ?([A-Z])", r"\\mathbb{\1}"),
-        ("text", r"^\\text(?:bf)?\s*\{\s*([-+]?\d[^{}]*)\}$", r"\1"),
+        ("math", r"\\mathrm ([eid])(?![a-zA-Z])", r"\1"),
+        ("text", r"^\\text(?:bf|normal|rm)?\s*\{\s*([-+]?\d[^{}]*)\}$", r"\1"),
         ("d", r"(?<![a-zA-Z\\{])d([a-zA-Z])\s*/\s*d([a-zA-Z])(?![a-zA-Z])", r"\\frac{d\1}{d\2}"),
         ("pi", r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", r"\\pi"),
         ("", r"(?<![a-zA-Z\\])(?:infinity|infty|inf|oo)(?![a-zA-Z])", r"\\infty"),
@@ -64,7 +65,8 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
 )
 """(text that every match contains, pattern, replacement), applied in this order."""
 _PLAIN = re.compile(
-    r"(?P<sign>[-+]?)(?P<int>\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?P<dec>\.\d*)?(?:[eE](?P<exp>[-+]?\d{1,3}))?"
+    r"(?P<sign>[-+]?)(?P<int>[1-9]\d{0,2}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?P<dec>\.\d*)?"
+    r"(?:[eE](?P<exp>[-+]?\d{1,3}))?"
 )
 _REPEATING = re.compile(r"([-+]?)(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{?(\d+)\}?")
 _RATIO = re.compile(r"([-+]?)\(?([-+]?)(\d+)\)?\s*/\s*\(?([-+]?)(\d+)\)?")

@@ -33,6 +33,7 @@ _SYMBOLS = {
     },
 }
 _FOLDED = {name.casefold(): unit for name, unit in reversed(_SYMBOLS.items()) if name in _WORDS or len(name) > 2}
+_COMPOSED = {"h^-1*km": "km/h", "kmh": "km/h", "h^-1*mi": "mph", "m*s^-1": "m/s", "mps": "m/s"}
 _SPEEDS = {
     "kilometers per hour": "km/h",
     "miles per hour": "mph",
@@ -49,14 +50,15 @@ _NOT_A_UNIT = frozenset(
 )
 _TAIL = re.compile(
     r"(?P<value>.*?[\d)}\]a-zA-Z!])"
-    r"(?: ?\\(?:text|textrm|textnormal|mathrm|mbox)\s*\{\s*(?P<text>[^{}]*?)\s*\}| (?P<word>[a-zA-Z][a-zA-Z/ ]*))"
+    r"(?: ?\\(?:text(?:rm|normal|up)?|mathrm|mbox)\s*\{\s*(?P<text>[^{}]*?)\s*\}| (?P<word>[a-zA-Z][a-zA-Z/ ]*))"
     r"(?P<power>\^\{?[23]\}?)?"
 )
 _QUANTITY = re.compile(
     r"(?P<value>[-+]?[\d.,]+(?: ?(?:\\times|\\cdot) ?10\^\{?-?\d+\}?|[eE][-+]?\d+)?) ?(?P<unit>[^\d.,].*)"
 )
 """A number followed by a unit that may be composed, such as ``9.8 \\mathrm{m}/\\mathrm{s}^2``."""
-_MARKUP = re.compile(r"\\(?:text|textrm|textnormal|mathrm|mbox|rm)(?![a-zA-Z])\s*\{?|[~ ]+")
+_MARKUP = re.compile(r"\\(?:text(?:rm|normal|up)?|mathrm|mbox|rm)(?![a-zA-Z])\s*\{?|[~ ]+")
+_QUOTIENT = re.compile(r"\\frac\s*\{((?:[^{}]|\{[^{}]*\})*)\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _FACTOR = re.compile(r"(.+?)(?:\^?(-?\d))?")
 
 
@@ -87,24 +89,25 @@ def split_unit(text: str) -> tuple[str, str | None]:
 def _composed(text: str, unit: str) -> str | None:
     r"""Return the name of a product or quotient of known symbols; None if it may be a variable, as in ``5x``."""
     marked = "\\" in unit and _MARKUP.search(unit) is not None
-    if not marked and " " not in text and not re.match(r"[°μ]|\^\\circ|\\Omega|\\mu", unit):
+    if not marked and " " not in text and not re.match(r"[°μÅΩ]|\^\\circ|\\Omega|\\mu", unit):
         return None
+    unit = _QUOTIENT.sub(r"\1/\2", unit)
     for written, symbol in ((r"^\circ", "°"), (r"\Omega", "Ω"), (r"\mu", "μ"), ("µ", "μ")):
         unit = unit.replace(written, symbol)
     plain = re.sub(r" *(/|\*|·|\\cdot|\\times|°|μ) *", r"\1", _MARKUP.sub(" ", unit.replace("}", ""))).strip()
     plain = re.sub(r" +(?=\^)", "", plain).replace("{", "").replace(" ", "*")
     plain = re.sub(r"\*+", "*", plain)
     factors = re.split(r"(/|\*|\\cdot|\\times|·)", plain)
-    names = []
-    for factor in factors[::2]:
+    powers: dict[str, int] = {}
+    for operator, factor in zip(["*", *factors[1::2]], factors[::2], strict=True):
         match = _FACTOR.fullmatch(factor)
         name = _SYMBOLS.get(match[1]) if match else None
         if match is None or name is None:
             return None
-        names.append(name + (f"^{match[2]}" if match[2] else ""))
-    operators = ["/" if operator == "/" else "*" for operator in factors[1::2]]
-    result = names[0] + "".join(operator + name for operator, name in zip(operators, names[1:], strict=True))
-    return _SYMBOLS.get(result, result)
+        name = {"km/h": "kmh", "m/s": "mps"}.get(name, name)
+        powers[name] = powers.get(name, 0) + int(match[2] or 1) * (-1 if operator == "/" else 1)
+    result = "*".join(name + (f"^{power}" if power != 1 else "") for name, power in sorted(powers.items()) if power)
+    return _COMPOSED.get(result, result)
 
 
 def _is_noun(match: re.Match[str], words: str) -> bool:

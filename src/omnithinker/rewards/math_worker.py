@@ -174,6 +174,10 @@ def _same(gold: list[Any], answer: list[Any], interval: bool, percent: bool) -> 
         return False  # a truth value does not tell what was true
     if isinstance(first, sympy.Eq) and isinstance(second, sympy.Eq):
         return _same_equations(first, second)
+    relational = sympy.core.relational.Relational
+    if isinstance(first, relational) and isinstance(second, relational) and not first.free_symbols:
+        pairs = zip(first.args, second.args, strict=True)
+        return type(first) is type(second) and all(_same([ours], [theirs], False, percent) for ours, theirs in pairs)
     if (
         isinstance(first, sympy.Eq)
         and not first.lhs.free_symbols
@@ -225,7 +229,7 @@ def _same_equations(gold: Any, answer: Any) -> bool:
         return False
     ratio = sympy.simplify(second / first)
     if not ratio.free_symbols:
-        return bool(ratio.is_finite and ratio.is_nonzero)
+        return bool(sympy.simplify(first).free_symbols and ratio.is_finite and ratio.is_nonzero)
     if any(sympy.Eq(*equation.args) in (sympy.true, sympy.false) for equation in (gold, answer)):
         return False
     if not (sympy.solve(first, dict=True) and sympy.solve(second, dict=True)):
