@@ -44,6 +44,11 @@ _PLACE = "\ue000"
 """Stands for a formula while the words around it are read."""
 
 
+_WITH_CONDITION = re.compile(rf"{_PLACE}+[,;]? *(?={_CONDITION.pattern})", re.IGNORECASE)
+"""A formula that a condition follows: ``$ax+b$, where $a>0$``."""
+_ALTERNATIVE = re.compile(r"\b(?:or|otherwise|else)\b", re.IGNORECASE)
+
+
 def final_answer(text: str) -> str:
     """Return the part of an answer that states its result; the text itself if it is nothing but the result."""
     contents = boxes(text)
@@ -128,6 +133,8 @@ def _from_words(text: str) -> str:
 def _from_sentence(text: str, formulas: list[tuple[int, int, str]]) -> str:
     """Return what a sentence with formulas says: the formulas and numbers after its last verb, else all formulas."""
     outside = _masked(text, formulas)
+    if _WITH_CONDITION.match(outside) and not _ALTERNATIVE.search(outside):
+        return formulas[0][2]
     letters = re.match(r"[A-Za-z]", text) is not None
     if not letters and formulas[0][0] != 0:
         return text
@@ -144,7 +151,7 @@ def _from_sentence(text: str, formulas: list[tuple[int, int, str]]) -> str:
         return "".join(piece for piece in re.split(r"\$|\\[()\[\]]", text))
     if (condition := _CONDITION.search(clause)) and re.search(rf"[{_PLACE}\d]", clause[: condition.start()]):
         kept, dropped = clause[: condition.start()], clause[condition.start() :]
-        clause = clause if _OR.search(dropped) else kept
+        clause = clause if _ALTERNATIVE.search(dropped) else kept
     return _values(text, formulas, start, clause)
 
 

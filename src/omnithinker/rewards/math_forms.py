@@ -99,7 +99,9 @@ def split_list(text: str) -> list[str]:
 
 
 _THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
-_CONNECTOR = re.compile(r"\\text\{\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])")
+_CONNECTOR = re.compile(
+    r"\\text\{\s*(?:and|or)\s*\}|\\(?:lor|land|vee|wedge)(?![a-zA-Z])|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])"
+)
 
 
 def elements(text: str) -> list[str]:
@@ -211,6 +213,8 @@ def for_algebra(text: str) -> str:
     if number is not None and not _PARSER_NUMBER.fullmatch(text):
         return rf"\frac{{{number.numerator}}}{{{number.denominator}}}"
     text = text.replace("%", r"\%")
+    if r"\partial^" in text:
+        text = re.sub(r"\\partial ?", "d", text)
     if "'" in text:
         text = _PRIMES.sub(lambda match: f"{match[1]}_{{{'p' * len(match[2])}}}", text)
     if _TRIGONOMETRIC.search(text):

@@ -89,7 +89,7 @@ def split_unit(text: str) -> tuple[str, str | None]:
 def _composed(text: str, unit: str) -> str | None:
     r"""Return the name of a product or quotient of known symbols; None if it may be a variable, as in ``5x``."""
     marked = "\\" in unit and _MARKUP.search(unit) is not None
-    if not marked and " " not in text and not re.match(r"[°μÅΩ]|\^\\circ|\\Omega|\\mu", unit):
+    if not marked and " " not in text and not re.match(r"[°μÅΩ]|(?:[ckm]m|kg|mph|lbs)\b|\^\\circ|\\Omega|\\mu", unit):
         return None
     unit = _QUOTIENT.sub(r"\1/\2", unit)
     for written, symbol in ((r"^\circ", "°"), (r"\Omega", "Ω"), (r"\mu", "μ"), ("µ", "μ")):
