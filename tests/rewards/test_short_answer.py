@@ -69,12 +69,101 @@ def test_answer_must_be_exactly_one_option_and_letters_are_refused() -> None:
         ({"answer": ""}, "gold_missing"),
         ({"answers": []}, "gold_missing"),
         ({"answer": "B", "options": ["Rome", "Paris"]}, "gold_not_among_options"),
-        ({"answer": "Paris", "options": ["Paris", "paris."]}, "gold_not_among_options"),
+        ({"answer": "Paris", "options": ["Paris", "Paris"]}, "gold_not_among_options"),
+        ({"answer": "PARIS", "options": ["Paris", "paris."]}, "gold_not_among_options"),
+        ({"answer": "Paris.", "options": ["Paris", "'Paris'"]}, "gold_not_among_options"),
     ],
 )
 def test_rows_that_nobody_can_answer_are_undefined(row: dict[str, object], cause: str) -> None:
     values = score(row, "Paris", "B")
     assert [value.cause for value in values if isinstance(value, Undefined)] == [cause, cause]
+
+
+GENOTYPES = ["bb bb", "Bb BB", "Bb Bb", "Bb bb", "BB Bb", "bb Bb", "BB BB", "BB bb"]
+LISTS = ["'1'", "0", "-1", "[1,2,3,4]", "1", "1.0"]
+
+
+@pytest.mark.parametrize(
+    ("options", "gold", "right", "wrong"),
+    [
+        (["10²", "102", "10^3"], "10²", ["10²", "10^2", "$10²$", "“10²”."], ["102", "10^3", "10"]),
+        (["10²", "102"], "102", ["102", "102."], ["10²", "10^2"]),
+        (["5 mA", "5 MA", "5 A"], "5 mA", ["5 mA", "5  mA.", "A) 5 mA"], ["5 MA", "5 ma", "5 Ma", "5 A"]),
+        (
+            GENOTYPES,
+            "Bb Bb",
+            ["Bb Bb", "“Bb Bb”", "(C) Bb Bb"],
+            ["bb Bb", "BB Bb", "bb bb", "BB BB", "bB bB", "(A) Bb Bb"],
+        ),
+        (LISTS, "'1'", ["'1'", "A) '1'"], ["1", "1.0", '"1"', "E) 1"]),
+        (LISTS, "1", ["1", "E) 1"], ["1.", "'1'", "1.0", "A) 1"]),
+        (["CO", "Co", "co"], "Co", ["Co", "Co."], ["CO", "co", "cO"]),
+        (["Paris", "Rome"], "Paris", ["paris", "PARIS", "Ｐａｒｉｓ"], ["rome", "Paris Rome"]),
+        (["H₂O", "H2O2"], "H₂O", ["H₂O", "H2O"], ["H2O2", "H²O"]),
+        (["x⁻¹", "x-1", "x1"], "x⁻¹", ["x⁻¹", "x^-1"], ["x-1", "x1"]),
+        (["1½", "11/2"], "1½", ["1½", "1 1/2"], ["11/2"]),
+        (["Paris", "paris.", "Rome"], "Paris", ["Paris"], ["paris.", "paris", "Rome"]),
+        (["6ft", "6 ft", "6'", "6''", "6"], "6'", ["6'", "6’", "6′"], ["6''", "6″", "6", "6ft"]),
+        (["A", "B", "C"], "C", ["C", "c", "C) C"], ["A", "A) C"]),
+        (["A) Paris", "B) Rome"], "Paris", ["Paris", "A) Paris", "a. paris"], ["B) Paris", "A", "Rome"]),
+        (["A) Paris", "B) Rome"], "B) Rome", ["Rome", "B) Rome"], ["A) Rome", "Paris"]),
+    ],
+)
+def test_the_strictest_form_that_names_one_option_decides(
+    options: list[str], gold: str, right: list[str], wrong: list[str]
+) -> None:
+    assert score({"answer": gold, "options": options}, *right, *wrong) == [1] * len(right) + [0] * len(wrong)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["A) Paris", "(A) Paris", "A. Paris", "A: Paris", "a) paris", "[A] Paris", "Option A: Paris", "**A)** Paris",
+     "A)Paris", "1) Paris", "1. Paris", r"\boxed{A) Paris}", "A – Paris"],
+)  # fmt: skip
+def test_a_letter_must_agree_with_its_option(written: str) -> None:
+    assert score({"answer": "Paris", "options": ["Paris", "Rome"]}, written) == [1]
+    assert score({"answer": "Paris", "options": ["Rome", "Paris"]}, written) == [0]
+    assert score({"answer": "Paris"}, written) == [0]
+
+
+@pytest.mark.parametrize(
+    ("gold", "written"),
+    [
+        ("O'Neil's", "O’Neil’s"),
+        ('the "New Deal"', "the “New Deal”"),
+        ("-5", "−5"),
+        ("1990-1995", "1990–1995"),
+        ("Paris", "Pa\u200bris\ufeff"),
+        ("Paris", "Paris\u200e"),
+        ("cooperation", "co\u00adoperation"),
+        ("Paris", r"\boxed{Paris}"),
+        ("Paris", r"$\boxed{\text{Paris}}$."),
+        ("Paris", "Paris。"),
+        ("Paris", "Ｐａｒｉｓ．"),
+        ("A, B", "A， B"),
+        ("Paris", "Paris\u00a0"),
+        ("Café", "Cafe\u0301"),
+        ("wait...", "wait…"),
+        ("1/2", "½"),
+        ("x^2", "x²"),
+        ("CO2", "CO₂"),
+        ("'Paris'", "‘Paris’"),
+        ("❤", "❤\ufe0f"),
+    ],
+)
+def test_typographic_variants(gold: str, written: str) -> None:
+    assert score({"answer": gold}, written) == [1]
+    assert score({"answer": written}, gold) == [1]
+
+
+@pytest.mark.parametrize(("gold", "written"), [("10²", "102"), ("1½", "11/2"), ("-5", "5"), ("x⁻¹", "x-1")])
+def test_different_answers_are_not_merged(gold: str, written: str) -> None:
+    assert score({"answer": gold}, written) == [0]
+
+
+def test_long_answers_take_linear_time() -> None:
+    for piece in ("'", "A) ", r"\boxed{", ". ", "*", "{", "⁻"):
+        assert score({"answer": "Paris", "options": ["Paris", "Rome"]}, piece * (200_000 // len(piece))) == [0]
 
 
 def test_only_the_answer_counts() -> None:

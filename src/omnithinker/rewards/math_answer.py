@@ -12,18 +12,22 @@ from typing import Any, Literal, Self
 from omnithinker.config.rewards import RewardSettings
 from omnithinker.rewards.answers import last_answer
 from omnithinker.rewards.base import Reward
+from omnithinker.rewards.math_extract import final_answer
 from omnithinker.rewards.math_forms import (
     align_lists,
     as_choice,
     as_words,
+    condition,
     for_algebra,
     plain_text,
+    set_in_symbols,
     split_assignment,
-    split_unit,
-    strip_lead_in,
+    word_list,
 )
+from omnithinker.rewards.math_intervals import align_inequalities
 from omnithinker.rewards.math_pool import Equality, MathPool
 from omnithinker.rewards.math_text import MAX_LENGTH, as_number, balanced, normalize, too_complex
+from omnithinker.rewards.math_units import split_unit
 from omnithinker.rewards.probes import UNLIKELY_ANSWER, Probe, ProbeContext, formatted
 from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.row_fields import RowField
@@ -84,6 +88,10 @@ def _compare_words(gold: str, answer: str) -> Equality | None:
         return None
     if gold_words == answer_words:
         return Equality.EQUAL
+    if set_in_symbols(gold) != gold and answer_words is None:
+        return None
+    if answer_words and _word_list(gold) == _word_list(answer):
+        return Equality.EQUAL
     if plain_text(gold) == gold and len(gold_words.split()) > MAX_WORDS:
         return Equality.GOLD_UNPARSEABLE
     return Equality.DIFFERENT
@@ -91,6 +99,9 @@ def _compare_words(gold: str, answer: str) -> Equality | None:
 
 def _compare_forms(gold: str, answer: str) -> Equality | tuple[str, str]:
     """Compare units, assignments, lists and number bases, where algebra is too lenient."""
+    gold, answer = set_in_symbols(gold), set_in_symbols(answer)
+    if gold.replace(" ", "") == answer.replace(" ", "") and not re.search(r"\d \d", f"{gold};{answer}"):
+        return Equality.EQUAL
     (gold, gold_unit), (answer, answer_unit) = split_unit(gold), split_unit(answer)
     if gold_unit and answer_unit and gold_unit != answer_unit and "?" not in (gold_unit, answer_unit):
         return Equality.DIFFERENT
@@ -109,10 +120,16 @@ def _compare_forms(gold: str, answer: str) -> Equality | tuple[str, str]:
     bases = [match[1] for text in (gold, answer) if (match := _BASE.fullmatch(text))]
     if len(set(bases)) > 1:
         return Equality.DIFFERENT
-    pair = align_lists(gold, answer)
+    pair = align_lists(*align_inequalities(condition(gold), condition(answer)))
     if pair is None:
         return Equality.DIFFERENT
+    if pair[0] == pair[1]:
+        return Equality.EQUAL
     return for_algebra(pair[0]), for_algebra(pair[1])
+
+
+def _word_list(text: str) -> list[str]:
+    return word_list(plain_text(text).casefold())
 
 
 def _verdict(same: bool) -> Equality:
@@ -224,8 +241,8 @@ def gold_body(row: Mapping[str, Any]) -> str:
 
 
 def answer_text(body: str) -> str:
-    """Normalize the body of an answer and remove an introduction such as ``The answer is``."""
-    return normalize(strip_lead_in(body.strip()))
+    """Return the normalized final answer in the body of an answer; only the end of a very long body is read."""
+    return normalize(final_answer(body[-8 * MAX_LENGTH :].strip()))
 
 
 def wrong_number(gold: str, others: Sequence[str]) -> str:

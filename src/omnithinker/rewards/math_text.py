@@ -5,6 +5,7 @@ Uses string operations and :class:`fractions.Fraction`; no computer algebra.
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 
@@ -16,6 +17,7 @@ _CHARACTERS = str.maketrans(
         "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "⁄": "/", "∕": "/",
         "π": r"\pi ", "∞": r"\infty ", "°": r"^\circ ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
         "∪": r"\cup ", "∩": r"\cap ", "∅": r"\emptyset ", "∈": r"\in ", "±": r"\pm ", "θ": r"\theta ",
+        "℃": r"^\circ C", "℉": r"^\circ F", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
         "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
         "²": "^2", "³": "^3", "⁴": "^4", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "，": ",", "％": "%",
         "（": "(", "）": ")", "＝": "=",
@@ -29,7 +31,8 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("\\", r"\\(?:displaystyle|textstyle|scriptstyle|limits)(?![a-zA-Z])\s*", ""),
         ("\\", r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
         ("", r"\\%|(?<=\d) ?\bpercent\b", "%"),
-        ("", r"(?<!\\)\\[!,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}", " "),
+        ("\\!", r"(?<!\\)\\!", ""),
+        ("", r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}", " "),
         ("\\", r"\\leq(?![a-zA-Z])", r"\\le"),
         ("\\", r"\\geq(?![a-zA-Z])", r"\\ge"),
         ("\\", r"\\neq(?![a-zA-Z])", r"\\ne"),
@@ -37,6 +40,14 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("\\", r"\\(?:lbrace|\{)(?![a-zA-Z])", r"\\{"),
         ("\\", r"\\rbrace(?![a-zA-Z])", r"\\}"),
         ("\\", r"\\degree(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}", r"^\\circ"),
+        ("math", r"\\[ij]math(?![a-zA-Z])", "i"),
+        ("math", r"\\math(?:rm|it|bf)\s*\{\s*([eid])\s*\}", r"\1"),
+        ("operator", r"\\operatorname\*?\s*\{\s*([eid])\s*\}", r"\1"),
+        ("text", r"\\text(?:rm)?\s*\{\s*([eid])\s*\}", r"\1"),
+        ("mathbb", r"\\mathbb ?([A-Z])", r"\\mathbb{\1}"),
+        ("math", r"\\mathrm ([eid])(?![a-zA-Z])", r"\1"),
+        ("text", r"^\\text(?:bf|normal|rm)?\s*\{\s*([-+]?\d[^{}]*)\}$", r"\1"),
+        ("d", r"(?<![a-zA-Z\\{])d([a-zA-Z])\s*/\s*d([a-zA-Z])(?![a-zA-Z])", r"\\frac{d\1}{d\2}"),
         ("pi", r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", r"\\pi"),
         ("", r"(?<![a-zA-Z\\])(?:infinity|infty|inf|oo)(?![a-zA-Z])", r"\\infty"),
         ("**", r"(?<=[\w)}])\s*\*\*\s*(?=[\w({-])", "^"),
@@ -48,12 +59,14 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("\\", r"\\frac\s*\{([^{}]*)\}\s*(\d)", r"\\frac{\1}{\2}"),
         ("\\", r"\\sqrt\s*([^\s{}\\\[])", r"\\sqrt{\1}"),
         ("", r"\s+", " "),
-        (" ", r"(?<![a-zA-Z0-9}]) | (?![a-zA-Z0-9\\{])", ""),
+        # The space in ``5, 100`` tells a list from the number ``5,100``.
+        (" ", r"(?<![a-zA-Z0-9}]) (?!(?<=\d, )(?:\d{1,3},)?\d{3}(?!\d)|(?<=,\d{3}, )\d)| (?![a-zA-Z0-9\\{])", ""),
     )
 )
 """(text that every match contains, pattern, replacement), applied in this order."""
 _PLAIN = re.compile(
-    r"(?P<sign>[-+]?)(?P<int>\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?P<dec>\.\d*)?(?:[eE](?P<exp>[-+]?\d{1,3}))?"
+    r"(?P<sign>[-+]?)(?P<int>[1-9]\d{0,2}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?P<dec>\.\d*)?"
+    r"(?:[eE](?P<exp>[-+]?\d{1,3}))?"
 )
 _REPEATING = re.compile(r"([-+]?)(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{?(\d+)\}?")
 _RATIO = re.compile(r"([-+]?)\(?([-+]?)(\d+)\)?\s*/\s*\(?([-+]?)(\d+)\)?")
@@ -162,7 +175,14 @@ def _repeating(match: re.Match[str]) -> Fraction:
     return -value if sign == "-" else value
 
 
-_TOWER = re.compile(r"\^\s*(?:\{[^{}]*\^|\S\s*\^)|\*\*[^*]*\*\*")
+_TOWER = re.compile(r"\^\s*[^\s{]\s*\^|\*\*[^*]*\*\*")
+_SMALL_EXPONENT = re.compile(r"[-+]?(\d{1,4})\^\{?(\d{1,2})\}?")
+_NUMBERS = re.compile(r"(\d+)\s*\)?\s*\^\s*[{(]?\s*(\d+)")
+_NAME = re.compile(
+    r"\\(?:alpha|beta|gamma|lambda|mu|omega|theta|phi|tau|sigma|[xy]i)|(?<![a-zA-Z\\])(?!e(?![a-z]))[a-zA-Z]+"
+)
+MAX_EXPONENT = 9999
+"""Maximum numeric exponent that is computed."""
 _BIG_POWER = re.compile(r"(?:\^|\*\*)\s*[{(]*\s*[-+]?\s*\d[\d,]{4,}|\d[\d,]{3,}\s*!|!\s*!|e[-+]?\d{4,}", re.IGNORECASE)
 _BIG_NUMBER = re.compile(r"\d{101,}")
 
@@ -171,11 +191,54 @@ def too_complex(text: str) -> bool:
     """Return True if computer algebra could hang: very long text, tower of powers, huge power or factorial."""
     return (
         len(text) > MAX_LENGTH
+        or _huge_power(text)
         or _TOWER.search(text) is not None
         or _BIG_POWER.search(text) is not None
         or _BIG_NUMBER.search(text) is not None
         or _depth(text) > 20
     )
+
+
+def _huge_power(text: str) -> bool:
+    """Return True if a power may have millions of digits because of powers in its exponent or of its base.
+
+    ``e^{x^2}`` is harmless, as is ``2^{2^3}``.
+    """
+    if text.count("^") < 2:
+        return False
+    for content in _exponents(text):
+        if "^" not in content:
+            continue
+        if any("^" in inner for inner in _exponents(content)):
+            return True
+        small = _SMALL_EXPONENT.fullmatch(content)
+        if not (small or _NAME.search(content)):
+            return True
+        if any(_above(int(base), int(power)) for base, power in _NUMBERS.findall(content)):
+            return True
+    if not re.search(r"[)}]\s*\^", text):
+        return False
+    return math.prod(int(power) for power in re.findall(r"\^\s*\{?\s*(\d+)", text)) > 1000 * MAX_EXPONENT
+
+
+def _exponents(text: str) -> list[str]:
+    """Return the contents of the outermost ``^{...}``."""
+    found: list[str] = []
+    end = 0
+    for match in re.finditer(r"\^\s*\{", text):
+        if match.start() < end:
+            continue
+        depth, end = 1, match.end()
+        while end < len(text) and depth:
+            depth += (text[end] == "{") - (text[end] == "}")
+            end += 1
+        found.append(text[match.end() : end - 1].replace(" ", ""))
+    return found
+
+
+def _above(base: int, power: int) -> bool:
+    """Return True if a power is above the limit of exponents."""
+    return base > 1 and (power > MAX_EXPONENT.bit_length() or base**power > MAX_EXPONENT)
 
 
 def balanced(text: str) -> bool:

@@ -89,46 +89,152 @@ def parse_answer(text: str) -> list[Any]:
         parsing_timeout=None,
         raise_on_error=True,
     )
-    return [_imaginary(item) for item in parsed]
+    return [_standard(item) for item in parsed]
 
 
-def _imaginary(expression: Any) -> Any:
-    """Replace the symbol i by the imaginary unit."""
+def _standard(expression: Any) -> Any:
+    """Replace the symbol i by the imaginary unit, derivatives of names by symbols, and chains by first = last side."""
     import sympy
+    from sympy.core.function import AppliedUndef
 
-    if isinstance(expression, sympy.Expr):
-        return expression.subs({symbol: sympy.I for symbol in expression.free_symbols if str(symbol) == "i"})
-    return expression
+    if isinstance(expression, sympy.And) and all(isinstance(part, sympy.Eq) for part in expression._unsorted_args):
+        sides = expression._unsorted_args
+        expression = sympy.Eq(sides[0].lhs, sides[-1].rhs, evaluate=False)
+    if isinstance(expression, sympy.Eq):
+        return sympy.Eq(_standard(expression.lhs), _standard(expression.rhs), evaluate=False)
+    if isinstance(expression, sympy.FiniteSet | sympy.Tuple):
+        return expression.func(*map(_standard, expression.args))
+    if not isinstance(expression, sympy.Expr):
+        return expression
+    # The derivative of a name is 0 for computer algebra, which knows nothing of functions that are not written out.
+    names = {
+        item: sympy.Symbol(f"d_{item}", real=True)
+        for item in expression.atoms(sympy.Derivative)
+        if item.expr.is_Symbol or isinstance(item.expr, AppliedUndef)
+    }
+    names |= {symbol: sympy.I for symbol in expression.free_symbols if str(symbol) == "i"}
+    return expression.subs(names) if names else expression
 
 
 def judge(gold: str, answer: str) -> str:
-    """Compare two LaTeX expressions: return ``equal``, ``different`` or ``gold_unparseable``."""
-    from math_verify import verify
+    """Compare two LaTeX expressions, or lists with one element per line that are equal as sets.
 
+    Returns:
+        ``equal``, ``different`` or ``gold_unparseable``.
+    """
     try:
-        gold_parsed = parse_answer(gold)
+        golds = [parse_answer(part) for part in gold.split("\n")]
     except Exception:  # parsers may raise anything
-        gold_parsed = []
-    if not gold_parsed:
+        golds = [[]]
+    if not all(golds):
         return "gold_unparseable"
     try:
-        answer_parsed = parse_answer(answer)
-        if not answer_parsed:
+        answers = [parse_answer(part) for part in answer.split("\n")]
+        if not all(answers):
             return "different"
-        if "%" not in gold + answer and differ_in_value(gold_parsed[0], answer_parsed[0]):
-            return "different"
-        same = verify(
-            gold_parsed,
-            answer_parsed,
-            timeout_seconds=None,
-            raise_on_error=True,
-            allow_set_relation_comp=_INTERVAL.search(gold) is not None,
-        )
+        interval = _INTERVAL.search(gold) is not None
+        percent = "%" in gold + answer
+        if len(golds) == len(answers) == 1:
+            same = _same(golds[0], answers[0], interval, percent)
+        else:
+            same = _same_sets(_flat(golds), _flat(answers), percent)
     except MemoryError:
         raise
     except Exception:  # likewise; an answer that cannot be compared is not known to be equal
         return "different"
     return "equal" if same else "different"
+
+
+def _flat(parsed: list[list[Any]]) -> list[list[Any]]:
+    r"""Replace sets in a list, such as that of ``\pm 3``, by their elements."""
+    import sympy
+
+    values = [[item[0].doit() if isinstance(item[0], sympy.Set) else item[0], *item[1:]] for item in parsed]
+    lists = [[[e] for e in item[0].args] if isinstance(item[0], sympy.FiniteSet) else [item] for item in values]
+    return [item for items in lists for item in items]
+
+
+def _same_sets(golds: list[list[Any]], answers: list[list[Any]], percent: bool) -> bool:
+    """Return True if every element of each list equals one of the other."""
+    found: set[int] = set()
+    for gold in golds:
+        equal = {place for place, answer in enumerate(answers) if _same(gold, answer, False, percent)}
+        if not equal:
+            return False
+        found |= equal
+    return len(found) == len(answers)
+
+
+def _same(gold: list[Any], answer: list[Any], interval: bool, percent: bool) -> bool:
+    import sympy
+    from math_verify import verify
+
+    first, second = _common_symbols(gold[0], answer[0])
+    if isinstance(first, sympy.logic.boolalg.BooleanAtom) or isinstance(second, sympy.logic.boolalg.BooleanAtom):
+        return False  # a truth value does not tell what was true
+    if isinstance(first, sympy.Eq) and isinstance(second, sympy.Eq):
+        return _same_equations(first, second)
+    relational = sympy.core.relational.Relational
+    if isinstance(first, relational) and isinstance(second, relational) and not first.free_symbols:
+        pairs = zip(first.args, second.args, strict=True)
+        return type(first) is type(second) and all(_same([ours], [theirs], False, percent) for ours, theirs in pairs)
+    if (
+        isinstance(first, sympy.Eq)
+        and not first.lhs.free_symbols
+        and not isinstance(second, sympy.core.relational.Relational)
+    ):
+        first = first.rhs  # a computation and its result
+    if not percent and differ_in_value(first, second):
+        return False
+    return bool(
+        verify(
+            [first, *gold[1:]],
+            [second, *answer[1:]],
+            timeout_seconds=None,
+            raise_on_error=True,
+            allow_set_relation_comp=interval,
+        )
+    )
+
+
+def _common_symbols(gold: Any, answer: Any) -> tuple[Any, Any]:
+    """Use the same symbols in both: the parser takes x as real, but not beside the imaginary unit."""
+    import sympy
+
+    if not (isinstance(gold, sympy.Basic) and isinstance(answer, sympy.Basic)):
+        return gold, answer
+    ours, theirs = gold.free_symbols, answer.free_symbols
+    if ours == theirs or {str(symbol) for symbol in ours ^ theirs}.isdisjoint(map(str, ours & theirs | ours)):
+        return gold, answer
+    plain = {symbol: sympy.Symbol(str(symbol), complex=True) for symbol in ours | theirs}
+    return gold.subs(plain), answer.subs(plain)
+
+
+def _same_equations(gold: Any, answer: Any) -> bool:
+    """Return True if one equation is a multiple of the other, or both have the same, not empty, solutions.
+
+    Equations that hold always or never are compared side by side: computer algebra replaces them by a truth value.
+    """
+    import sympy
+    from math_verify import verify
+
+    if all(_same([a], [b], False, False) for a, b in ((gold.lhs, answer.lhs), (gold.rhs, answer.rhs))):
+        return True
+    if all(_same([a], [b], False, False) for a, b in ((gold.lhs, answer.rhs), (gold.rhs, answer.lhs))):
+        return True
+    if not all(isinstance(side, sympy.Expr) for side in (*gold.args, *answer.args)):
+        return bool(verify([gold], [answer], timeout_seconds=None, raise_on_error=True))
+    first, second = (equation.lhs - equation.rhs for equation in (gold, answer))
+    if not first.free_symbols or {str(s) for s in first.free_symbols} != {str(s) for s in second.free_symbols}:
+        return False
+    ratio = sympy.simplify(second / first)
+    if not ratio.free_symbols:
+        return bool(sympy.simplify(first).free_symbols and ratio.is_finite and ratio.is_nonzero)
+    if any(sympy.Eq(*equation.args) in (sympy.true, sympy.false) for equation in (gold, answer)):
+        return False
+    if not (sympy.solve(first, dict=True) and sympy.solve(second, dict=True)):
+        return False
+    return bool(verify([gold], [answer], timeout_seconds=None, raise_on_error=True))
 
 
 def differ_in_value(gold: Any, answer: Any) -> bool:
@@ -151,9 +257,31 @@ def differ_in_value(gold: Any, answer: Any) -> bool:
     point = {symbol: sympy.Rational(7310585 + 4142136 * places[str(symbol)], 10**7) for symbol in symbols}
     try:
         first, second = (complex(side.evalf(15, subs=point, strict=True)) for side in (gold, answer))
-        return abs(first - second) > max(1e-5, 1e-9 * max(abs(first), abs(second)))
+        scale, distance = max(abs(first), abs(second)), abs(first - second)
+        if distance > max(1e-5, 1e-9 * scale):
+            return True
+        return not symbols and _differ_closely(gold, answer, distance, scale)
     except (TypeError, ValueError, ArithmeticError, AttributeError):
         return False
+
+
+def _differ_closely(gold: Any, answer: Any, distance: float, scale: float) -> bool:
+    """Return True if two constants differ although a comparison with a fixed number of decimals may not see it.
+
+    Of a decimal, three significant digits are compared if the number is small. Other constants are exact.
+    """
+    import sympy
+
+    if gold.has(sympy.Float) or answer.has(sympy.Float):
+        return scale < 1e-3 and distance > 1e-3 * scale
+    if distance > 1e-9 * scale:
+        return True
+    if scale < 1e-300:  # too small for floating point
+        if gold.is_zero or answer.is_zero:
+            return bool(gold.is_zero) is not bool(answer.is_zero)
+        return bool(abs((gold / answer).evalf(15) - 1) > 1e-9)
+    difference = (gold - answer).doit()
+    return bool(difference.is_Rational and difference != 0)
 
 
 def _limited(gold: str, answer: str, seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -13,34 +14,139 @@ from omnithinker.rewards.probes import UNLIKELY_ANSWER, Probe, ProbeContext, for
 from omnithinker.rewards.row_fields import RowField
 from omnithinker.types import Prompt, Trajectory, Undefined, Value
 
-_QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("$", "$"), ("`", "`"), ("*", "*"))
+_QUOTES = {'"': '"', "'": "'", "«": "»", "$": "$", "`": "`", "*": "*"}
+_TYPOGRAPHIC = str.maketrans(
+    dict.fromkeys("“”„‟＂", '"')
+    | dict.fromkeys("‘’‚‛′´＇", "'")
+    | dict.fromkeys("‐‑‒–—―−﹣", "-")
+    | {"″": "''", "。": ".", "｡": ".", "…": "...", "⁄": "/", "∕": "/"}
+    | {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if chr(code) not in "＂＇"}
+    # Zero-width characters, marks of direction, soft hyphens, variation selectors.
+    | dict.fromkeys(
+        [0xAD, 0xFEFF, 0xFE0E, 0xFE0F, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065)]
+    )
+)
+_SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ]+")
+_FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
+_COMMAND = re.compile(r"\\(?:boxed|fbox|text|textbf|textit|mathrm)\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_LABEL = re.compile(
+    r"\**(?:option |choice )?[(\[]?([A-Z]|\d{1,2})(?:[)\]][.:]?|[.:]| -)\** *(.+)", re.IGNORECASE | re.DOTALL
+)
+
+
+def exact_form(text: str) -> str:
+    """Return the text with single spaces."""
+    return " ".join(text.split())
+
+
+def normal_form(text: str) -> str:
+    r"""Return a case-sensitive normal form.
+
+    Typographic quotes, dashes and full-width characters become ASCII, superscripts become ``^2``, and invisible
+    characters, ``\boxed{}``, final periods and enclosing quotes, ``$`` and the like are removed.
+    """
+    text = unicodedata.normalize("NFC", text).translate(_TYPOGRAPHIC)
+    text = _SUPERSCRIPTS.sub(lambda match: "^" + unicodedata.normalize("NFKC", match[0]).replace("−", "-"), text)
+    return _bare(" ".join(_FRACTION.sub(" ", text).split()))
+
+
+def _bare(text: str) -> str:
+    """Remove what encloses a text, by position: copies of a long text would take quadratic time."""
+    start, end = 0, len(text)
+    while True:
+        before = start, end
+        while end > start and text[end - 1] in ". ":
+            end -= 1
+        while start < end and text[start] == " ":
+            start += 1
+        if text.startswith("\\", start) and (command := _COMMAND.fullmatch(text, start, end)):
+            start, end = command.span(1)
+        elif end - start >= 2 and _QUOTES.get(text[start]) == text[end - 1]:
+            start, end = start + 1, end - 1
+        if (start, end) == before:
+            return text[start:end]
 
 
 def normalize_answer(text: str) -> str:
-    """Apply NFKC, case folding and single spaces; remove final periods and enclosing quotes, ``$`` and the like."""
-    text = " ".join(unicodedata.normalize("NFKC", str(text)).casefold().split())
+    """Return the folded form: the normal form with NFKC and case folding."""
+    text = str(text)
     while True:
         before = text
-        text = text.rstrip(".").strip()
-        for opening, closing in _QUOTES:
-            if len(text) >= 2 and text.startswith(opening) and text.endswith(closing):
-                text = text[1:-1].strip()
+        text = unicodedata.normalize("NFKC", normal_form(text)).casefold()
         if text == before:
             return text
 
 
-def reference_answers(row: Mapping[str, Any]) -> list[str]:
-    """Return the normalized accepted answers of a row (``answers`` or ``answer``, text or list) without empty ones."""
+FORMS = (exact_form, normal_form, normalize_answer)
+"""Forms in which an answer is compared with options, from strict to lenient."""
+
+
+class Options:
+    """Options of a question: finds the one that a text names.
+
+    A form is used only if the forms before it match no option. A form that several options share names none of them.
+    """
+
+    def __init__(self, options: Sequence[str]) -> None:
+        labels = [_LABEL.fullmatch(option) for option in options]
+        labelled = bool(options) and all(
+            label is not None and _position(label[1]) == place for place, label in enumerate(labels)
+        )
+        # ``A) Paris`` in the list of options is the option ``Paris``.
+        self._texts = [label[2] for label in labels if label] if labelled else list(options)
+        self._places: list[dict[str, int | None]] = []
+        for form in FORMS:
+            places: dict[str, int | None] = {}
+            for place, text in enumerate(map(form, self._texts)):
+                places[text] = None if text in places else place
+            self._places.append(places)
+
+    def place(self, text: str) -> int | None:
+        """Return the position of the option that a text names, with or without its letter; None if there is none."""
+        known, place = self._find(text)
+        label = None if known else _LABEL.fullmatch(normal_form(text))
+        if label is None:
+            return place
+        _, place = self._find(label[2])
+        return place if place == _position(label[1]) else None
+
+    def _find(self, text: str) -> tuple[bool, int | None]:
+        """Return (True if a form of the text occurs, position if it occurs once)."""
+        for form, places in zip(FORMS, self._places, strict=True):
+            key = form(text)
+            if key and key in places:
+                return True, places[key]
+        return False, None
+
+
+def _position(label: str) -> int:
+    return int(label) - 1 if label.isdigit() else ord(label.upper()) - ord("A")
+
+
+def written_answers(row: Mapping[str, Any]) -> list[str]:
+    """Return the accepted answers of a row (``answers`` or ``answer``, text or list) as they are written."""
     value = row.get("answers", row.get("answer"))
     answers = value if isinstance(value, list | tuple) else [value]
-    return [text for answer in answers if answer is not None and (text := normalize_answer(answer))]
+    return [str(answer) for answer in answers if answer is not None]
+
+
+def reference_answers(row: Mapping[str, Any]) -> list[str]:
+    """Return the folded accepted answers of a row without empty ones."""
+    return [text for answer in written_answers(row) if (text := normalize_answer(answer))]
+
+
+def right_options(row: Mapping[str, Any], options: Options) -> set[int]:
+    """Return the positions of the options that the accepted answers of a row name."""
+    places = (options.place(answer) for answer in written_answers(row))
+    return {place for place in places if place is not None}
 
 
 class ShortAnswer(Reward):
     """1 if the last ``<answer>`` body is one of the row's reference answers, else 0.
 
     Row fields: ``answer`` or ``answers``, and ``options`` if the prompt lists some. With options, the body must match
-    exactly one of them. The letter or number of an option is not an answer, unless it is the option's text.
+    exactly one of them; its letter or number before it (``A) Paris``) must agree. The letter alone is not an answer,
+    unless it is the option's text.
     """
 
     class Settings(RewardSettings):
@@ -53,16 +159,15 @@ class ShortAnswer(Reward):
     @classmethod
     def probes(cls, row: Mapping[str, Any], context: ProbeContext) -> list[Probe]:
         """Return the accepted and the other options; without options, the accepted answers and another row's answer."""
-        accepted = reference_answers(row)
         field = "answers" if "answers" in row else "answer"
-        value = row.get("answers", row.get("answer"))
-        answers = [str(answer) for answer in (value if isinstance(value, list) else [value])]
         options = [str(option) for option in row.get("options") or ()]
-        right = [option for option in options if normalize_answer(option) in accepted]
-        probes = [Probe("gold answer", formatted(answer), 1.0, field) for answer in right or answers]
+        right = right_options(row, Options(options))
+        answers = [option for place, option in enumerate(options) if place in right] or written_answers(row)
+        probes = [Probe("gold answer", formatted(answer), 1.0, field) for answer in answers]
         if options:
-            wrong = [option for option in options if normalize_answer(option) not in accepted]
+            wrong = [option for place, option in enumerate(options) if place not in right]
             return probes + [Probe("other option", formatted(option), 0.0, "options") for option in wrong]
+        accepted = reference_answers(row)
         wrong_answers = (
             answer for other in context.other_rows for answer in reference_answers(other) if answer not in accepted
         )
@@ -72,36 +177,16 @@ class ShortAnswer(Reward):
         """Return [G] values; undefined if no answer could be right for the row.
 
         Causes: ``gold_missing`` if the row has no reference answer; ``gold_not_among_options`` if no reference answer
-        matches exactly one of the options.
+        names exactly one of the options.
         """
         references = reference_answers(prompt.row)
-        options = [normalize_answer(option) for option in prompt.row.get("options") or ()]
-        cause = unanswerable(references, options)
+        texts = [str(option) for option in prompt.row.get("options") or ()]
+        options = Options(texts)
+        right = right_options(prompt.row, options)
+        cause = "gold_missing" if not references else "gold_not_among_options" if texts and not right else None
         if cause is not None:
             return [Undefined(cause, f"row {prompt.index} of {prompt.task!r}") for _ in completions]
-        return [score_answer(last_answer(completion.text), references, options) for completion in completions]
-
-
-def unanswerable(references: Sequence[str], options: Sequence[str]) -> str | None:
-    """Return the cause why no answer can be right, given normalized references and options; None if one can."""
-    if not references:
-        return "gold_missing"
-    if options and not any(options.count(answer) == 1 for answer in references):
-        return "gold_not_among_options"
-    return None
-
-
-def score_answer(body: str | None, references: Sequence[str], options: Sequence[str]) -> float:
-    """Return 1 if an answer is right, else 0.
-
-    Args:
-        body: Answer of the completion; None scores 0.
-        references: Normalized accepted answers.
-        options: Normalized options of the prompt; empty if it lists none.
-    """
-    if body is None:
-        return 0.0
-    answer = normalize_answer(body)
-    if options and options.count(answer) != 1:
-        return 0.0
-    return float(answer in references)
+        bodies = [last_answer(completion.text) for completion in completions]
+        if texts:
+            return [float(body is not None and options.place(body) in right) for body in bodies]
+        return [float(body is not None and normalize_answer(body) in references) for body in bodies]
