@@ -49,7 +49,7 @@ def test_a_tokenizer_is_loaded_without_weights(tmp_path):
 
 
 def test_a_missing_model_is_named(tmp_path):
-    with pytest.raises(BadInput, match="nowhere' cannot be loaded"):
+    with pytest.raises(BadInput, match="nowhere': no such folder"):
         load_tokenizer(ModelSettings(path=str(tmp_path / "nowhere")))
 
 

@@ -182,6 +182,12 @@ def test_train_and_evaluate_commands(recipe, tmp_path, capsys):
     assert main(["train", str(recipe), *order, "--set", "training.max_steps=3"]) == 0
     result = json.loads((tmp_path / "study-curriculum-down-up/result.json").read_text())
     assert (result["order"], result["steps"], result["completions"]) == (["down", "up"], 3, 9 * 3)
+    log = (tmp_path / "study-curriculum-down-up/metrics.jsonl").read_text().splitlines()
+    assert [[name for name in ("up", "down") if f"task/{name}/reward" in line] for line in log] == [
+        ["down"],
+        ["down"],
+        ["up"],
+    ]
 
 
 def test_a_study_with_adapters_starts_every_run_from_the_bare_model(recipe, tmp_path, capsys):
@@ -294,14 +300,19 @@ def test_overlong_prompts_are_skipped_and_reported(recipe, tmp_path, capsys):
     [
         (
             ["train", "{recipe}"],
-            "select what to train: one task, or a schedule for all tasks (curriculum, joint, mixture, adaptive)",
+            "select what to train: one task (--task), or a schedule for all tasks "
+            "(--schedule curriculum, joint, mixture, adaptive); tasks: up, down",
         ),
         (["train", "{recipe}", "--task", "upp"], "no task 'upp' in the recipe; its tasks: up, down"),
         (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "an order needs the schedule curriculum"),
         (["train", "{recipe}", "--schedule", "curriculum", "--order", "up"], "lacks down"),
-        (["evaluate", "{recipe}", "--model", "/nowhere/model"], "model '/nowhere/model' cannot be loaded"),
+        (["evaluate", "{recipe}", "--model", "/nowhere/model"], "model '/nowhere/model': no such folder; give a"),
         (["study", "/nowhere.toml"], "/nowhere.toml: cannot be read"),
         (["study", "{recipe}", "--set", "output=/proc/nothing"], "cannot write here"),
+        (
+            ["study", "{recipe}", "--set", "training.max_steps=1"],
+            "training.max_steps = 1: a curriculum of 2 tasks needs at least 2 steps",
+        ),
     ],
 )
 def test_bad_arguments_get_one_line(recipe, capsys, arguments, message):

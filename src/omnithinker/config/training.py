@@ -28,7 +28,8 @@ class TrainingSettings(Settings):
     epochs: int = Field(1, ge=1)
     """Passes over each task's prompts."""
     max_steps: int | None = Field(None, ge=1)
-    """Steps after which a run stops; by default the schedule decides."""
+    """Largest number of steps of a run; by default the schedule decides. A curriculum keeps all its tasks, each with
+    its share of the steps and at least one; other schedules stop after this step."""
     preset: Literal["paper", "dapo", "dr_grpo"] = "paper"
     """Defaults of the loss: ``paper`` (Eq. 2-5), ``dapo`` (mean over tokens, ``clip_high`` 0.28) or ``dr_grpo`` (no
     standard deviation, mean over ``max_new_tokens``). Settings in the recipe override them."""

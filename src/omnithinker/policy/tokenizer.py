@@ -11,6 +11,7 @@ from omnithinker.config.model import ModelSettings
 from omnithinker.errors import BadInput
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy import adapter
+from omnithinker.policy.source import require_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,13 @@ def load_tokenizer(settings: ModelSettings, path: str | Path | None = None) -> C
 
 
 def model_source(settings: ModelSettings, path: str | Path | None = None) -> str:
-    """Return the folder or hub name that a model is loaded from."""
+    """Return the folder or hub name that a model is loaded from.
+
+    Raises:
+        BadInput: if there is no such model.
+    """
     source = str(path or settings.path)
+    require_model(source)
     if source == "lab":
         return str(LAB_MODEL)
     # Adapters record the path of their base and are loaded from other working directories.
