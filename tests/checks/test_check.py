@@ -130,10 +130,11 @@ def test_bad_rows_are_all_listed(check):
     code, report = check(train, [{"prompt": "d", "answer": "z"}], {"short_answer": 1.0})
     assert code == 2
     bad = report["data"]["tasks"]["t"]["bad_rows"]
-    assert len(bad) == 2
+    assert len(bad) == 3
     assert "train.jsonl:2: no field 'answer'" in bad[0]
     assert "train.jsonl:3: no field 'prompt'" in bad[1]
-    assert report["data"]["tasks"]["t"]["train"]["rows"] == 2
+    assert "train.jsonl:4: field 'answer': entries must be text or numbers, got null" in bad[2]
+    assert report["data"]["tasks"]["t"]["train"]["rows"] == 1
     assert report["tokens"]["stages"] is None
 
 

@@ -34,4 +34,4 @@ def run(args: argparse.Namespace) -> None:
         view=View(console),
     )
     console.print(results_table(result.evaluation))
-    console.print(f"\nrun folder: {result.folder}", highlight=False, soft_wrap=True)
+    console.print(f"\nrun folder: {result.folder}", highlight=False, markup=False, soft_wrap=True)

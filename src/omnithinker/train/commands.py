@@ -13,10 +13,10 @@ from rich.console import Console
 
 from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe, known_task
-from omnithinker.io.files import read_json
 from omnithinker.io.layout import CHECKPOINTS, RESULT
 from omnithinker.policy.source import require_model
 from omnithinker.schedules.plan import RunPlan, plan_run
+from omnithinker.train.folder import read_record
 from omnithinker.types import EvalResult
 from omnithinker.ui.judge_usage import usage_lines
 from omnithinker.ui.view import View
@@ -73,7 +73,7 @@ def train_model(
     folder = Path(output) if output else Path(f"{recipe.output}-{plan.folder_name}")
     with view or View(Console(stderr=True)) as view, RunContext(recipe, view.note) as context:
         evaluation = run_training(context, plan, folder, view)
-    result = read_json(folder / RESULT)
+    result = read_record(folder / RESULT, "measured_step", "best")
     step = result["measured_step"]
     best = recipe.evaluation.result == "best" and "checkpoints/best" in result["best"]
     model = folder / CHECKPOINTS / ("best" if best else f"step-{step}")
