@@ -130,10 +130,11 @@ def test_bad_rows_are_all_listed(check):
     code, report = check(train, [{"prompt": "d", "answer": "z"}], {"short_answer": 1.0})
     assert code == 2
     bad = report["data"]["tasks"]["t"]["bad_rows"]
-    assert len(bad) == 2
+    assert len(bad) == 3
     assert "train.jsonl:2: no field 'answer'" in bad[0]
     assert "train.jsonl:3: no field 'prompt'" in bad[1]
-    assert report["data"]["tasks"]["t"]["train"]["rows"] == 2
+    assert "train.jsonl:4: field 'answer': entries must be text or numbers, got null" in bad[2]
+    assert report["data"]["tasks"]["t"]["train"]["rows"] == 1
     assert report["tokens"]["stages"] is None
 
 
@@ -166,13 +167,28 @@ def test_prompts_over_the_limit_are_counted(check):
     assert "none is left" in problems(report, "data")[0]
 
 
+def test_the_folders_that_are_used_are_named(check, tmp_path, capsys):
+    rows = [{"prompt": "a", "answer": "x"}], [{"prompt": "b", "answer": "x"}]
+    assert check(*rows, {"short_answer": 1.0})[0] == 0
+    main(["check", str(tmp_path / "recipe.toml")])
+    assert "folder of study runs/recipe, of train --task runs/recipe-single-t" in capsys.readouterr().out
+
+
+def test_a_limit_of_steps_that_no_curriculum_can_keep(check):
+    rows = [{"prompt": "a", "answer": "x"}], [{"prompt": "b", "answer": "x"}]
+    other = '[tasks.u]\ndata = "lab:qa"\nrewards.short_answer = 1.0\n'
+    code, report = check(*rows, {"short_answer": 1.0}, more="training.max_steps = 1\n" + other)
+    assert code == 2
+    assert problems(report, "recipe") == ["training.max_steps = 1: a curriculum of 2 tasks needs at least 2 steps"]
+
+
 def test_a_model_that_is_not_there(check, tmp_path):
     rows = [{"prompt": "a", "answer": "x"}]
     code, report = check(
         rows, [{"prompt": "b", "answer": "x"}], {"short_answer": 1.0}, more=f'model.path = "{tmp_path}/none"'
     )
     assert code == 2
-    assert "cannot be loaded" in problems(report, "model")[0]
+    assert "/none': no such folder" in problems(report, "model")[0]
     assert report["data"]["tasks"]["t"]["train"] == {"rows": 1, "too_long": None, "longest_prompt": None}
     assert "memory" not in report
 

@@ -247,11 +247,12 @@ def test_an_error_ends_it_while_the_writer_waits(own, line, code, message):
     assert said.count("\n") == 1
 
 
-def test_an_interrupt_ends_it_while_it_waits_for_a_line(own):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_it_while_it_waits_for_a_line(own, number):
     with co_process(str(own), "--task", "echo") as process:
         tell(process, {"completion": "0.5"})
         process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait() == 130
         assert process.stderr.read() == "\nomnithinker score: interrupted\n"
 

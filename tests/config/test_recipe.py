@@ -53,6 +53,7 @@ def test_written_recipe_loads_equal(tmp_path):
     ("find", "replace", "message"),
     [
         ("learning_rate", "learning_rat", ":4: unknown key 'training.learning_rat'; did you mean 'learning_rate'?"),
+        ("learning_rate", "lr", ":4: unknown key 'training.lr'; did you mean 'learning_rate'?"),
         ("[training]", "[trainig]", ":3: unknown key 'trainig'; did you mean 'training'?"),
         ("1e-4", '"fast"', ":4: training.learning_rate: input should be a valid number"),
         ("1e-4", "-1", ":4: training.learning_rate: input should be greater than 0"),
@@ -130,6 +131,29 @@ def test_overrides(tmp_path):
         load_recipe(path, ["seed.x=1"])
     as_values = {"training.epochs": 3, "output": "elsewhere", "tasks.math.rewards.format": 0.2}
     assert load_recipe(path, as_values) == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.learning_rate=fast", "--set training.learning_rate=fast: training.learning_rate: input should be"),
+        ("training.lr=1", "--set training.lr=1: unknown key 'training.lr'; did you mean 'learning_rate'?"),
+        ("training.epoch=3", "--set training.epoch=3: unknown key 'training.epoch'"),
+        ("tasks.math.rewards={}", "my.toml:5 with --set tasks.math.rewards={}: tasks.math: has no reward"),
+        ("tasks.math.train=x.jsonl", "my.toml:5 with --set tasks.math.train=x.jsonl: tasks.math: 'data' and 'train'"),
+        ("seed=1\noutput=2", "--set seed=1\noutput=2: seed: input should be a valid integer"),
+    ],
+)
+def test_an_error_in_an_override_is_not_blamed_on_the_file(override, message, tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(tmp_path, GOOD), [override])
+    assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(message)
+
+
+def test_an_error_of_the_file_is_not_blamed_on_an_override(tmp_path):
+    path = write(tmp_path, GOOD.replace("1e-4", "-1"))
+    with pytest.raises(RecipeError, match=r"my\.toml:4: training\.learning_rate: input"):
+        load_recipe(path, ["training.epochs=3", "seed=4"])
 
 
 def test_presets_set_defaults_that_a_recipe_may_change(tmp_path):

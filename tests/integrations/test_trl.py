@@ -32,7 +32,7 @@ def test_total_is_the_weighted_sum_and_undefined_is_none() -> None:
             prompts=["q", "q", "r", "r"],
             completions=[ANSWER % "5", "5", ANSWER % "5", "<answer>7</answer>"],
             completion_ids=[[1]] * 4,
-            answer=["5", "5", "", "7"],
+            answer=["5", "5", "\\frac{", "7"],
         )
         assert values == [1.1, 0.0, None, 1.0]
         assert reward.__name__ == "math"
@@ -70,7 +70,7 @@ def test_components_and_undefined_completions_are_logged_per_task_and_cause() ->
         logged[name].append(value)
 
     with RecipeReward(RECIPE) as reward:
-        for gold in ("", "5"):
+        for gold in ("\\frac{", "5"):
             reward(
                 prompts=["q", "q", "r", "s"],
                 completions=[ANSWER % "5", "5", ANSWER % "5", ANSWER % "red"],
@@ -151,7 +151,7 @@ def test_trl_trains_on_them(tmp_path: Path) -> None:
         shuffle_dataset=False,
     )
     rows: list[dict[str, Any]] = dataset_rows(RECIPE)
-    rows[0]["answer"] = ""  # undefined for its four completions
+    rows[0]["answer"] = "\\boxed{}"  # undefined for its four completions
     interleaved = [row for pair in zip(rows[:4], rows[4:], strict=True) for row in pair]
     with RecipeReward(RECIPE) as total, RecipeReward(RECIPE, "qa", component="short_answer") as one:
 

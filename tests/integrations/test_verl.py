@@ -92,8 +92,8 @@ def test_ground_truth_is_enough_where_extra_info_has_no_fields(recipe: str) -> N
 
 def test_an_undefined_reward_is_an_error_or_the_number_that_the_configuration_states(recipe: str) -> None:
     with pytest.raises(UndefinedReward, match=r"task 'math', row 0: .*math_answer: gold_unparseable.*'undefined'"):
-        compute_score("math", ANSWER % "5", "", recipe=recipe)
-    result = compute_score("math", ANSWER % "5", "", recipe=recipe, undefined=0.25)
+        compute_score("math", ANSWER % "5", "\\frac{", recipe=recipe)
+    result = compute_score("math", ANSWER % "5", "\\frac{", recipe=recipe, undefined=0.25)
     assert (result["score"], result["undefined"]) == (0.25, 1.0)
     assert math.isnan(result["acc"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_a_tokenizer_is_loaded_without_weights(tmp_path):
 
 
 def test_a_missing_model_is_named(tmp_path):
-    with pytest.raises(BadInput, match="nowhere' cannot be loaded"):
+    with pytest.raises(BadInput, match="nowhere': no such folder"):
         load_tokenizer(ModelSettings(path=str(tmp_path / "nowhere")))
 
 
@@ -105,3 +106,34 @@ def test_a_cut_that_changes_the_tokens_beside_it_still_fits():
     for limit in range(1, 12):
         ids = policy.tokenizer.encode_within("\u4e2d\u6587\u5b57\u7b26", None, template + limit, "truncate_left")
         assert ids is None or len(ids) <= template + limit
+
+
+@pytest.mark.parametrize("overlong", ["drop", "truncate_left", "truncate_right"])
+def test_of_a_prompt_far_over_the_limit_only_a_part_is_tokenized(overlong):
+    tokenizer = make_policy().tokenizer
+    most = tokenizer.most_characters(50)
+    assert len(tokenizer.encode("x" * most)) > 50
+    read: list[int] = []
+
+    class Measured:
+        def __getattr__(self, name):
+            return getattr(tokenizer.hf, name)
+
+        def __call__(self, text, **options):
+            read.append(len(text))
+            return tokenizer.hf(text, **options)
+
+        def apply_chat_template(self, messages, **options):
+            read.append(len(messages[-1]["content"]))
+            return tokenizer.hf.apply_chat_template(messages, **options)
+
+    text = "ab" * 10_000_000 + "c"
+    found = replace(tokenizer, hf=Measured()).encode_within(text, None, 50, overlong)
+    assert max(read, default=0) <= most
+    if overlong == "drop":
+        assert found is None
+    else:
+        # The same as of a shorter text with the same beginning or end.
+        short = text[-2 * most :] if overlong == "truncate_left" else text[: 2 * most]
+        assert found == tokenizer.encode_within(short, None, 50, overlong)
+        assert len(found) <= 50

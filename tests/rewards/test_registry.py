@@ -105,7 +105,7 @@ def test_score_uses_a_registered_reward_and_checks_its_row_fields(recipe_file, c
     scored = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [record.get("reward") for record in scored] == [0.5, 0.0, None]
     assert scored[0]["components"] == {"words": 1.0}
-    assert scored[2]["error"] == "standard input:3: field 'count' must be a number, got str"
+    assert scored[2]["error"] == "standard input:3: field 'count' must be a number, got text"
 
 
 def recipe_with(rewards, **more):

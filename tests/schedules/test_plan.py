@@ -7,12 +7,12 @@ import pytest
 from omnithinker.config.file import load_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.registry import SCHEDULES
-from omnithinker.errors import RecipeError
+from omnithinker.errors import BadInput, RecipeError
 from omnithinker.schedules.base import FixedSchedule
-from omnithinker.schedules.curriculum import curriculum_batches
+from omnithinker.schedules.curriculum import curriculum_batches, limit_steps
 from omnithinker.schedules.joint import joint_batches
 from omnithinker.schedules.mixture import mixture_batches
-from omnithinker.schedules.plan import RunPlan, build_schedule, schedule_class
+from omnithinker.schedules.plan import RunPlan, build_schedule, plan_run, schedule_class
 
 SIZES = {"a": 6, "b": 4}
 SETTINGS = {"prompts_per_step": 2, "epochs": 3, "seed": 5}
@@ -36,7 +36,6 @@ def recipe_of(**schedules) -> Recipe:
     [
         ("joint", ("a", "b"), joint_batches(SIZES, **SETTINGS)),
         ("mixture", ("a", "b"), mixture_batches(SIZES, {"a": 1.0, "b": 2.0}, **SETTINGS)),
-        ("curriculum", ("b", "a"), curriculum_batches(SIZES, ["b", "a"], **SETTINGS)),
         ("curriculum", ("b",), curriculum_batches(SIZES, ["b"], **SETTINGS)),
     ],
 )
@@ -44,6 +43,45 @@ def test_a_fixed_schedule_has_the_recipe_s_settings(name, order, batches):
     schedule = build_schedule(RunPlan(name, order, seed=5), recipe_of(), SIZES)
     assert isinstance(schedule, FixedSchedule)
     assert [schedule.batch(step, {}) for step in range(len(schedule))] == batches[:9]
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_a_limit_of_steps_shortens_every_task_of_a_curriculum(order):
+    # 9 + 6 steps become 9: 5.4 and 3.6.
+    schedule = build_schedule(RunPlan("curriculum", order, seed=5), recipe_of(), SIZES)
+    whole = {task: curriculum_batches(SIZES, [task], **SETTINGS) for task in SIZES}
+    expected = {"a": whole["a"][:5], "b": whole["b"][:4]}
+    assert list(schedule.batches) == [batch for task in order for batch in expected[task]]
+
+
+@pytest.mark.parametrize(
+    ("steps", "limit", "kept"),
+    [
+        ({"a": 9, "b": 6}, None, [9, 6]),
+        ({"a": 9, "b": 6}, 15, [9, 6]),
+        ({"a": 9, "b": 6}, 14, [8, 6]),
+        ({"a": 5, "b": 5}, 3, [2, 1]),
+        ({"b": 5, "a": 5}, 3, [1, 2]),
+        ({"a": 1000, "b": 1, "c": 1}, 3, [1, 1, 1]),
+        ({"a": 1000, "b": 1, "c": 1}, 10, [8, 1, 1]),
+        ({"a": 7}, 3, [3]),
+    ],
+)
+def test_steps_under_a_limit(steps, limit, kept):
+    assert list(limit_steps(steps, limit).values()) == kept
+
+
+def test_a_limit_below_the_number_of_tasks_is_refused():
+    with pytest.raises(BadInput, match=r"training.max_steps = 2: a curriculum of 3 tasks needs at least 3 steps"):
+        limit_steps({"a": 5, "b": 5, "c": 5}, 2)
+
+
+def test_the_only_task_needs_no_name():
+    recipe = recipe_of()
+    alone = recipe.model_copy(update={"tasks": {"a": recipe.tasks["a"]}})
+    assert plan_run(alone) == RunPlan.single_task("a", 0)
+    with pytest.raises(BadInput, match=r"select what to train: one task \(--task\), .*; tasks: a, b"):
+        plan_run(recipe)
 
 
 def test_a_schedule_gets_its_group_of_settings():

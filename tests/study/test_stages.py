@@ -1,10 +1,8 @@
-"""Stages by recipe: names, folders, needs, the index, costs, locks."""
+"""Stages by recipe: names, folders, needs, the index, costs."""
 
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -17,11 +15,10 @@ from omnithinker.cli import main
 from omnithinker.config.file import load_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.registry import SCHEDULES
-from omnithinker.errors import BadInput, Interrupted, RecipeError
+from omnithinker.errors import BadInput, RecipeError
 from omnithinker.schedules.base import FixedSchedule, Item
 from omnithinker.schedules.plan import RunPlan, build_schedule
 from omnithinker.study.cost import training_prompts
-from omnithinker.study.lock import lock, lock_holder
 from omnithinker.study.runner import pending_stages
 from omnithinker.study.stage import Stage
 from omnithinker.study.stages import STAGES, list_stages, stages_index
@@ -153,17 +150,6 @@ def test_the_cost_of_a_schedule_that_decides_is_an_upper_bound():
     assert prompts("joint") == Counter(sizes)
     assert prompts("mixture") == {"math": 8, "code": 8}
     assert prompts("adaptive") == {"code": 16}
-
-
-def test_a_lock_excludes_a_second_holder(tmp_path):
-    folder = tmp_path / "base"
-    with lock(folder, "base"):
-        assert lock_holder(folder) == {"host": socket.gethostname(), "pid": os.getpid()}
-        with pytest.raises(Interrupted, match=f"stage base is running on {socket.gethostname()}"), lock(folder, "base"):
-            pass
-        assert lock_holder(folder)  # the second attempt has not released it
-    assert lock_holder(folder) is None
-    assert not list(folder.iterdir())
 
 
 def test_stages_need_no_torch():

@@ -17,6 +17,7 @@ import transformers
 
 from omnithinker.cli import main
 from omnithinker.config.file import load_recipe
+from omnithinker.io.lock import lock
 from omnithinker.train.context import RunContext
 from omnithinker.ui.view import View
 from tests.builders.study import study
@@ -103,39 +104,34 @@ def test_other_settings_in_the_same_folder_are_refused(recipe, tmp_path, capsys)
 
 
 def test_a_stage_that_another_process_runs_is_refused(recipe, tmp_path, capsys):
-    lock = tmp_path / "study/base/running.json"
-    lock.parent.mkdir(parents=True)
-    lock.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getppid()}))
-    assert study(recipe, "--stage", "base") == 130
-    assert f"stage base is running on {socket.gethostname()} (process {os.getppid()})" in capsys.readouterr().err
-    assert study(recipe, "--status") == 0
-    assert "running" in capsys.readouterr().out
-    # The lock of a process that has ended does not count.
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    lock.write_text(json.dumps({"host": socket.gethostname(), "pid": ended.pid}))
+    folder = tmp_path / "study/base"
+    with lock(folder):
+        assert study(recipe, "--stage", "base") == 130
+        assert f"{folder}: in use by process {os.getpid()} on {socket.gethostname()}" in capsys.readouterr().err
+        assert study(recipe, "--status") == 0
+        assert "running" in capsys.readouterr().out
     assert study(recipe, "--stage", "base") == 0
-    assert not lock.exists()
+    assert not (folder / "running.json").exists()
 
 
 def test_a_running_stage_touches_its_lock_and_a_stale_lock_is_taken_over(recipe, tmp_path, capsys, monkeypatch):
-    lock = tmp_path / "study/base/running.json"
-    lock.parent.mkdir(parents=True)
-    lock.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    file = tmp_path / "study/base/running.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
     assert study(recipe, "--stage", "base") == 130
-    assert "stage base is running on elsewhere" in capsys.readouterr().err
-    for file in (lock, lock.parent):
-        os.utime(file, (0, 0))
+    assert "in use by process 1 on elsewhere" in capsys.readouterr().err
+    for path in (file, file.parent):
+        os.utime(path, (0, 0))
     # A running stage touches its lock at intervals, whatever else it writes.
     touched = threading.Event()
     evaluate = RunContext.evaluate
 
     def wait_for_touches(*arguments):
-        os.utime(lock, (0, 0))
+        os.utime(file, (0, 0))
         for _ in range(2):  # the first may have started earlier
             touched.clear()
             assert touched.wait(60)
-        assert lock.stat().st_mtime > 1e9
+        assert file.stat().st_mtime > 1e9
         return evaluate(*arguments)
 
     def utime(path, *times):
@@ -145,10 +141,10 @@ def test_a_running_stage_touches_its_lock_and_a_stale_lock_is_taken_over(recipe,
 
     os_utime = os.utime
     monkeypatch.setattr(os, "utime", utime)
-    monkeypatch.setattr("omnithinker.study.lock.HEARTBEAT_S", 0.01)
+    monkeypatch.setattr("omnithinker.io.lock.HEARTBEAT_S", 0.01)
     monkeypatch.setattr(RunContext, "evaluate", wait_for_touches)
     assert study(recipe, "--stage", "base") == 0
-    assert not lock.exists()
+    assert not file.exists()
 
 
 def test_status_needs_no_torch(recipe):
@@ -186,6 +182,12 @@ def test_train_and_evaluate_commands(recipe, tmp_path, capsys):
     assert main(["train", str(recipe), *order, "--set", "training.max_steps=3"]) == 0
     result = json.loads((tmp_path / "study-curriculum-down-up/result.json").read_text())
     assert (result["order"], result["steps"], result["completions"]) == (["down", "up"], 3, 9 * 3)
+    log = (tmp_path / "study-curriculum-down-up/metrics.jsonl").read_text().splitlines()
+    assert [[name for name in ("up", "down") if f"task/{name}/reward" in line] for line in log] == [
+        ["down"],
+        ["down"],
+        ["up"],
+    ]
 
 
 def test_a_study_with_adapters_starts_every_run_from_the_bare_model(recipe, tmp_path, capsys):
@@ -298,14 +300,19 @@ def test_overlong_prompts_are_skipped_and_reported(recipe, tmp_path, capsys):
     [
         (
             ["train", "{recipe}"],
-            "select what to train: one task, or a schedule for all tasks (curriculum, joint, mixture, adaptive)",
+            "select what to train: one task (--task), or a schedule for all tasks "
+            "(--schedule curriculum, joint, mixture, adaptive); tasks: up, down",
         ),
         (["train", "{recipe}", "--task", "upp"], "no task 'upp' in the recipe; its tasks: up, down"),
         (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "an order needs the schedule curriculum"),
         (["train", "{recipe}", "--schedule", "curriculum", "--order", "up"], "lacks down"),
-        (["evaluate", "{recipe}", "--model", "/nowhere/model"], "model '/nowhere/model' cannot be loaded"),
+        (["evaluate", "{recipe}", "--model", "/nowhere/model"], "model '/nowhere/model': no such folder; give a"),
         (["study", "/nowhere.toml"], "/nowhere.toml: cannot be read"),
         (["study", "{recipe}", "--set", "output=/proc/nothing"], "cannot write here"),
+        (
+            ["study", "{recipe}", "--set", "training.max_steps=1"],
+            "training.max_steps = 1: a curriculum of 2 tasks needs at least 2 steps",
+        ),
     ],
 )
 def test_bad_arguments_get_one_line(recipe, capsys, arguments, message):

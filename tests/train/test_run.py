@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from omnithinker.config.file import load_recipe
-from omnithinker.errors import BadInput
+from omnithinker.errors import BadInput, Interrupted
+from omnithinker.io.lock import lock
 from omnithinker.policy import loading
 from omnithinker.schedules.plan import RunPlan
 from omnithinker.train import context as contexts
@@ -72,6 +73,20 @@ def test_results_of_other_settings_are_refused(recipe, tmp_path, finished):
         f"{folder} holds results of other settings (training.epochs was 2, is now 1); "
         "remove the folder, or choose another with --output"
     )
+
+
+def test_a_folder_in_which_another_process_trains_is_refused_untouched(recipe, tmp_path):
+    plan, folder = RunPlan.single_task("up", 0), tmp_path / "run"
+    with RunContext(load_recipe(recipe), QUIET.note) as context:
+        with lock(folder):
+            unfinished = folder / ".step-1.7.tmp"
+            unfinished.mkdir()
+            with pytest.raises(Interrupted, match=f"{folder}: in use by process .*; repeat this command when"):
+                run_training(context, plan, folder, QUIET)
+            assert unfinished.exists()
+        run_training(context, plan, folder, QUIET)
+    assert not unfinished.exists()
+    assert not (folder / "running.json").exists()
 
 
 def test_settings_that_change_no_numbers_may_differ(recipe, tmp_path):

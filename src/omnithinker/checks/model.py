@@ -17,6 +17,7 @@ from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy.adapter import base_of, new_adapter
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import check_compilable, check_trainable, freeze_embeddings
+from omnithinker.policy.source import require_model
 from omnithinker.policy.tokenizer import ChatTokenizer
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -53,11 +54,16 @@ def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
     """
     import transformers
 
-    source = str(LAB_MODEL) if settings.path == "lab" else settings.path
-    while (base := base_of(source)) is not None:
-        source = base
-    trust = settings.trust_remote_code
     data: dict[str, Any] = {"path": settings.path}
+    source = str(LAB_MODEL) if settings.path == "lab" else settings.path
+    try:
+        require_model(source)
+        while (base := base_of(source)) is not None:
+            source = base
+            require_model(source)
+    except BadInput as error:
+        return Section("model", data, (str(error),)), None
+    trust = settings.trust_remote_code
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=trust)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.checks.cost import check_memory, check_tokens
-from omnithinker.checks.data import TaskRows, check_data
+from omnithinker.checks.data import Encode, TaskRows, check_data
 from omnithinker.checks.model import check_model
 from omnithinker.checks.report import Report, Section
 from omnithinker.checks.rewards import (
@@ -21,10 +21,12 @@ from omnithinker.checks.rewards import (
 from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.rewards import RewardSettings
-from omnithinker.errors import OmniThinkerError
+from omnithinker.errors import BadInput, OmniThinkerError
 from omnithinker.io.trackers import missing
+from omnithinker.policy.tokenizer import ChatTokenizer
 from omnithinker.rewards.components import build_component, build_components, reward_class
 from omnithinker.rewards.resources import Resources
+from omnithinker.schedules.curriculum import limit_steps
 
 
 def check_recipe(recipe: Recipe | str | Path, *, rows: int = 100) -> Report:
@@ -40,17 +42,34 @@ def check_recipe(recipe: Recipe | str | Path, *, rows: int = 100) -> Report:
     recipe = as_recipe(recipe)
     model, outline = check_model(recipe.model)
     chats = outline is not None and outline.policy.tokenizer.hf.chat_template is not None
-    data, tasks = check_data(recipe, outline.policy.tokenizer.encode if outline and chats else None)
-    settings = Section("recipe", {"seed": recipe.seed, "output": recipe.output, "tasks": list(recipe.tasks)})
+    data, tasks = check_data(recipe, _encoder(recipe, outline.policy.tokenizer) if outline and chats else None)
     # Resources are closed before the scorer, because a judge's connections belong to the scorer's event loop.
     with ProbeScorer() as scorer, Resources(recipe) as resources:
         sandbox = check_sandbox(recipe, resources)
         rewards = check_rewards(recipe, resources, scorer, tasks, rows, has_sandbox=not sandbox.problems)
         judges = check_judges(recipe, resources)
-    sections = [settings, model, data, rewards, sandbox, judges, check_trackers(recipe)]
+    sections = [check_settings(recipe), model, data, rewards, sandbox, judges, check_trackers(recipe)]
     if outline is not None and chats:
         sections += [check_memory(recipe, outline, tasks), check_tokens(recipe, tasks)]
     return Report(tuple(sections))
+
+
+def _encoder(recipe: Recipe, tokenizer: ChatTokenizer) -> Encode:
+    """Return the function that measures prompts; of one far over the limit, only as much as exceeds the limit."""
+    most = tokenizer.most_characters(recipe.sampling.max_prompt_tokens)
+    return lambda text, system: tokenizer.encode(text[:most], system)
+
+
+def check_settings(recipe: Recipe) -> Section:
+    """Check that settings fit together in the study."""
+    data = {"seed": recipe.seed, "output": recipe.output, "tasks": list(recipe.tasks)}
+    steps, problems = recipe.training.max_steps, []
+    if recipe.study.orders and steps is not None:
+        try:
+            limit_steps(dict.fromkeys(recipe.tasks, steps), steps)
+        except BadInput as error:
+            problems.append(str(error))
+    return Section("recipe", data, tuple(problems))
 
 
 def check_sandbox(recipe: Recipe, resources: Resources) -> Section:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from omnithinker.checks.memory import readable
 from omnithinker.checks.report import Report, Section
+from omnithinker.schedules.plan import RunPlan
 
 
 def show(report: Report, console: Console, *, listed: int | None) -> None:
@@ -51,7 +52,8 @@ def _title(section: Section) -> Text:
 def _summary(name: str, data: Mapping[str, Any]) -> str:
     match name:
         case "recipe":
-            return f"tasks {', '.join(data['tasks'])}; results to {data['output']}"
+            folder = f"{data['output']}-{RunPlan.single_task(data['tasks'][0], data['seed']).folder_name}"
+            return f"tasks {', '.join(data['tasks'])}; folder of study {data['output']}, of train --task {folder}"
         case "model" if "parameters" in data:
             trained = "" if data["trained"] == data["parameters"] else f", {data['trained']:,} of them trained"
             if data["adapter"]:

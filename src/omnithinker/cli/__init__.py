@@ -7,12 +7,15 @@ Exit codes: 0 success; 1 internal failure; 2 bad input; 130 interrupted and resu
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
 
 from omnithinker import __version__
+from omnithinker.cli.streams import standard_streams
 from omnithinker.errors import OmniThinkerError
+from omnithinker.ui.interrupt import interruptible
 
 COMMANDS = {
     "init": "write a commented recipe to start from",
@@ -39,6 +42,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in argv if not word.startswith("-")), None)
+    name = f"omnithinker {command}" if command in COMMANDS else "omnithinker"
+    interrupted = f"\n{name}: interrupted" + ("; run the same command to resume" if command in RESUMABLE else "")
+    try:
+        with interruptible(interrupted), standard_streams():
+            return _run(argv, command)
+    except OmniThinkerError as error:
+        return _fail(f"{name}: {error}", error.exit_code)
+    except KeyboardInterrupt:
+        return _fail(interrupted, 130)
+    except BrokenPipeError:
+        # The reader, such as ``head`` or a pager, has closed the pipe. This is no failure.
+        return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _fail(f"{name}: {error.filename}: {error.strerror}", 2)
+
+
+def _run(argv: Sequence[str], command: str | None) -> int:
+    """Parse the arguments and run the subcommand that they name."""
     parser = argparse.ArgumentParser(
         prog="omnithinker",
         description="Post-train one language model with reinforcement learning on several tasks at once.",
@@ -52,16 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     args = parser.parse_args(argv)
-    try:
-        return int(args.run(args) or 0)
-    except OmniThinkerError as error:
-        print(f"omnithinker {args.command}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        advice = "; run the same command to resume" if args.command in RESUMABLE else ""
-        print(f"\nomnithinker {args.command}: interrupted{advice}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader, such as ``head`` or a pager, has closed the pipe. This is no failure.
-        sys.stderr.close()
-        return 0
+    return int(args.run(args) or 0)
+
+
+def _fail(message: str, code: int) -> int:
+    """Print one line to standard error and return an exit code."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr)
+    return code

@@ -20,6 +20,11 @@ from omnithinker.planning import (
 )
 from omnithinker.planning.plotting import check_plot_name
 
+LARGEST_WEIGHT = 1e12
+"""Largest weight of a task."""
+MOST_RESAMPLES = 1_000_000
+"""Largest number of resamples; they are held in memory."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -65,8 +70,12 @@ def run(args: argparse.Namespace) -> None:
     if (args.accuracies is None) == (args.matrix is None):
         raise PlanError("give either a table of accuracies or --matrix FILE, not both")
     source = read_accuracies(args.accuracies) if args.matrix is None else read_matrix(args.matrix)
-    if args.resamples < 0 or not args.time_limit > 0:
-        raise PlanError("--resamples must not be negative, and --time-limit must be positive")
+    if not 0 <= args.resamples <= MOST_RESAMPLES:
+        raise PlanError(f"--resamples {args.resamples}: must be from 0 to {MOST_RESAMPLES:,}")
+    if not args.time_limit > 0:
+        raise PlanError(f"--time-limit {args.time_limit:g}: must be a positive number of seconds")
+    if not 0 <= args.seed < 2**63:
+        raise PlanError(f"--seed {args.seed}: must be from 0 to 2^63 - 1")
     if args.plot is not None:
         check_plot_name(args.plot)
     plan = make_plan(
@@ -108,7 +117,7 @@ def _weights(words: list[str]) -> dict[str, float]:
             value = float(number)
         except ValueError:
             value = float("nan")
-        if not equals or value != value:
+        if not equals or not abs(value) <= LARGEST_WEIGHT:
             raise PlanError(f"--weight {word}: expected TASK=NUMBER, such as math=2")
         if name in weights:
             raise PlanError(f'--weight: task "{name}" occurs twice; remove one')

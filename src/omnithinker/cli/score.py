@@ -14,10 +14,12 @@ from typing import Any, BinaryIO, cast
 from omnithinker.cli.background import BackgroundReader
 from omnithinker.cli.judged import print_judge_usage
 from omnithinker.cli.options import add_recipe, read_recipe
-from omnithinker.config.recipe import known_task
+from omnithinker.config.judges import ChatJudgeSettings
+from omnithinker.config.recipe import Recipe, known_task
 from omnithinker.errors import DataError
 from omnithinker.integrations.completions import submit_row
 from omnithinker.integrations.recipe_rewards import RecipeRewards
+from omnithinker.io.parsing import parse_json
 from omnithinker.types import RolloutGroup, Score
 
 IN_FLIGHT = 64
@@ -45,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    recipe = read_recipe(args)
+    recipe = with_caches(read_recipe(args))
     task = args.task and known_task(recipe, args.task)
     if task is None and len(recipe.tasks) == 1:
         task = next(iter(recipe.tasks))
@@ -56,6 +58,18 @@ def run(args: argparse.Namespace) -> None:
             text = json.dumps(record, ensure_ascii=False)
             # UTF-8 cannot encode a lone surrogate, but JSON can escape it.
             print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+
+
+def with_caches(recipe: Recipe) -> Recipe:
+    """Return a recipe whose chat judges all keep their replies, so that a repeated command pays for none twice."""
+    folder = Path(f"{recipe.output}-score")
+    judges = {
+        name: settings.model_copy(update={"cache": str(folder / f"{name}.sqlite")})
+        if isinstance(settings, ChatJudgeSettings) and settings.cache is None
+        else settings
+        for name, settings in recipe.judges.items()
+    }
+    return recipe.model_copy(update={"judges": judges})
 
 
 def read_lines(path: str | None) -> Iterator[bytes]:
@@ -73,6 +87,8 @@ def read_lines(path: str | None) -> Iterator[bytes]:
 
 def _detached_stdin() -> BinaryIO:
     """Detach the stream of standard input: Python would abort at exit while a thread still reads from it."""
+    if sys.stdin is None:
+        raise DataError(f"{STANDARD_INPUT}: is closed; pipe lines into the command, or name a file with --input")
     stream: BinaryIO = cast(Any, sys.stdin).detach()
     return stream
 
@@ -141,9 +157,9 @@ def submit_line(line: bytes, number: int, rewards: RecipeRewards, task: str | No
         DataError: if the line is not JSON, or a field is missing or has an invalid value.
     """
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: not valid JSON: {error}") from error
+        row = parse_json(line)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
     return submit_row(row, number - 1, rewards, task, place)
 
 

@@ -43,4 +43,4 @@ def run(args: argparse.Namespace) -> None:
     result = run_study(recipe, stage=args.stage, view=View(console))
     if args.stage in (None, "report"):
         print_summary(result.folder, console)
-        console.print(f"\nreport: {result.report}", highlight=False, soft_wrap=True)
+        console.print(f"\nreport: {result.report}", highlight=False, markup=False, soft_wrap=True)

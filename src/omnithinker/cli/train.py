@@ -16,7 +16,7 @@ from omnithinker.ui.view import View
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_recipe(parser)
-    parser.add_argument("--task", metavar="NAME", help="train on this task alone")
+    parser.add_argument("--task", metavar="NAME", help="train on this task alone; default: the recipe's only task")
     parser.add_argument("--schedule", choices=tuple(SCHEDULES), help="train on all tasks under this schedule")
     parser.add_argument("--order", metavar="A,B,C", help="task order of a curriculum; default: order of the recipe")
     parser.add_argument("--output", metavar="DIR", help="run folder; default: the recipe's output with the run's name")
@@ -34,4 +34,4 @@ def run(args: argparse.Namespace) -> None:
         view=View(console),
     )
     console.print(results_table(result.evaluation))
-    console.print(f"\nrun folder: {result.folder}", highlight=False, soft_wrap=True)
+    console.print(f"\nrun folder: {result.folder}", highlight=False, markup=False, soft_wrap=True)

@@ -17,7 +17,33 @@ Location = Sequence[str | int]
 """Keys from the top of a recipe to a setting."""
 
 
-def explain(error: ValidationError, raw: Mapping[str, Any], path: Path, text: str) -> str:
+ELSEWHERE = {
+    "lr": "learning_rate",
+    "num_epochs": "epochs",
+    "num_train_epochs": "epochs",
+    "grad_clip": "max_grad_norm",
+    "save_steps": "checkpoint_every",
+    "save_total_limit": "keep",
+    "batch_size": "prompts_per_step",
+    "train_batch_size": "prompts_per_step",
+    "loss_type": "loss_norm",
+    "scale_rewards": "scale_advantages",
+    "epsilon": "clip_low",
+    "epsilon_high": "clip_high",
+    "num_generations": "completions",
+    "group_size": "completions",
+    "max_completion_length": "max_new_tokens",
+    "max_tokens": "max_new_tokens",
+    "max_prompt_length": "max_prompt_tokens",
+    "eval_steps": "every",
+    "name": "path",
+}
+"""Names of settings in other trainers; see the page on names."""
+
+
+def explain(
+    error: ValidationError, raw: Mapping[str, Any], path: Path, text: str, overrides: Mapping[str, str] | None = None
+) -> str:
     """Return one line per wrong setting: file, line, key, problem.
 
     Args:
@@ -25,20 +51,39 @@ def explain(error: ValidationError, raw: Mapping[str, Any], path: Path, text: st
         raw: values that were validated.
         path: file they came from.
         text: its content.
+        overrides: changes of the file's settings, as the user wrote them, by dotted key.
     """
     problems: dict[str, list[str]] = {}
     for item in error.errors():
         keys = _written_keys(item["loc"], raw, missing=item["type"] == "missing")
-        name, line = ".".join(keys), _line_of(text, keys)
-        place = f"{path}:{line}" if line else str(path)
+        name, place = ".".join(keys), _place(keys, path, text, overrides or {})
         if item["type"] == "extra_forbidden":
             known = item.get("ctx", {}).get("known") or _known_keys(item["loc"][:-1])
-            problems[f"{place}: unknown key '{name}'{nearest(keys[-1], known)}"] = []
+            problems[f"{place}: unknown key '{name}'{_suggestion(keys[-1], known)}"] = []
         else:
             message = item["msg"].removeprefix("Value error, ")
             # A setting of several types has one problem per type.
             problems.setdefault(f"{place}: {name + ': ' if name else ''}", []).append(message[0].lower() + message[1:])
     return "\n".join(start + ", or ".join(messages) for start, messages in problems.items())
+
+
+def _place(keys: Sequence[str], path: Path, text: str, overrides: Mapping[str, str]) -> str:
+    """Return where a setting comes from: an override, or a line of the file, perhaps with overrides below it."""
+    below = []
+    for key, written in overrides.items():
+        parts = key.split(".")
+        if list(keys[: len(parts)]) == parts:
+            return written
+        if parts[: len(keys)] == list(keys):
+            below.append(written)
+    line = _line_of(text, keys)
+    return " with ".join([f"{path}:{line}" if line else str(path), *below])
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    """Return the end of a message: the setting that an unknown name means, or all settings."""
+    meant = ELSEWHERE.get(name.lower())
+    return f"; did you mean {meant!r}?" if meant in known else nearest(name, known)
 
 
 def _written_keys(location: Location, raw: Mapping[str, Any], *, missing: bool) -> list[str]:

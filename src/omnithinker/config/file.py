@@ -7,7 +7,6 @@ validation and checked the same way.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,9 +18,12 @@ from omnithinker.config.explaining import explain
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.shipped import RECIPES_PATH, find_recipe
 from omnithinker.config.tasks import TaskSettings
-from omnithinker.errors import RecipeError
+from omnithinker.errors import DataError, RecipeError
 from omnithinker.io.files import read_text
+from omnithinker.io.parsing import parse_toml
 
+SHOWN = 100
+"""Characters of an override that a message repeats."""
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
@@ -41,17 +43,19 @@ def load_recipe(recipe: str | Path, overrides: Iterable[str] | Mapping[str, Any]
     path = find_recipe(recipe)
     text = read_text(path, RecipeError)
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not valid TOML: {error}") from error
-    for key, value in _parsed(overrides):
+        raw = parse_toml(text)
+    except DataError as error:
+        raise RecipeError(f"{path}: {error}") from error
+    written = {}
+    for key, value, origin in _parsed(overrides):
         _override(raw, key, value)
+        written[key] = origin
     if isinstance(output := raw.get("output", Recipe.model_fields["output"].default), str):
         raw["output"] = output.replace("{name}", path.stem)
     try:
         settings = Recipe.model_validate(raw)
     except ValidationError as error:
-        raise RecipeError(explain(error, raw, path, text)) from error
+        raise RecipeError(explain(error, raw, path, text, written)) from error
     folder = path.resolve().parent
     # A shipped recipe's folder may not be writable, and is not the user's.
     writable = Path.cwd() if folder == RECIPES_PATH else folder
@@ -88,19 +92,26 @@ def _with_reward_files(task: TaskSettings, folder: Path) -> TaskSettings:
     return task.model_copy(update={"rewards": rewards})
 
 
-def _parsed(overrides: Iterable[str] | Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    """Yield overrides as (dotted key, value)."""
+def _parsed(overrides: Iterable[str] | Mapping[str, Any]) -> Iterable[tuple[str, Any, str]]:
+    """Yield overrides as (dotted key, value, name in messages)."""
     if isinstance(overrides, Mapping):
-        yield from overrides.items()
+        for key, value in overrides.items():
+            yield key, value, f"override of {key!r}"
         return
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key.strip():
             raise RecipeError(f"--set {override!r}: write it as key=value, such as training.epochs=2")
-        try:
-            yield key.strip(), tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            yield key.strip(), value
+        yield key.strip(), _toml_value(value), f"--set {override if len(override) <= SHOWN else override[:SHOWN] + '…'}"
+
+
+def _toml_value(text: str) -> Any:
+    """Parse a TOML value; text that is none stands for itself."""
+    try:
+        table = parse_toml(f"value = {text}")
+    except DataError:
+        return text
+    return table["value"] if len(table) == 1 else text
 
 
 def _override(raw: dict[str, Any], key: str, value: Any) -> None:

@@ -12,7 +12,7 @@ from omnithinker.config.base import Settings
 class LoraSettings(Settings):
     """A low-rank adapter (LoRA, through PEFT); the model's own weights stay frozen."""
 
-    rank: int = Field(16, ge=1)
+    rank: int = Field(16, ge=1, le=65_536)
     """Rank of the two matrices that are added to a layer's weights."""
     alpha: int = Field(32, ge=1)
     """Scale of the adapter: its output is multiplied by ``alpha / rank``."""
@@ -48,7 +48,7 @@ class ModelSettings(Settings):
     compile: bool = False
     """Compile the decoding step with ``torch.compile``, once per cache length; on a GPU with CUDA graphs. The
     key-value cache then stays allocated during updates. Changes results by rounding only."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads per operation; by default PyTorch's choice, one per core. Use 1 for tiny models. Runs are
     bit-identical only with the same number of threads."""
     trust_remote_code: bool = False

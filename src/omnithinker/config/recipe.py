@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from omnithinker.config.base import OPERATIONAL, Settings
 from omnithinker.config.evaluation import EvaluationSettings
@@ -24,13 +25,16 @@ from omnithinker.config.tasks import TaskSettings
 from omnithinker.config.training import TrainingSettings
 from omnithinker.errors import BadInput, RecipeError
 
+BASE = "base"
+"""Name of the model before training, in studies and plans."""
+
 
 class Recipe(Settings):
     """All settings of an experiment."""
 
     seed: int = Field(0, ge=0)
     """Seed of data order, samples and everything else that is random."""
-    output: Annotated[str, OPERATIONAL] = Field("runs/{name}", validate_default=True)
+    output: Annotated[str, OPERATIONAL] = Field("runs/{name}", validate_default=True, min_length=1)
     """Folder of results; ``{name}`` stands for the name of the recipe's file, or ``recipe`` without a file."""
     trackers: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], OPERATIONAL] = ()
     """Trackers that receive metrics in addition to ``metrics.jsonl``; each needs the extra of the same name."""
@@ -69,12 +73,18 @@ class Recipe(Settings):
     @classmethod
     def _names(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         """Metrics are named after tasks, reward components and judges."""
-        noun = "judge" if info.field_name == "judges" else "task"
-        components = [name for task in value.values() for name in task.rewards] if noun == "task" else []
-        for kind, names in ((noun, value), ("reward", components)):
-            for name in names:
-                if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-                    raise ValueError(f"{kind} name {name!r}: use letters, digits, - and _, starting with a letter")
+        places: list[tuple[str, ...]] = [(name,) for name in value]
+        if info.field_name == "tasks":
+            places += [(task, "rewards", name) for task in value for name in value[task].rewards]
+        problems = {place: problem for place in places if (problem := _name_problem(place, str(info.field_name)))}
+        if problems:
+            errors = [
+                InitErrorDetails(
+                    type=PydanticCustomError("name", "{problem}", {"problem": problem}), loc=place, input=""
+                )
+                for place, problem in problems.items()
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, errors)
         return value
 
     @model_validator(mode="after")
@@ -110,6 +120,16 @@ class Recipe(Settings):
     def to_toml(self) -> str:
         """Write every setting, defaults included, as TOML that loads to an equal recipe."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def _name_problem(place: tuple[str, ...], group: str) -> str | None:
+    """Return what is wrong with the name of a task, a judge or, at a longer place, a reward component."""
+    kind, name = ("reward" if len(place) > 1 else group.removesuffix("s")), place[-1]
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name):
+        return f"{kind} name {name[:80]!r}: use letters, digits, - and _ (at most 64), starting with a letter"
+    if kind == "task" and name == BASE:
+        return f"{BASE!r} is the name of the model before training; rename the task"
+    return None
 
 
 def known_task(recipe: Recipe, name: str) -> str:

@@ -15,7 +15,7 @@ class SamplingSettings(Settings):
 
     generator: str = "native"
     """Engine that samples: ``native`` decodes with the policy itself."""
-    completions: int = Field(8, ge=2)
+    completions: int = Field(8, ge=2, le=65_536)
     """Completions per prompt, G: the group within which advantages are computed."""
     temperature: float = Field(1.0, gt=0)
     """Divisor of the logits, for sampling, log-probabilities and entropy alike."""

@@ -14,7 +14,7 @@ class SandboxSettings(Settings):
 
     level: Literal["strong", "weak"] = "strong"
     """Required confinement. ``strong`` needs kernel confinement; ``weak`` accepts process limits alone."""
-    slots: Annotated[int | None, OPERATIONAL] = Field(None, ge=1)
+    slots: Annotated[int | None, OPERATIONAL] = Field(None, ge=1, le=1024)
     """Programs that run at once; by default one per core."""
     cpu_seconds: float = Field(2.0, gt=0)
     """CPU time of one program with all its tests, in seconds."""

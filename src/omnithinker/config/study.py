@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from omnithinker.config.base import Settings
 from omnithinker.config.registry import SCHEDULES
@@ -17,7 +17,7 @@ class StudySettings(Settings):
     """Task orders of the curricula to train: ``best``, ``worst``, or task names joined by ``>``."""
     schedules: tuple[str, ...] = ("joint",)
     """Schedules to train all tasks under, on as many prompts as a curriculum: ``joint``, ``mixture``, ``adaptive``."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     """Seeds of the study; every training stage runs once per seed."""
 
     @field_validator("orders", "schedules", "seeds")

@@ -19,7 +19,7 @@ class TaskSettings(Settings):
     """JSON Lines file of training rows, relative to the recipe."""
     test: str | None = None
     """JSON Lines file of held-out rows, relative to the recipe."""
-    train_items: int | None = Field(None, ge=1)
+    train_items: int | None = Field(None, ge=1, le=10**8)
     """Number of training rows to use, or to generate for ``lab:`` data; by default all, or 256 for ``lab:`` data."""
     prompt: str = "{prompt}"
     """Template of the user message; ``{field}`` is replaced by that field of the row."""
@@ -35,7 +35,7 @@ class TaskSettings(Settings):
     """Override of ``training.clip_low`` for this task."""
     clip_high: float | None = Field(None, gt=0)
     """Override of ``training.clip_high`` for this task."""
-    completions: int | None = Field(None, ge=2)
+    completions: int | None = Field(None, ge=2, le=65_536)
     """Override of ``sampling.completions`` for this task."""
     temperature: float | None = Field(None, gt=0)
     """Override of ``sampling.temperature`` for this task."""

@@ -20,15 +20,16 @@ class TrainingSettings(Settings):
     """Weight decay of AdamW."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Global norm to which larger gradients are scaled down."""
-    prompts_per_step: int = Field(16, ge=1)
+    prompts_per_step: int = Field(16, ge=1, le=1_000_000)
     """Prompts per step, P. A step samples P x G completions."""
     minibatches: int = Field(1, ge=1)
     """Optimizer updates per step, each on its share of the completions (paper, Table 5: 6). The old
     log-probabilities stay fixed."""
-    epochs: int = Field(1, ge=1)
+    epochs: int = Field(1, ge=1, le=100_000)
     """Passes over each task's prompts."""
     max_steps: int | None = Field(None, ge=1)
-    """Steps after which a run stops; by default the schedule decides."""
+    """Largest number of steps of a run; by default the schedule decides. A curriculum keeps all its tasks, each with
+    its share of the steps and at least one; other schedules stop after this step."""
     preset: Literal["paper", "dapo", "dr_grpo"] = "paper"
     """Defaults of the loss: ``paper`` (Eq. 2-5), ``dapo`` (mean over tokens, ``clip_high`` 0.28) or ``dr_grpo`` (no
     standard deviation, mean over ``max_new_tokens``). Settings in the recipe override them."""
@@ -67,7 +68,9 @@ class TrainingSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, value: Any) -> Any:
-        return PRESETS.get(value.get("preset", "paper"), {}) | value if isinstance(value, dict) else value
+        if not isinstance(value, dict) or not isinstance(value.get("preset", "paper"), str):
+            return value
+        return PRESETS.get(value.get("preset", "paper"), {}) | value
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -10,6 +10,7 @@ from typing import Any
 
 from omnithinker.errors import DataError
 from omnithinker.io.files import read_text
+from omnithinker.io.parsing import parse_json
 
 Row = dict[str, Any]
 
@@ -42,6 +43,21 @@ def hold_out(
     return rest, held
 
 
+def _check_characters(row: Row, place: str) -> None:
+    """Check that every field can be encoded: neither tokenizers nor files can hold half a character.
+
+    Raises:
+        DataError: if a field contains a lone surrogate.
+    """
+    for name, value in row.items():
+        try:
+            json.dumps({name: value}, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{place}: field {name!r} contains half a character (\\u{ord(error.object[error.start]):x})"
+            ) from error
+
+
 def read_rows(path: str | Path) -> list[tuple[str, Row]]:
     """Read a JSON Lines file; empty lines are skipped.
 
@@ -58,11 +74,13 @@ def read_rows(path: str | Path) -> list[tuple[str, Row]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}:{number}: not valid JSON: {error}") from error
+            row = parse_json(line)
+        except DataError as error:
+            raise DataError(f"{path}:{number}: {error}") from error
         if not isinstance(row, dict):
             raise DataError(f'{path}:{number}: expected an object like {{"prompt": ...}}, got {line.strip()[:40]}')
+        if "\\u" in line:
+            _check_characters(row, f"{path}:{number}")
         rows.append((f"{path}:{number}", row))
     if not rows:
         raise DataError(f"{path}: has no rows")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.errors import BadInput, DataError, DiskError
+from omnithinker.io.parsing import parse_json
 
 _DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _SQLITE_FAILURES = {
@@ -33,7 +34,7 @@ def make_folder(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".write-test.{os.getpid()}.tmp"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(f"{path}: cannot write here: {error.strerror}; choose another output folder") from error
     return path
@@ -121,10 +122,11 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: if it is missing or not JSON.
     """
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON: {error}") from error
+        return parse_json(text)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
@@ -133,9 +135,12 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         return []
     records = []
     # Not splitlines(): completions may contain other characters that it treats as line ends.
-    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+    for line in read_text(path).split("\n")[:-1]:
         try:
-            records.append(json.loads(line))
-        except ValueError:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(record, dict):
+            break
+        records.append(record)
     return records

@@ -25,7 +25,7 @@ BEST = "best.json"
 TRACKERS = "trackers"
 """Folder of what trackers write, and of the identities of their runs."""
 LOCK = "running.json"
-"""Host and process of a running stage, in the stage's folder."""
+"""Host and process of a run or stage under way, in its folder."""
 
 STAGES = "stages.json"
 """Index of a study's stages."""

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from omnithinker.errors import DataError
 from omnithinker.io.files import read_json_lines, write_text, writing
 from omnithinker.io.layout import METRICS, ROLLOUTS
 from omnithinker.io.step_metrics import StepMetrics
@@ -29,7 +30,7 @@ class RunLog:
     def __init__(self, folder: Path, step: int) -> None:
         self.metrics_file = folder / METRICS
         self.rollouts_file = folder / ROLLOUTS
-        self.records = [StepMetrics.from_record(record) for record in _truncate(self.metrics_file, step)]
+        self.records = [_read_metrics(record, self.metrics_file) for record in _truncate(self.metrics_file, step)]
         """Metrics of the finished steps, read when the log is opened."""
         _truncate(self.rollouts_file, step)
 
@@ -71,9 +72,19 @@ def versions() -> dict[str, str]:
 
 def _truncate(file: Path, step: int) -> list[dict[str, Any]]:
     """Remove the records of later steps from a log and return the others."""
-    records = [record for record in read_json_lines(file) if record["step"] <= step]
+    records = read_json_lines(file)
+    if not all(isinstance(record.get("step"), int) for record in records):
+        raise DataError(f"{file}: a line names no step; remove it")
+    records = [record for record in records if record["step"] <= step]
     write_text(file, "".join(_line(record) for record in records))
     return records
+
+
+def _read_metrics(record: dict[str, Any], file: Path) -> StepMetrics:
+    try:
+        return StepMetrics.from_record(record)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise DataError(f"{file}: a line does not hold the metrics of a step; remove it") from error
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -18,6 +18,10 @@ from omnithinker.errors import PlanError
 FloatArray = npt.NDArray[np.float64]
 """Array of 64-bit floats."""
 
+LARGEST = 1e300
+"""Largest number in a table, small enough for sums of many."""
+MAX_ITEMS = 10**9
+"""Largest number of test items of a task."""
 BASE = "base"
 """Name of the model before training; no task may have it."""
 
@@ -133,9 +137,18 @@ def check_number(value: Any, where: str) -> float:
     Raises:
         PlanError: if it is not one.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise PlanError(f"{where}: {value!r} is not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST <= value <= LARGEST:
+        raise PlanError(f"{where}: {_shown(value)} is not a number")
     return float(value)
+
+
+def _shown(value: Any) -> str:
+    """Return a value in one short line; a whole number may have too many digits to be printed."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number with too many digits"
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
@@ -176,8 +189,10 @@ def _counts(value: Any, tasks: Sequence[str], where: str) -> npt.NDArray[np.int6
         if task not in counts:
             raise PlanError(f'{where}: n: the number of test items of "{task}" is missing; give all or none')
         number = check_number(counts[task], f'{where}: n, task "{task}"')
-        if number < 1 or number != int(number):
-            raise PlanError(f'{where}: n, task "{task}": {number:g} is not a positive whole number of items')
+        if not 1 <= number <= MAX_ITEMS or number != int(number):
+            raise PlanError(
+                f'{where}: n, task "{task}": {number:g} is not a positive whole number of items (at most {MAX_ITEMS:,})'
+            )
     return np.array([int(counts[task]) for task in tasks], dtype=np.int64)
 
 

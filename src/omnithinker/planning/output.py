@@ -127,19 +127,21 @@ def _claim(plan: Plan) -> str:
 
 def _transfer_table(plan: Plan) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="transfer (nats): rows evaluated, columns trained")
     table.add_column("evaluated", style="bold")
     for task in plan.tasks:
-        table.add_column(task, justify="right")
+        table.add_column(Text(task), justify="right")
     for task, row in zip(plan.tasks, plan.bwt, strict=True):
-        table.add_row(task, *(f"{value:+.3f}" for value in row))
+        table.add_row(Text(task), *(f"{value:+.3f}" for value in row))
     return table
 
 
 def _ranking_table(plan: Plan, width: int) -> Table:
     """Best orders; without the predicted accuracies if they would not leave room for the orders."""
     from rich.table import Table
+    from rich.text import Text
 
     shown = plan.ranking[:SHOWN_ORDERS]
     uncertainties = plan.confidence.ranking if plan.confidence else ()
@@ -158,23 +160,24 @@ def _ranking_table(plan: Plan, width: int) -> Table:
         *["best in"] * bool(uncertainties),
     ]
     for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(Text(heading), justify="right", no_wrap=True)
     for place, ranked in enumerate(shown):
         cells = [_accuracy(float(value)) for value in (ranked.predicted if ranked.predicted is not None else ())]
         row = [*cells[:predictions], f"{ranked.objective if ranked.delta_rel is None else ranked.delta_rel:+.4f}"]
         if uncertainties:
             row.append(percent(uncertainties[place].probability, 1))
-        table.add_row(str(place + 1), " > ".join(ranked.order), *row)
+        table.add_row(str(place + 1), Text(" > ".join(ranked.order)), *row)
     return table
 
 
 def _prediction_table(plan: Plan) -> Table:
     """Accuracies per task of the chosen order: base, after the single-task run, predicted at the end."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="accuracy: base, after single-task training, predicted after the chosen order")
     for heading in ("task", "base", "single-task", "predicted"):
-        table.add_column(heading, justify="left" if heading == "task" else "right")
+        table.add_column(Text(heading), justify="left" if heading == "task" else "right")
     if plan.confidence is not None:
         table.add_column(f"{percent(LEVEL)} interval", justify="right")
     columns = (plan.base, plan.self_accuracy, plan.best.predicted)
@@ -184,7 +187,7 @@ def _prediction_table(plan: Plan) -> Table:
         if plan.confidence is not None:
             low, high = plan.confidence.best.predicted[k]
             cells.append(f"{low:.3f} to {high:.3f}")
-        table.add_row(name, *cells)
+        table.add_row(Text(name), *cells)
     return table
 
 

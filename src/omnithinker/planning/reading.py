@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from omnithinker.errors import PlanError
+from omnithinker.errors import DataError, PlanError
 from omnithinker.io.files import read_text
 from omnithinker.io.layout import ACCURACIES
+from omnithinker.io.parsing import parse_json
 from omnithinker.planning.accuracies import (
     BASE,
     Accuracies,
@@ -98,28 +98,21 @@ def matrix_from_lists(tasks: Any, rows: Any, where: str = "matrix") -> TransferM
     return TransferMatrix(names, values)
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    distinct: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in distinct:
-            raise PlanError(f'key "{key}" occurs twice in one object; remove one')
-        distinct[key] = value
-    return distinct
-
-
 def _read_json(path: Path) -> Any:
     text = read_text(path, PlanError)
     try:
-        return json.loads(text, object_pairs_hook=_distinct)
-    except PlanError as error:
-        raise PlanError(f"{path}: {error}") from None
-    except ValueError as error:
-        raise PlanError(f"{path}: not valid JSON: {error}. If it is CSV, its name must end in .csv") from error
+        return parse_json(text)
+    except DataError as error:
+        advice = ". If it is CSV, its name must end in .csv" if text.lstrip()[:1] not in ("{", "[") else ""
+        raise PlanError(f"{path}: {error}{advice}") from error
 
 
 def _read_csv(path: Path, corner: str) -> tuple[list[str], list[tuple[int, str, list[str]]]]:
     """Return the header names, and (line number, first cell, other cells) of every row."""
-    lines = list(csv.reader(read_text(path, PlanError).splitlines()))
+    try:
+        lines = list(csv.reader(read_text(path, PlanError).splitlines()))
+    except csv.Error as error:
+        raise PlanError(f"{path}: not valid CSV: {error}") from error
     rows = [(number, [cell.strip() for cell in row]) for number, row in enumerate(lines, 1) if any(row)]
     if not rows:
         raise PlanError(f"{path}: empty; expected the header {corner},<task>,...")

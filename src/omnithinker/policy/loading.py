@@ -17,6 +17,7 @@ from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import hidden_states, logits_of
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.policy.shared_prompt import can_share
+from omnithinker.policy.source import require_model
 from omnithinker.policy.tokenizer import cannot_load, load_tokenizer, model_source
 
 # No telemetry or update check during a training run.
@@ -138,6 +139,7 @@ def _load_model(source: str, settings: ModelSettings) -> Any:
 
     base = adapter.base_of(source)
     if base is not None:
+        require_model(base)
         model = adapter.load_adapter(_load_model(base, settings), source, trainable=False).merge_and_unload()
         model.name_or_path = source
         return model

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from omnithinker.config.model import ModelSettings
 from omnithinker.errors import BadInput
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy import adapter
+from omnithinker.policy.source import require_model
+
+_LONGEST: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+"""Characters of the longest token of a transformers tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,12 @@ class ChatTokenizer:
         ids = self.hf.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
         return tuple(ids["input_ids"])
 
+    def most_characters(self, limit: int) -> int:
+        """Return a number of characters that takes more than ``limit`` tokens, whatever the characters are."""
+        if self.hf not in _LONGEST:
+            _LONGEST[self.hf] = max(map(len, self.hf.get_vocab()))
+        return (limit + 1) * _LONGEST[self.hf]
+
     def encode_within(
         self, text: str, system: str | None, limit: int, overlong: Literal["drop", "truncate_left", "truncate_right"]
     ) -> tuple[int, ...] | None:
@@ -36,6 +47,11 @@ class ChatTokenizer:
 
         None too if the template and the system message alone exceed the limit.
         """
+        most = self.most_characters(limit)
+        if len(text) > most:  # tokenizing tens of megabytes takes minutes
+            if overlong == "drop":
+                return None
+            text = text[-most:] if overlong == "truncate_left" else text[:most]
         ids = self.encode(text, system)
         content = self.hf(text, add_special_tokens=False)["input_ids"]
         keep = len(content) if overlong != "drop" else 0
@@ -80,8 +96,13 @@ def load_tokenizer(settings: ModelSettings, path: str | Path | None = None) -> C
 
 
 def model_source(settings: ModelSettings, path: str | Path | None = None) -> str:
-    """Return the folder or hub name that a model is loaded from."""
+    """Return the folder or hub name that a model is loaded from.
+
+    Raises:
+        BadInput: if there is no such model.
+    """
     source = str(path or settings.path)
+    require_model(source)
     if source == "lab":
         return str(LAB_MODEL)
     # Adapters record the path of their base and are loaded from other working directories.

@@ -65,9 +65,16 @@ def read_folder(folder: Path) -> Study:
         recipe=recipe,
         base=next((run for group in groups if group.kind == "base" for run in group.done), None),
         groups=tuple(group for group in groups if group.kind != "base"),
-        plan=read_json(folder / PLAN) if (folder / PLAN).exists() else None,
+        plan=_read_plan(folder / PLAN) if (folder / PLAN).exists() else None,
         expected=tuple(dict.fromkeys(entry.kind for entry in index)),
     )
+
+
+def _read_plan(file: Path) -> dict[str, Any]:
+    plan = read_json(file)
+    if not isinstance(plan, dict) or not {"tasks", "bwt", "order", "ranking"} <= set(plan):
+        raise DataError(f"{file}: not a plan; remove it, and repeat the study, which writes it again")
+    return plan
 
 
 def read_index(folder: Path) -> tuple[StageEntry, ...]:
@@ -142,7 +149,9 @@ def _check_items(folder: Path, tasks: Sequence[str], groups: Sequence[RunGroup])
 
 
 def _read_run(path: Path, name: str) -> Run:
-    manifest: dict[str, Any] = read_json(path / RESULT) if (path / RESULT).exists() else {}
+    manifest: Any = read_json(path / RESULT) if (path / RESULT).exists() else {"tasks": {}}
+    if not isinstance(manifest, dict) or "tasks" not in manifest:
+        raise DataError(f"{path / RESULT}: not the result of a run; remove it, and repeat the run")
     return Run(
         folder=name,
         order=tuple(manifest.get("order", ())),

@@ -95,6 +95,20 @@ class Reward(ABC):
         return cls()
 
     @classmethod
+    def check_row(cls, row: Mapping[str, Any], place: str) -> None:
+        """Check that a row has the required fields, with usable values.
+
+        Args:
+            row: Data row.
+            place: File and line of the row, for messages.
+
+        Raises:
+            DataError: if a field is missing or has an invalid value.
+        """
+        for field in cls.row_fields:
+            field.check(row, place)
+
+    @classmethod
     def gold_field(cls) -> str | None:
         """Return the name of the row field with the gold answer, if any."""
         return cls.row_fields[0].names[0] if cls.row_fields else None

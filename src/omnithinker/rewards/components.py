@@ -60,8 +60,7 @@ def check_row(rewards: Mapping[str, RewardSettings], row: Mapping[str, Any], pla
         DataError: if a field is missing or has an invalid value.
     """
     for settings in rewards.values():
-        for field in reward_class(settings).row_fields:
-            field.check(row, place)
+        reward_class(settings).check_row(row, place)
 
 
 def gold_fields(rewards: Mapping[str, RewardSettings]) -> list[str]:

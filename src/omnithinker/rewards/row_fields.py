@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omnithinker.errors import DataError
+from omnithinker.io.parsing import json_type
 
 _TYPE_NAMES = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
 
@@ -39,7 +40,9 @@ class RowField:
         value = row[name]
         if not isinstance(value, self.types) or isinstance(value, bool):
             expected = " or ".join(dict.fromkeys(_TYPE_NAMES.get(kind, kind.__name__) for kind in self.types))
-            raise DataError(f"{place}: field {name!r} must be {expected}, got {type(value).__name__}")
+            raise DataError(f"{place}: field {name!r} must be {expected}, got {json_type(value)}")
+        if isinstance(value, str | list) and not (value.strip() if isinstance(value, str) else value):
+            raise DataError(f"{place}: field {name!r} is empty")
         if self.parse is not None:
             try:
                 self.parse(value)

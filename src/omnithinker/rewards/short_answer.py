@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from omnithinker.config.rewards import RewardSettings
+from omnithinker.errors import DataError
+from omnithinker.io.parsing import json_type
 from omnithinker.rewards.answers import last_answer
 from omnithinker.rewards.base import Reward
 from omnithinker.rewards.probes import UNLIKELY_ANSWER, Probe, ProbeContext, formatted
@@ -155,6 +157,25 @@ class ShortAnswer(Reward):
         kind: Literal["short_answer"] = "short_answer"
 
     row_fields = (RowField(("answer", "answers"), (str, int, float, list)),)
+
+    @classmethod
+    def check_row(cls, row: Mapping[str, Any], place: str) -> None:
+        """Check the answers and the options, and that an answer is one of the options."""
+        super().check_row(row, place)
+        for name in ("answer", "answers", "options"):
+            value = row.get(name)
+            if name == "options" and not isinstance(value, list | None):
+                raise DataError(f"{place}: field 'options' must be a list, got {json_type(value)}")
+            for entry in value if isinstance(value, list) else ():
+                if not isinstance(entry, str | int | float) or isinstance(entry, bool):
+                    raise DataError(f"{place}: field {name!r}: entries must be text or numbers, got {json_type(entry)}")
+                if not str(entry).strip():
+                    raise DataError(f"{place}: field {name!r} has an empty entry")
+        (verdict,) = cls().score_group(Prompt(task="", index=0, text="", row=row), [Trajectory(text="")])
+        if isinstance(verdict, Undefined):
+            field = "answers" if "answers" in row else "answer"
+            cause = verdict.cause.replace("_", " ")
+            raise DataError(f"{place}: field {field!r}: no completion could be right ({cause})")
 
     @classmethod
     def probes(cls, row: Mapping[str, Any], context: ProbeContext) -> list[Probe]:

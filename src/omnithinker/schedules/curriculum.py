@@ -18,15 +18,52 @@ class Curriculum(FixedSchedule):
 
     @classmethod
     def build(cls, inputs: ScheduleInputs, settings: None = None) -> Curriculum:
-        """Build the schedule of a run."""
-        batches = curriculum_batches(
-            inputs.sizes,
-            list(inputs.sizes),
-            prompts_per_step=inputs.prompts_per_step,
-            epochs=inputs.epochs,
-            seed=inputs.seed,
+        """Build the schedule of a run. A limit of steps shortens every task in proportion.
+
+        Raises:
+            BadInput: if the limit is below the number of tasks.
+        """
+        batches = {
+            task: curriculum_batches(
+                inputs.sizes,
+                [task],
+                prompts_per_step=inputs.prompts_per_step,
+                epochs=inputs.epochs,
+                seed=inputs.seed,
+            )
+            for task in inputs.sizes
+        }
+        kept = limit_steps({task: len(steps) for task, steps in batches.items()}, inputs.max_steps)
+        return cls([batch for task, steps in batches.items() for batch in steps[: kept[task]]])
+
+
+def limit_steps(steps: Mapping[str, int], limit: int | None) -> dict[str, int]:
+    """Return the steps of each task under a limit of their sum: its share, rounded, but at least one.
+
+    The result does not depend on the order of the tasks, so curricula still differ in the order alone.
+
+    Args:
+        steps: steps per task without a limit.
+        limit: largest sum; None for no limit.
+
+    Raises:
+        BadInput: if the limit is below the number of tasks.
+    """
+    total = sum(steps.values())
+    if limit is None or limit >= total:
+        return dict(steps)
+    if limit < len(steps):
+        raise BadInput(
+            f"training.max_steps = {limit}: a curriculum of {len(steps)} tasks needs at least {len(steps)} steps"
         )
-        return cls(batches[: inputs.max_steps])
+    kept = {task: max(1, limit * count // total) for task, count in steps.items()}
+    while sum(kept.values()) > limit:  # tasks with less than one step have been given one
+        kept[max(kept, key=lambda task: (kept[task], task))] -= 1
+    rounded_down = [task for task in steps if limit * steps[task] > total]
+    rounded_down.sort(key=lambda task: (-(limit * steps[task] % total), task))
+    for task in rounded_down[: limit - sum(kept.values())]:
+        kept[task] += 1
+    return kept
 
 
 def curriculum_batches(

@@ -60,15 +60,20 @@ def plan_run(
 
     Args:
         recipe: its tasks and seed.
-        task: train on this task alone.
+        task: train on this task alone; not needed for the only task of a recipe.
         schedule: registered name of the schedule for all tasks.
         order: task order, for schedules that have one; by default the order of the recipe.
 
     Raises:
         BadInput: if the arguments contradict each other or the recipe.
     """
+    if task is None and schedule is None and len(recipe.tasks) == 1:
+        task = next(iter(recipe.tasks))
     if (task is None) == (schedule is None):
-        raise BadInput(f"select what to train: one task, or a schedule for all tasks ({', '.join(SCHEDULES)})")
+        raise BadInput(
+            "select what to train: one task (--task), or a schedule for all tasks "
+            f"(--schedule {', '.join(SCHEDULES)}); tasks: {', '.join(recipe.tasks)}"
+        )
     ordered = schedule is not None and schedule_class(schedule).ordered
     if order is not None and not ordered:
         raise BadInput("an order needs the schedule curriculum")

@@ -15,6 +15,7 @@ from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.io.files import read_json
 from omnithinker.io.layout import PLAN, REPORT
+from omnithinker.policy.source import require_model
 from omnithinker.study.stages import list_stages
 from omnithinker.train.folder import read_results
 from omnithinker.types import EvalResult
@@ -63,6 +64,7 @@ def run_study(
     recipe = as_recipe(recipe)
     if output is not None:
         recipe = recipe.model_copy(update={"output": str(output)})
+    require_model(recipe.model.path)
 
     from omnithinker.study.runner import run_stages
     from omnithinker.train.context import RunContext

@@ -7,7 +7,6 @@ single-task runs; ``report.html``.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 
 from omnithinker.config.recipe import Recipe
@@ -15,7 +14,6 @@ from omnithinker.errors import BadInput
 from omnithinker.io.files import write_json
 from omnithinker.io.layout import STAGES
 from omnithinker.schedules.plan import build_schedule
-from omnithinker.study.lock import lock
 from omnithinker.study.stage import Stage
 from omnithinker.study.stages import list_stages, stages_index
 from omnithinker.train.context import RunContext
@@ -46,8 +44,7 @@ def run_stages(context: RunContext, view: View, only: str | None = None) -> Path
     plans = [plan for stage in stages if (plan := stage.run_plan(recipe))]
     view.total_steps = sum(len(build_schedule(plan, recipe, context.train_sizes)) for plan in plans)
     for stage in stages:
-        with lock(stage.folder(study), stage.name) if stage.evaluates else nullcontext():
-            stage.run(context, study, view)
+        stage.run(context, study, view)
     return study
 
 

@@ -24,7 +24,7 @@ class Stage(ABC):
     kind: ClassVar[str]
     """Registered name of the class."""
     evaluates: ClassVar[bool] = True
-    """True if the stage evaluates a model: it has a folder of its own, with ``result.json``, and is locked."""
+    """True if the stage evaluates a model: it has a folder of its own, with ``result.json``, which it locks."""
     repeats: ClassVar[bool] = False
     """True if the stage runs every time, with whatever results exist."""
 

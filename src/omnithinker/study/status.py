@@ -9,7 +9,7 @@ from typing import Literal
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.io.layout import METRICS
-from omnithinker.study.lock import lock_holder
+from omnithinker.io.lock import lock_holder
 from omnithinker.study.stage import Stage
 from omnithinker.study.stages import list_stages
 from omnithinker.train.folder import read_results
@@ -43,7 +43,7 @@ def _stage_status(stage: Stage, study: Path) -> StageStatus:
             results = read_results(stage.result(study))
             accuracies = {task: result.accuracy for task, result in results.items()}
     else:
-        state = "running" if lock_holder(stage.folder(study)) else "waiting"
+        state = "waiting" if lock_holder(stage.folder(study)) is None else "running"
     metrics = stage.folder(study) / METRICS
     step = metrics.read_text(encoding="utf-8").count("\n") if metrics.exists() else 0
     return StageStatus(stage, state, step, accuracies)

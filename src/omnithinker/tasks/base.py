@@ -12,6 +12,7 @@ from omnithinker.config.tasks import TaskSettings
 from omnithinker.data.options import with_options_text
 from omnithinker.data.rows import Row, hold_out, read_rows
 from omnithinker.errors import DataError
+from omnithinker.io.parsing import json_type
 from omnithinker.lab import generate_rows
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.components import build_components, check_row
@@ -130,16 +131,27 @@ def fill(template: str, row: Mapping[str, Any], place: str) -> str:
         place: File and line of the row, for messages.
 
     Raises:
-        DataError: if the row lacks a field that the template names.
+        DataError: if the row lacks a field that the template names, one is neither text nor a number, or all are empty.
     """
+    values: dict[str, str] = {}
 
     def value(match: re.Match[str]) -> str:
-        if match[1] not in row:
+        name = match[1]
+        if name not in row:
             known = ", ".join(map(str, row)) or "none"
-            raise DataError(f"{place}: no field {match[1]!r}, which the prompt template uses (fields: {known})")
-        return str(row[match[1]])
+            raise DataError(f"{place}: no field {name!r}, which the prompt template uses (fields: {known})")
+        if not isinstance(row[name], str | int | float) or isinstance(row[name], bool):
+            raise DataError(
+                f"{place}: field {name!r}, which the prompt template uses, must be text or a number, not "
+                f"{json_type(row[name])}"
+            )
+        values[name] = str(row[name])
+        return values[name]
 
-    return re.sub(r"\{([A-Za-z_]\w*)\}", value, template)
+    text = re.sub(r"\{([A-Za-z_]\w*)\}", value, template)
+    if values and not any(map(str.strip, values.values())):
+        raise DataError(f"{place}: field {' and '.join(map(repr, values))} is empty, so there is nothing to ask")
+    return text
 
 
 def encode_prompts(

@@ -13,9 +13,10 @@ from rich.console import Console
 
 from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe, known_task
-from omnithinker.io.files import read_json
 from omnithinker.io.layout import CHECKPOINTS, RESULT
+from omnithinker.policy.source import require_model
 from omnithinker.schedules.plan import RunPlan, plan_run
+from omnithinker.train.folder import read_record
 from omnithinker.types import EvalResult
 from omnithinker.ui.judge_usage import usage_lines
 from omnithinker.ui.view import View
@@ -52,7 +53,7 @@ def train_model(
 
     Args:
         recipe: a recipe, its file, or the name of a shipped one.
-        task: train on this task alone.
+        task: train on this task alone; not needed for the only task of a recipe.
         schedule: train on all tasks under this schedule: ``curriculum``, ``joint``, ``mixture`` or ``adaptive``.
         order: task order of a curriculum; by default the order of the recipe.
         output: run folder; by default the recipe's ``output`` with the run's name.
@@ -64,6 +65,7 @@ def train_model(
     """
     recipe = as_recipe(recipe)
     plan = plan_run(recipe, task=task, schedule=schedule, order=order)
+    require_model(recipe.model.path)
 
     from omnithinker.train.context import RunContext
     from omnithinker.train.run import run_training
@@ -71,7 +73,7 @@ def train_model(
     folder = Path(output) if output else Path(f"{recipe.output}-{plan.folder_name}")
     with view or View(Console(stderr=True)) as view, RunContext(recipe, view.note) as context:
         evaluation = run_training(context, plan, folder, view)
-    result = read_json(folder / RESULT)
+    result = read_record(folder / RESULT, "measured_step", "best")
     step = result["measured_step"]
     best = recipe.evaluation.result == "best" and "checkpoints/best" in result["best"]
     model = folder / CHECKPOINTS / ("best" if best else f"step-{step}")
@@ -100,6 +102,7 @@ def evaluate_model(
         BadInput: if there is no such task, or something that the recipe needs is missing.
     """
     recipe = _for_evaluation(as_recipe(recipe), model, tasks)
+    require_model(recipe.model.path)
 
     from omnithinker.train.context import RunContext
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 from omnithinker.config.file import changed_settings, load_recipe
 from omnithinker.config.recipe import Recipe
-from omnithinker.errors import BadInput
+from omnithinker.errors import BadInput, DataError
 from omnithinker.io.files import make_folder, read_json, write_text
 from omnithinker.io.layout import RECIPE
 from omnithinker.types import EvalResult
@@ -46,5 +48,29 @@ def refuse_changed_settings(folder: Path, recipe: Recipe) -> None:
 
 
 def read_results(path: Path) -> dict[str, EvalResult]:
-    """Read the evaluations per task of a result or evaluation file."""
-    return {task: EvalResult(**fields) for task, fields in read_json(path)["tasks"].items()}
+    """Read the evaluations per task of a result or evaluation file.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    return {task: EvalResult(**fields) for task, fields in read_record(path, "tasks")["tasks"].items()}
+
+
+def read_record(path: Path, *fields: str) -> dict[str, Any]:
+    """Read a JSON object with some required fields, and evaluations in ``tasks``.
+
+    Raises:
+        DataError: if it is none.
+    """
+    record = read_json(path)
+    missing = [field for field in fields if not isinstance(record, dict) or field not in record]
+    known = {field.name for field in dataclasses.fields(EvalResult)}
+    tasks = record.get("tasks", {}) if isinstance(record, dict) else None
+    if (
+        missing
+        or not isinstance(tasks, dict)
+        or not all(isinstance(t, dict) and set(t) == known for t in tasks.values())
+    ):
+        lacks = f" (no {missing[0]!r})" if missing else ""
+        raise DataError(f"{path}: damaged{lacks}; remove this file and repeat the command, which writes it again")
+    return dict(record)

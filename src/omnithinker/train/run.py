@@ -21,6 +21,7 @@ from omnithinker.io.layout import (
     VALIDATIONS,
     step_file,
 )
+from omnithinker.io.lock import lock
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.io.trackers import Trackers
 from omnithinker.policy.loading import load_policy
@@ -49,13 +50,22 @@ def run_training(context: RunContext, plan: RunPlan, folder: Path, view: View) -
 
     Raises:
         BadInput: if the folder cannot be written to, or holds results of other settings.
+        Interrupted: if another process works in the folder.
     """
     recipe = context.recipe
     if (folder / RESULT).exists():
         refuse_changed_settings(folder, recipe)
         return read_results(folder / RESULT)
-    open_output_folder(folder, recipe)
-    remove_leftovers(folder)
+    with lock(folder):
+        open_output_folder(folder, recipe)
+        remove_leftovers(folder)
+        if (folder / RESULT).exists():  # another process finished the run before it released the lock
+            return read_results(folder / RESULT)
+        return _run(context, plan, folder, view)
+
+
+def _run(context: RunContext, plan: RunPlan, folder: Path, view: View) -> dict[str, EvalResult]:
+    recipe = context.recipe
     with (
         closing(Trackers(recipe.trackers, shareable_settings(recipe), folder, view.note)) as trackers,
         context.resources.ledger.of_run(folder / JUDGES),

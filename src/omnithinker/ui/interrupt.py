@@ -1,21 +1,71 @@
-"""Graceful stop: the first Ctrl-C or SIGTERM stops after the current step, the second one at once."""
+"""Stopping by signals: SIGTERM, which schedulers send, is Ctrl-C everywhere."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Signals that stop a command."""
+SHOW_CURSOR = "\x1b[?25h"
+"""Undoes what live displays do to a terminal."""
+
+
+@contextlib.contextmanager
+def interruptible(message: str) -> Iterator[None]:
+    """Raise KeyboardInterrupt on a signal within a ``with`` block.
+
+    While a module is being imported the process ends at once with code 130: libraries turn an exception in the middle
+    of an import into others, or print it and go on. The system releases locks, and child processes end by themselves.
+
+    A signal that is ignored when the block begins stays ignored, as in a shell's background jobs. The block has no
+    effect outside the main thread, where Python allows no signal handlers.
+
+    Args:
+        message: printed to standard error if the process ends at once.
+    """
+
+    def handle(_number: int, frame: FrameType | None) -> None:
+        if not _is_importing(frame):
+            raise KeyboardInterrupt
+        cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
+        with contextlib.suppress(OSError):
+            os.write(2, f"{cursor}{message}\n".encode(errors="replace"))
+        os._exit(130)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, handle) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 class StopFlag:
     """Context manager that sets ``requested`` on SIGINT or SIGTERM; a second signal raises KeyboardInterrupt.
 
+    So the first signal stops after the current step, and the second one at once.
+
     It has no effect outside the main thread, where Python allows no signal handlers.
     """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
         self.requested = False
@@ -23,7 +73,7 @@ class StopFlag:
 
     def __enter__(self) -> StopFlag:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
+            self._previous = {number: signal.signal(number, self._handle) for number in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from omnithinker.config.recipe import Recipe
-from omnithinker.io.files import make_folder, write_json
+from omnithinker.io.files import write_json
 from omnithinker.io.layout import JUDGES
+from omnithinker.io.lock import lock
 from omnithinker.study.stage import Stage
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class BaseStage(Stage):
 
         started = time.monotonic()
         view.note("evaluating the base model on held-out items")
-        with context.resources.ledger.of_run(make_folder(self.folder(study)) / JUDGES):
+        with lock(self.folder(study)), context.resources.ledger.of_run(self.folder(study) / JUDGES):
             results = context.evaluate_base()
             record = manifest("base", context.recipe, context.resources, results, time.monotonic() - started)
-        write_json(self.result(study), record)
+            write_json(self.result(study), record)
