@@ -113,3 +113,26 @@ def test_a_reader_that_leaves_early_is_told_too(recipe):
     assert done.returncode == 0
     assert done.stderr.startswith("judge default: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_score_replays_what_was_paid_for_before_a_signal(recipe, score, server, capsys, monkeypatch, tmp_path, number):
+    monkeypatch.chdir(tmp_path)
+    path = Path(recipe)
+    path.write_text(path.read_text().replace('cache = "cache.sqlite"\n', ""))
+
+    def stop(body: dict) -> Reply:
+        os.kill(os.getpid(), number)
+        return Reply(hang=True)
+
+    lines = [LINE, LINE | {"completion": "Other text."}]
+    server.replies = [paid()]
+    server.answer = stop
+    assert score(*lines) == 130
+    err = capsys.readouterr().err
+    assert err.startswith("judge default: 1 calls, 0 from the cache")
+    assert err.endswith("\nomnithinker score: interrupted\n")
+    server.answer = lambda body: paid()
+    assert score(*lines) == 0
+    assert capsys.readouterr().err == "judge default: 1 calls, 1 from the cache, cost 1\n"
+    assert (tmp_path / "runs/recipe-score/default.sqlite").exists()
