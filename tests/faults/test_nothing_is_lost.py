@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from omnithinker.io.layout import LOCK
 from omnithinker.train.checkpoint import list_checkpoints
 from tests.builders import ROOT
 from tests.builders.policy import make_policy
@@ -106,9 +107,12 @@ class World:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """Every file of a run folder, the hidden ones too, without what depends on the clock."""
+    """Every file of a run folder, the hidden ones too, without what depends on the clock, and without a lock file.
+
+    A process that is killed between its result and the release of its lock leaves the file; nobody holds it.
+    """
     found: dict[str, object] = {}
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != LOCK):
         name = str(file.relative_to(folder))
         if name == "metrics.jsonl":
             records = [json.loads(line) for line in file.read_text().splitlines()]

@@ -151,7 +151,7 @@ def test_trl_trains_on_them(tmp_path: Path) -> None:
         shuffle_dataset=False,
     )
     rows: list[dict[str, Any]] = dataset_rows(RECIPE)
-    rows[0]["answer"] = "\\boxed{}"  # undefined for its four completions
+    rows[0]["answer"] = "\\quad"  # empty as mathematics: undefined for its four completions
     interleaved = [row for pair in zip(rows[:4], rows[4:], strict=True) for row in pair]
     with RecipeReward(RECIPE) as total, RecipeReward(RECIPE, "qa", component="short_answer") as one:
 

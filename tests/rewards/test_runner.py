@@ -171,9 +171,9 @@ def test_what_the_user_can_mend_stops_the_run_under_any_setting():
     ("kind", "row", "message"),
     [
         ("math_answer", {"anser": "1"}, r"f:1: no field 'answer' \(fields: anser\)"),
-        ("math_answer", {"answer": ["1"]}, "f:1: field 'answer' must be text or a number, got list"),
+        ("math_answer", {"answer": ["1"]}, "f:1: field 'answer' must be text or a number, got a list"),
         ("short_answer", {}, r"f:1: no field 'answer' or 'answers' \(fields: none\)"),
-        ("pairwise_judge", {"reference": 3}, "field 'reference' must be text, got int"),
+        ("pairwise_judge", {"reference": 3}, "field 'reference' must be text, got a number"),
         ("unit_tests", {"tests": "{"}, "f:1: field 'tests': "),
     ],
 )

@@ -130,17 +130,21 @@ def read_json(path: Path) -> Any:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the records of a log; a last line that a crash cut off is ignored."""
+    """Read the records of a log; a last line that a crash cut off is ignored.
+
+    Raises:
+        DataError: if a line is JSON but not an object.
+    """
     if not path.exists():
         return []
     records = []
     # Not splitlines(): completions may contain other characters that it treats as line ends.
-    for line in read_text(path).split("\n")[:-1]:
+    for number, line in enumerate(read_text(path).split("\n")[:-1], start=1):
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
             break
         if not isinstance(record, dict):
-            break
+            raise DataError(f"{path}:{number}: not a JSON object; remove the line")
         records.append(record)
     return records
