@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import signal
@@ -12,6 +13,7 @@ import hypothesis
 import pytest
 import torch
 
+from omnithinker.config.registry import Registry
 from omnithinker.policy.base import Policy
 from tests.builders.judged import server
 from tests.builders.policy import make_policy
@@ -30,6 +32,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A loaded machine is no reason to fail.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture
+def register():
+    """Function that adds a class to a registry for the duration of a test: ``register(REWARDS, name, target)``."""
+    with contextlib.ExitStack() as stack:
+
+        def add(registry: Registry, name: str, target: str) -> None:
+            registry.register(name, target)
+            stack.callback(registry.unregister, name)
+
+        yield add
 
 
 @pytest.fixture

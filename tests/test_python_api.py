@@ -63,7 +63,7 @@ def test_train_and_evaluate(recipe, tmp_path):
         ot.train_model(recipe)
     with pytest.raises(BadInput, match="no task 'upp' in the recipe"):
         ot.train_model(recipe, task="upp")
-    with pytest.raises(BadInput, match="an order needs the schedule curriculum"):
+    with pytest.raises(BadInput, match="--order needs a schedule with a task order"):
         ot.train_model(recipe, schedule="joint", order=["up", "down"])
     result = ot.train_model(recipe, schedule="curriculum", order=["down", "up"], output=tmp_path / "run", view=QUIET)
     assert result.folder == tmp_path / "run"

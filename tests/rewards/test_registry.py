@@ -54,9 +54,9 @@ class Words(Reward):
 
 
 @pytest.fixture
-def recipe_file(tmp_path):
+def recipe_file(tmp_path, register):
     """A recipe of one task that uses ``words``, with its rows."""
-    REWARDS.register("words", f"{__name__}:Words")
+    register(REWARDS, "words", f"{__name__}:Words")
     for split, count in (("train", 3), ("test", 4)):
         rows = [{"prompt": f"{split} {n}", "count": count + n} for n in range(2)]
         (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -64,8 +64,7 @@ def recipe_file(tmp_path):
     path.write_text(
         '[tasks.t]\ntrain = "train.jsonl"\ntest = "test.jsonl"\nrewards.words = { weight = 0.5, tolerance = 1 }\n'
     )
-    yield path
-    REWARDS.unregister("words")
+    return path
 
 
 def test_a_recipe_reads_and_writes_the_settings_of_a_registered_reward(recipe_file, tmp_path):

@@ -37,8 +37,8 @@ class SilentEngine(NativeGenerator):
 
 
 @pytest.fixture
-def silent(monkeypatch):
-    monkeypatch.setitem(GENERATORS._entries, "silent", f"{__name__}:SilentEngine")
+def silent(monkeypatch, register):
+    register(GENERATORS, "silent", f"{__name__}:SilentEngine")
     monkeypatch.setattr(SilentEngine, "synced", 0)
     monkeypatch.setattr(SilentEngine, "closed", 0)
 

@@ -1,4 +1,4 @@
-"""What crosses between judge and solver: plain data, attributes that the tests name, and one type of exception."""
+"""Objects exchanged by judge and solver: plain data, attributes that the tests name, and one type of exception."""
 
 from __future__ import annotations
 

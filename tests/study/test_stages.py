@@ -193,9 +193,9 @@ class NoteStage(Stage):
         self.result(study).write_text(", ".join(context.tasks))
 
 
-def test_a_new_schedule_and_a_new_stage_need_one_registry_line_each(recipe, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(SCHEDULES._entries, "alternate", f"{__name__}:Alternate")
-    monkeypatch.setitem(STAGES._entries, "note", f"{__name__}:NoteStage")
+def test_a_new_schedule_and_a_new_stage_need_one_registry_line_each(recipe, tmp_path, register, capsys):
+    register(SCHEDULES, "alternate", f"{__name__}:Alternate")
+    register(STAGES, "note", f"{__name__}:NoteStage")
     settings = ["--set", "study.schedules=['alternate']", "--set", "study.orders=[]", "--set", "evaluation.every=0"]
     folder = tmp_path / "extended"
     for stage in ("base", "alternate", "note"):

@@ -304,7 +304,10 @@ def test_overlong_prompts_are_skipped_and_reported(recipe, tmp_path, capsys):
             "(--schedule curriculum, joint, mixture, adaptive); tasks: up, down",
         ),
         (["train", "{recipe}", "--task", "upp"], "no task 'upp' in the recipe; its tasks: up, down"),
-        (["train", "{recipe}", "--schedule", "joint", "--order", "up,down"], "an order needs the schedule curriculum"),
+        (
+            ["train", "{recipe}", "--schedule", "joint", "--order", "up,down"],
+            "--order needs a schedule with a task order",
+        ),
         (["train", "{recipe}", "--schedule", "curriculum", "--order", "up"], "lacks down"),
         (["evaluate", "{recipe}", "--model", "/nowhere/model"], "model '/nowhere/model': no such folder; give a"),
         (["study", "/nowhere.toml"], "/nowhere.toml: cannot be read"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omnithinker.errors import PlanError
-from omnithinker.planning.percent import percent
+from omnithinker.planning.percent import cautious_percent, percent
 from omnithinker.planning.uncertainty import COIN_TOSS, LEVEL, SETTLED
 
 if TYPE_CHECKING:
@@ -117,9 +117,8 @@ def _draw_ranking(axes: Axes, plan: Plan) -> None:
         intervals = np.array([entry.delta_rel for entry in plan.confidence.ranking[: len(shown)]])
         axes.hlines(places, intervals[:, 0], intervals[:, 1], color="0.45")
         for place, entry in enumerate(plan.confidence.ranking[: len(shown)]):
-            axes.annotate(
-                percent(entry.probability), (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8
-            )
+            label = _short(entry.probability)
+            axes.annotate(label, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
         title += f" with {percent(LEVEL)} intervals; right: best in % of resamples"
     axes.set_title(title, fontsize=9)
     names = [" > ".join(ranked.order) for ranked in shown]
@@ -163,7 +162,7 @@ def _draw_precedence_graph(axes: Axes, plan: Plan) -> None:
                 axes.text(
                     aside,
                     -(start + end) / 2,
-                    percent(probability),
+                    _short(probability),
                     fontsize=7,
                     ha="center",
                     va="center",
@@ -214,3 +213,8 @@ def _draw_precedence_matrix(axes: Axes, plan: Plan) -> None:
     axes.figure.colorbar(image, ax=axes, shrink=0.7, label="gain of this sequence over its reverse")
     axes.set_title("pairs in the chosen order (upper triangle counts)")
     _label_tasks(axes, plan.order)
+
+
+def _short(probability: float) -> str:
+    """Format a probability for a label, ``>99%`` and ``<1%`` at the ends."""
+    return cautious_percent(probability).replace("over ", ">").replace("under ", "<")

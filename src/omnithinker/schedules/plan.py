@@ -76,7 +76,7 @@ def plan_run(
         )
     ordered = schedule is not None and schedule_class(schedule).ordered
     if order is not None and not ordered:
-        raise BadInput("an order needs the schedule curriculum")
+        raise BadInput("--order needs a schedule with a task order: --schedule curriculum")
     if schedule is None:
         return RunPlan.single_task(known_task(recipe, str(task)), recipe.seed)
     tasks = list(recipe.tasks)

@@ -60,7 +60,7 @@ def read_record(path: Path, *fields: str) -> dict[str, Any]:
     """Read a JSON object with some required fields, and evaluations in ``tasks``.
 
     Raises:
-        DataError: if it is none.
+        DataError: if the file is damaged.
     """
     record = read_json(path)
     missing = [field for field in fields if not isinstance(record, dict) or field not in record]

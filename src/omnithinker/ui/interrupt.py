@@ -21,8 +21,8 @@ SHOW_CURSOR = "\x1b[?25h"
 def interruptible(message: str) -> Iterator[None]:
     """Raise KeyboardInterrupt on a signal within a ``with`` block.
 
-    While a module is being imported the process ends at once with code 130: libraries turn an exception in the middle
-    of an import into others, or print it and go on. The system releases locks, and child processes end by themselves.
+    During an import the process ends at once with code 130, because libraries convert an exception in the middle of an
+    import to others, or print it and continue. The system releases locks, and child processes end by themselves.
 
     A signal that is ignored when the block begins stays ignored, as in a shell's background jobs. The block has no
     effect outside the main thread, where Python allows no signal handlers.
@@ -62,7 +62,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 class StopFlag:
     """Context manager that sets ``requested`` on SIGINT or SIGTERM; a second signal raises KeyboardInterrupt.
 
-    So the first signal stops after the current step, and the second one at once.
+    The first signal stops a run after the current step, the second one at once.
 
     It has no effect outside the main thread, where Python allows no signal handlers.
     """
