@@ -29,7 +29,7 @@ def report(case: Case, policy: Policy) -> None:
     """Print the time of generation and training relative to the bound, and the most expensive operations."""
     rate = matmul_rate()
     print(f"matrix products: {rate / 1e9:.0f} GFLOP/s in float32")
-    optimizer = make_optimizer(policy, case.recipe)
+    optimizer = make_optimizer(policy, case.recipe.training)
     set_learning_rate(optimizer, case.recipe, 0)
     generate(case, policy, 0)
     for step in range(min(REPEATS, len(case.schedule))):

@@ -89,7 +89,7 @@ def our_updates(folder, groups, recipe, theirs):
     policy.model.double()
     reference = Reference(load_policy(recipe.model))
     reference.policy.model.double()
-    optimizer = make_optimizer(policy, recipe)
+    optimizer = make_optimizer(policy, recipe.training)
     parts = split_evenly(len(groups), recipe.training.minibatches)
     found = []
     for k, trl in enumerate(theirs):

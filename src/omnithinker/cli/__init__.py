@@ -22,6 +22,7 @@ COMMANDS = {
     "recipes": "list the recipes that come with the package",
     "check": "find mistakes before training: model, data, rewards, sandbox, judge, memory, tokens",
     "study": "run the whole experiment: base, single-task runs, transfer, plan, curriculum, joint, report",
+    "sft": "supervised fine-tuning on demonstrations: the warm-up of a recipe alone",
     "train": "run one training run",
     "evaluate": "measure accuracy and entropy of a model on the recipe's tasks",
     "plan": "find the best task order from a table of accuracies (needs no torch)",
@@ -30,7 +31,7 @@ COMMANDS = {
     "report": "write the HTML report of a run or study folder",
 }
 """Subcommands with their one-line help."""
-RESUMABLE = {"study", "train", "data"}
+RESUMABLE = {"study", "sft", "train", "data"}
 """Subcommands that resume when they are repeated after an interruption."""
 
 

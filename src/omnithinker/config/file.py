@@ -7,7 +7,7 @@ validation and checked the same way.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -125,15 +125,23 @@ def _override(raw: dict[str, Any], key: str, value: Any) -> None:
     node[last] = value
 
 
-def changed_settings(before: Recipe, now: Recipe) -> list[str]:
-    """Return one line per changed setting that affects a run's numbers: ``training.epochs was 1, is now 2``."""
+def changed_settings(
+    before: Recipe, now: Recipe, essentials: Callable[[Recipe], dict[str, Any]] = Recipe.essentials
+) -> list[str]:
+    """Return one line per changed setting that affects a run's numbers: ``training.epochs was 1, is now 2``.
+
+    Args:
+        before: settings of earlier results.
+        now: settings of now.
+        essentials: selects the settings that matter; by default all that change numbers.
+    """
 
     def flat(value: Any, prefix: str = "") -> dict[str, Any]:
         if not isinstance(value, dict):
             return {prefix.rstrip("."): value}
         return {k: v for key, child in value.items() for k, v in flat(child, f"{prefix}{key}.").items()}
 
-    old, new = flat(before.essentials()), flat(now.essentials())
+    old, new = flat(essentials(before)), flat(essentials(now))
     return [
         f"{key} was {json.dumps(old.get(key))}, is now {json.dumps(new.get(key))}"
         for key in old | new

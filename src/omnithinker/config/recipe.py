@@ -23,6 +23,7 @@ from omnithinker.config.schedules import ScheduleSettings
 from omnithinker.config.study import StudySettings
 from omnithinker.config.tasks import TaskSettings
 from omnithinker.config.training import TrainingSettings
+from omnithinker.config.warmup import WarmupSettings
 from omnithinker.errors import BadInput, RecipeError
 
 BASE = "base"
@@ -42,6 +43,8 @@ class Recipe(Settings):
     """Base model and adapter."""
     sampling: SamplingSettings = SamplingSettings()
     """Generation of completions."""
+    warmup: WarmupSettings | None = None
+    """Supervised fine-tuning before reinforcement learning; by default none."""
     training: TrainingSettings = TrainingSettings()
     """Optimizer and GRPO loss."""
     schedules: ScheduleSettings = ScheduleSettings()
@@ -97,6 +100,8 @@ class Recipe(Settings):
                             f"tasks.{name}.rewards.{component}: no judge named {judge!r}; "
                             f"known: {', '.join(self.judges)}"
                         )
+        if self.warmup and not any(task.demonstration for task in self.tasks.values()):
+            raise ValueError("'warmup' needs a task with a 'demonstration', the template of a completion")
         for order in self.study.orders:
             if order not in ("best", "worst"):
                 parse_order(order.replace(">", ","), list(self.tasks))

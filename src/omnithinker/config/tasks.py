@@ -25,6 +25,9 @@ class TaskSettings(Settings):
     """Template of the user message; ``{field}`` is replaced by that field of the row."""
     system: str | None = None
     """System message; None for none."""
+    demonstration: str | None = Field(None, min_length=1)
+    """Template of the completion that supervised fine-tuning (``warmup``) teaches for a training row, with ``{field}``
+    placeholders like ``prompt``; a task without one takes no part in it."""
     beta: float = Field(0.0, ge=0)
     """beta_k of Eq. 4, the KL coefficient of this task; 0 needs no reference policy."""
     weight: float = Field(1.0, gt=0)

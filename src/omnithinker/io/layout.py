@@ -27,6 +27,11 @@ TRACKERS = "trackers"
 LOCK = "running.json"
 """Host and process of a run or stage under way, in its folder."""
 
+WARMUP = "warmup"
+"""Folder of the supervised fine-tuning that precedes reinforcement learning."""
+MODEL = "model"
+"""In a folder of supervised fine-tuning: the trained model, adapters merged."""
+
 STAGES = "stages.json"
 """Index of a study's stages."""
 ACCURACIES = "accuracies.json"

@@ -12,6 +12,7 @@ from typing import Any
 from omnithinker.errors import DataError
 from omnithinker.io.files import read_json_lines, write_text, writing
 from omnithinker.io.layout import METRICS, ROLLOUTS
+from omnithinker.io.sft_metrics import SftMetrics
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.types import RolloutGroup, Score, Trajectory
 
@@ -19,8 +20,8 @@ ROLLOUTS_EVERY = 5
 """Steps between logged rollouts."""
 
 
-class RunLog:
-    """Appends to the logs of a run folder.
+class MetricsLog:
+    """Appends to the metrics of a run folder.
 
     Args:
         folder: the run folder.
@@ -29,14 +30,23 @@ class RunLog:
 
     def __init__(self, folder: Path, step: int) -> None:
         self.metrics_file = folder / METRICS
-        self.rollouts_file = folder / ROLLOUTS
-        self.records = [_read_metrics(record, self.metrics_file) for record in _truncate(self.metrics_file, step)]
+        self.lines = _truncate(self.metrics_file, step)
         """Metrics of the finished steps, read when the log is opened."""
-        _truncate(self.rollouts_file, step)
 
-    def step(self, metrics: StepMetrics) -> None:
+    def step(self, metrics: StepMetrics | SftMetrics) -> None:
         """Append the metrics of one step."""
         _append(self.metrics_file, metrics.to_record())
+
+
+class RunLog(MetricsLog):
+    """Appends metrics and completions to the logs of a run folder; arguments as :class:`MetricsLog`."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        super().__init__(folder, step)
+        self.rollouts_file = folder / ROLLOUTS
+        self.records = [_read_metrics(record, self.metrics_file) for record in self.lines]
+        """Metrics of the finished steps, read when the log is opened."""
+        _truncate(self.rollouts_file, step)
 
     def rollouts(self, step: int, groups: Sequence[RolloutGroup]) -> None:
         """Append one group per task, at the first step and every :data:`ROLLOUTS_EVERY` steps."""

@@ -18,6 +18,7 @@ from omnithinker.errors import BadInput
 from omnithinker.io.closing import Closing
 from omnithinker.io.files import make_folder, read_json, read_json_lines, write_json
 from omnithinker.io.layout import EVALUATIONS, METRICS, TRACKERS, VALIDATIONS, step_file
+from omnithinker.io.sft_metrics import SftMetrics
 from omnithinker.io.step_metrics import StepMetrics
 
 PROJECT = "omnithinker"
@@ -68,7 +69,7 @@ class Trackers(Closing):
                     f"trackers: {name} cannot be opened: {error}; fix that, or remove {name} from 'trackers'"
                 ) from error
 
-    def step(self, metrics: StepMetrics) -> None:
+    def step(self, metrics: StepMetrics | SftMetrics) -> None:
         """Send the metrics and evaluations of a logged step; the first call also sends all earlier steps."""
         if not self._open:
             return

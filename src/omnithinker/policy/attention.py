@@ -1,11 +1,14 @@
-"""Attention for one query per row: decoding on a CPU.
+"""Attention on a CPU: for one query per row (decoding), and for packed examples.
 
 PyTorch's fused attention is tuned for many queries. For a single one, two matrix products that read keys and values
-in place, once for all query heads that share them, are faster.
+in place, once for all query heads that share them, are faster. Examples packed into one row are computed one by one:
+a mask over the whole row would cost the square of its length.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -50,6 +53,9 @@ def attend(
     Returns:
         [B, Tq, heads, size], and None for the weights.
     """
+    bounds = others.pop("cu_seq_lens_q", None)
+    if bounds is not None:
+        return _attend_packed(module, query, key, value, attention_mask, bounds.tolist(), scaling=scaling, **others)
     count, heads, queries, size = query.shape
     per_head = attention_mask is not None and attention_mask.shape[1] > 1
     if queries != 1 or per_head or any(others.get(name) is not None for name in ("position_bias", "softcap", "cache")):
@@ -62,3 +68,25 @@ def attend(
         scores = scores.masked_fill(~attention_mask, -torch.inf) if hide else scores + attention_mask
     weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
     return torch.matmul(weights, value).reshape(count, 1, heads, -1), None
+
+
+def _attend_packed(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    bounds: Sequence[int],
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Attention within each of the examples between ``bounds``; the mask serves those longer than a sliding window."""
+    window = others.get("sliding_window")
+    pieces = []
+    for start, end in pairwise(bounds):
+        part = slice(start, end)
+        mask = None
+        if attention_mask is not None and window is not None and end - start > window:
+            mask = attention_mask[:, :, part, part]
+        q, k, v = (x[:, :, part] for x in (query, key, value))
+        pieces.append(sdpa_attention_forward(module, q, k, v, mask, **others)[0])
+    return torch.cat(pieces, dim=1), None

@@ -21,6 +21,7 @@ from omnithinker.io.layout import (
     RESULT,
     STAGES,
     VALIDATIONS,
+    WARMUP,
     step_files,
 )
 from omnithinker.io.step_metrics import StepMetrics
@@ -51,7 +52,7 @@ def read_folder(folder: Path) -> Study:
     if (folder / RESULT).exists() or (folder / METRICS).exists():
         return _read_single_run(folder, recipe)
     index = read_index(folder)
-    listed = {entry.folder for entry in index}
+    listed = {entry.folder for entry in index} | {WARMUP}
     others = [file.parent.name for file in sorted(folder.glob(f"*/{RESULT}")) if file.parent.name not in listed]
     if recipe is None and not index and not others:
         raise DataError(f"{folder}: contains neither {RECIPE} nor {RESULT}; give the folder of a study or a run")

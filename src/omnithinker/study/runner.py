@@ -1,8 +1,8 @@
 """Run the stages of a study. A stage with a result does not run again.
 
-Study folder: ``recipe.toml``; ``stages.json``; one folder per stage that evaluates a model, with a ``result.json``
-(``base``, ``single-math``, ``curriculum-best``, ``joint`` ...); ``accuracies.json`` and ``plan.json`` after the
-single-task runs; ``report.html``.
+Study folder: ``recipe.toml``; ``stages.json``; ``warmup`` if there is one; one folder per stage that evaluates a model,
+with a ``result.json`` (``base``, ``single-math``, ``curriculum-best``, ``joint`` ...); ``accuracies.json`` and
+``plan.json`` after the single-task runs; ``report.html``.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from pathlib import Path
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import BadInput
 from omnithinker.io.files import write_json
-from omnithinker.io.layout import STAGES
+from omnithinker.io.layout import STAGES, WARMUP
 from omnithinker.schedules.plan import build_schedule
 from omnithinker.study.stage import Stage
 from omnithinker.study.stages import list_stages, stages_index
 from omnithinker.train.context import RunContext
 from omnithinker.train.folder import open_output_folder
+from omnithinker.train.sft.run import finished_warmup
 from omnithinker.ui.view import View
 
 
@@ -44,6 +45,8 @@ def run_stages(context: RunContext, view: View, only: str | None = None) -> Path
     plans = [plan for stage in stages if (plan := stage.run_plan(recipe))]
     view.total_steps = sum(len(build_schedule(plan, recipe, context.train_sizes)) for plan in plans)
     for stage in stages:
+        if WARMUP in stage.needs:
+            context.start = finished_warmup(study / WARMUP, recipe)
         stage.run(context, study, view)
     return study
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from omnithinker.config.recipe import Recipe
-from omnithinker.io.layout import RESULT, stage_folder
+from omnithinker.io.layout import RESULT, WARMUP, stage_folder
 from omnithinker.schedules.plan import RunPlan
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ class Stage(ABC):
         return self.folder(study) / RESULT
 
 
+def starting_point(recipe: Recipe) -> tuple[str, ...]:
+    """Return the name of the stage whose model is evaluated and trained, none for the recipe's base model."""
+    return (WARMUP,) if recipe.warmup else ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingStage(Stage):
     """A stage that trains and evaluates one policy; repeated for every study seed."""
@@ -90,7 +95,7 @@ class TrainingStage(Stage):
     @classmethod
     def per_seed(cls, recipe: Recipe, name: str, subject: str, needs: tuple[str, ...] = ()) -> list[Self]:
         """Return the stage once per study seed."""
-        seeds = recipe.study.seeds
+        seeds, needs = recipe.study.seeds, (*starting_point(recipe), *needs)
         return [
             cls(name=f"{name}#{seed}" if len(seeds) > 1 else name, subject=subject, seed=seed, needs=needs)
             for seed in seeds

@@ -70,6 +70,8 @@ def _load(name: str, settings: TaskSettings, recipe: Recipe, resources: Resource
         for place, row in rows:
             fill(settings.prompt, row, place)
             check_row(settings.rewards, row, place)
+            if split == "train" and settings.demonstration is not None:
+                fill(settings.demonstration, row, place, "demonstration template")
         splits[split] = [row for _, row in rows]
     return Task(
         **splits, name=name, template=settings.prompt, system=settings.system, components=components, beta=settings.beta
@@ -122,13 +124,14 @@ def _rows(
     return [(place, with_options_text(row, seed)) for place, row in rows]
 
 
-def fill(template: str, row: Mapping[str, Any], place: str) -> str:
+def fill(template: str, row: Mapping[str, Any], place: str, user: str = "prompt template") -> str:
     """Replace ``{field}`` in a template by that field of the row; other braces stay (LaTeX, code).
 
     Args:
         template: Text with placeholders.
         row: Data row.
         place: File and line of the row, for messages.
+        user: What the template is, for messages.
 
     Raises:
         DataError: if the row lacks a field that the template names, one is neither text nor a number, or all are empty.
@@ -139,11 +142,10 @@ def fill(template: str, row: Mapping[str, Any], place: str) -> str:
         name = match[1]
         if name not in row:
             known = ", ".join(map(str, row)) or "none"
-            raise DataError(f"{place}: no field {name!r}, which the prompt template uses (fields: {known})")
+            raise DataError(f"{place}: no field {name!r}, which the {user} uses (fields: {known})")
         if not isinstance(row[name], str | int | float) or isinstance(row[name], bool):
             raise DataError(
-                f"{place}: field {name!r}, which the prompt template uses, must be text or a number, not "
-                f"{json_type(row[name])}"
+                f"{place}: field {name!r}, which the {user} uses, must be text or a number, not {json_type(row[name])}"
             )
         values[name] = str(row[name])
         return values[name]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,6 +44,20 @@ class Sample:
     """Temperature at which it was sampled and is scored."""
     old_logprobs: Sequence[float] | None = None
     """[T] under the policy at the start of the step; None before its first update, where it is the policy itself."""
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the sample as JSON values, for people who look into a fault."""
+        return {
+            "task": self.prompt.task,
+            "index": self.prompt.index,
+            "prompt": self.prompt.text,
+            "completion": self.trajectory.text,
+            "token_ids": list(self.trajectory.token_ids),
+            "action_mask": list(self.trajectory.action_mask),
+            "logprobs": [str(x) for x in self.trajectory.logprobs],
+            "advantage": self.advantage,
+            "weight": self.weight,
+        }
 
 
 @dataclass(frozen=True, slots=True)

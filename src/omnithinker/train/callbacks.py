@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from omnithinker.errors import OmniThinkerError, TrainingError
 from omnithinker.io.layout import CHECKPOINTS
 from omnithinker.io.runlog import RunLog
-from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.train import checkpoint, faults
 from omnithinker.train.undefined import UndefinedLimit
 
 if TYPE_CHECKING:
+    from omnithinker.train.loop import TrainingLoop
     from omnithinker.train.trainer import StepResult, Trainer
 
 
-class Observer(Protocol):
-    """Environment of a run: the live view, and evaluation during training."""
+class ProgressObserver(Protocol):
+    """Environment of a training loop: the live view."""
 
-    def on_step(self, metrics: StepMetrics, total: int) -> None:
+    def on_step(self, metrics: Any, total: int) -> None:
         """Show a finished and logged step."""
         ...
 
     def note(self, text: str) -> None:
         """Show a message to the user."""
         ...
+
+
+class Observer(ProgressObserver, Protocol):
+    """Environment of a run: the live view, and evaluation during training."""
 
     def on_evaluate(self, trainer: Trainer) -> None:
         """Evaluate the policy during training."""
@@ -41,10 +45,10 @@ class Observer(Protocol):
 class Callback:
     """Hooks of a trainer; each does nothing by default."""
 
-    def on_step_end(self, trainer: Trainer, result: StepResult) -> None:
+    def on_step_end(self, trainer: Any, result: Any) -> None:
         """React to a finished step; ``trainer.state`` includes it."""
 
-    def on_step_error(self, trainer: Trainer, error: OmniThinkerError) -> None:
+    def on_step_error(self, trainer: Any, error: OmniThinkerError) -> None:
         """React to an error in a step; ``trainer.state`` is that of the last finished step."""
 
 
@@ -95,12 +99,12 @@ class EvaluatePolicy(Callback):
 class SaveCheckpoints(Callback):
     """Save a checkpoint every ``training.checkpoint_every`` steps, at improvements, and before a run stops."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: TrainingLoop) -> None:
         self.folder = trainer.folder / CHECKPOINTS
         # A kill may have come between saving a checkpoint and keeping it as best.
         checkpoint.keep_best(self.folder, trainer.state.selection)
 
-    def on_step_end(self, trainer: Trainer, result: StepResult) -> None:
+    def on_step_end(self, trainer: TrainingLoop, result: Any) -> None:
         """Save a checkpoint if the step is due."""
         state = trainer.state
         improved = state.selection.improved_at(state.step)
@@ -110,7 +114,7 @@ class SaveCheckpoints(Callback):
         if improved:
             checkpoint.keep_best(self.folder, state.selection)
 
-    def on_step_error(self, trainer: Trainer, error: OmniThinkerError) -> None:
+    def on_step_error(self, trainer: TrainingLoop, error: OmniThinkerError) -> None:
         """Save the last finished step, unless the failed step may have made some of its updates.
 
         Raises:
@@ -123,7 +127,7 @@ class SaveCheckpoints(Callback):
         if isinstance(error, BudgetSpent):
             raise BudgetSpent(f"stopped after step {trainer.state.step}: {error}") from error
 
-    def _save(self, trainer: Trainer) -> None:
+    def _save(self, trainer: TrainingLoop) -> None:
         keep = trainer.recipe.training.keep
         checkpoint.save_checkpoint(self.folder, trainer.state, trainer.policy, trainer.optimizer, keep=keep)
 
@@ -131,7 +135,7 @@ class SaveCheckpoints(Callback):
 class ShowProgress(Callback):
     """Show every step."""
 
-    def on_step_end(self, trainer: Trainer, result: StepResult) -> None:
+    def on_step_end(self, trainer: TrainingLoop, result: Any) -> None:
         """Show a step."""
         trainer.observer.on_step(result.metrics, len(trainer.schedule))
 
@@ -139,7 +143,7 @@ class ShowProgress(Callback):
 class LimitNonfinite(Callback):
     """Stop a run after several updates in a row with non-finite loss or gradient."""
 
-    def on_step_end(self, trainer: Trainer, result: StepResult) -> None:
+    def on_step_end(self, trainer: TrainingLoop, result: Any) -> None:
         """Count skipped updates.
 
         Raises:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -152,17 +153,33 @@ def keep_best(folder: Path, selection: Selection) -> None:
         source, final = folder / f"step-{best.step}", folder / name
         if not source.exists():
             continue
-        temporary = folder / f".{name}.{os.getpid()}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        with writing(final):
-            temporary.mkdir()
-            for file in source.iterdir():
-                if file.name not in (STATE_FILE, OPTIMIZER_FILE):
-                    _link(file, temporary / file.name)
+        with replacing(final) as temporary:
+            link_weights(source, temporary)
             write_json(temporary / BEST, asdict(best))
-            _remove(final)
-            temporary.rename(final)
-            _flush(folder)
+
+
+@contextmanager
+def replacing(final: Path) -> Iterator[Path]:
+    """Make a folder under a temporary name, and give it its own at the end of a ``with`` block.
+
+    Raises:
+        DiskError: if the disk is full; an existing folder of that name is unchanged.
+    """
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    with writing(final):
+        temporary.mkdir(parents=True)
+        yield temporary
+        _remove(final)
+        temporary.rename(final)
+        _flush(final.parent)
+
+
+def link_weights(checkpoint: Path, folder: Path) -> None:
+    """Add weights and tokenizer of a checkpoint to a folder, as hard links if the file system supports that."""
+    for file in checkpoint.iterdir():
+        if file.name not in (STATE_FILE, OPTIMIZER_FILE):
+            _link(file, folder / file.name)
 
 
 def set_aside(checkpoint: Path) -> Path:

@@ -13,13 +13,33 @@ from rich.console import Console
 
 from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe, known_task
-from omnithinker.io.layout import CHECKPOINTS, RESULT
+from omnithinker.config.warmup import WarmupSettings
+from omnithinker.errors import BadInput
+from omnithinker.io.layout import CHECKPOINTS, RESULT, WARMUP
 from omnithinker.policy.source import require_model
 from omnithinker.schedules.plan import RunPlan, plan_run
 from omnithinker.train.folder import read_record
 from omnithinker.types import EvalResult
 from omnithinker.ui.judge_usage import usage_lines
 from omnithinker.ui.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class SftResult:
+    """A finished supervised fine-tuning."""
+
+    folder: Path
+    """Run folder: metrics, checkpoints and model."""
+    model: Path
+    """Folder of the trained model, adapters merged."""
+    steps: int
+    """Updates."""
+    demonstrations: int
+    """Demonstrations learned."""
+    val_loss: float | None
+    """Validation loss after the last update (nats per completion token); None without validation items."""
+    val_loss_per_task: Mapping[str, float]
+    """The same per task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +89,63 @@ def train_model(
 
     from omnithinker.train.context import RunContext
     from omnithinker.train.run import run_training
+    from omnithinker.train.sft.run import run_warmup
 
     folder = Path(output) if output else Path(f"{recipe.output}-{plan.folder_name}")
     with view or View(Console(stderr=True)) as view, RunContext(recipe, view.note) as context:
+        if recipe.warmup:
+            context.start = run_warmup(context, Path(output or recipe.output) / WARMUP, view)
         evaluation = run_training(context, plan, folder, view)
     result = read_record(folder / RESULT, "measured_step", "best")
     step = result["measured_step"]
     best = recipe.evaluation.result == "best" and "checkpoints/best" in result["best"]
     model = folder / CHECKPOINTS / ("best" if best else f"step-{step}")
     return TrainingResult(folder, plan, step, model, evaluation)
+
+
+def finetune_model(
+    recipe: Recipe | str | Path, *, output: str | Path | None = None, view: View | None = None
+) -> SftResult:
+    """Fine-tune the base model on the demonstrations of a recipe's tasks: its warm-up, alone.
+
+    An interrupted run resumes in its folder; a finished one is only read. By default ``study`` and ``train`` start from
+    its result.
+
+    Args:
+        recipe: a recipe, its file, or the name of a shipped one; without a group ``warmup`` its defaults apply.
+        output: run folder; by default ``warmup`` in the recipe's ``output``.
+        view: progress display; by default one on standard error.
+
+    Raises:
+        BadInput: if no task has a demonstration, or something that the recipe needs is missing.
+        Interrupted: if the user stopped the run; the same call resumes it.
+    """
+    recipe = with_warmup(as_recipe(recipe))
+    require_model(recipe.model.path)
+
+    from omnithinker.train.context import RunContext
+    from omnithinker.train.sft.run import run_warmup
+
+    folder = Path(output) if output else Path(recipe.output) / WARMUP
+    with view or View(Console(stderr=True)) as view, RunContext(recipe, view.note) as context:
+        model = run_warmup(context, folder, view)
+    result = read_record(folder / RESULT, *(name for name in SFT_RESULT))
+    return SftResult(folder, model, *(result[name] for name in SFT_RESULT))
+
+
+def with_warmup(recipe: Recipe) -> Recipe:
+    """Return a recipe with the default warm-up if it has none.
+
+    Raises:
+        BadInput: if no task has a demonstration.
+    """
+    if not any(task.demonstration for task in recipe.tasks.values()):
+        raise BadInput('no task has a demonstration; add one, such as tasks.NAME.demonstration = "{answer}"')
+    return recipe if recipe.warmup else recipe.model_copy(update={"warmup": WarmupSettings()})
+
+
+SFT_RESULT = ("steps", "demonstrations", "val_loss", "val_loss_per_task")
+"""Fields of a result of supervised fine-tuning that :class:`SftResult` repeats."""
 
 
 def evaluate_model(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import cached_property
+from pathlib import Path
 
+from omnithinker.config.model import ModelSettings
 from omnithinker.config.recipe import Recipe
 from omnithinker.evals.evaluate import evaluate, validate
 from omnithinker.io.closing import Closing
@@ -39,6 +41,8 @@ class RunContext(Closing):
         require(recipe.trackers)
         self.recipe = recipe
         self.note = note
+        self.start: Path | None = None
+        """Folder of the model that runs start from; the recipe's base model if it is None."""
         self.resources = Resources(recipe)
         try:
             self.tasks = load_tasks(recipe, self.resources)
@@ -63,10 +67,15 @@ class RunContext(Closing):
         """Tokenizer of the base model."""
         return load_tokenizer(self.recipe.model)
 
+    @property
+    def model(self) -> ModelSettings:
+        """Settings of the model that runs start from: the recipe's base model, or the one that it was warmed up to."""
+        return self.recipe.model.model_copy(update={"path": str(self.start)}) if self.start else self.recipe.model
+
     @cached_property
     def base(self) -> Policy:
-        """The frozen base policy: loaded once, for evaluation and as the reference policy."""
-        return load_policy(self.recipe.model)
+        """The frozen policy that runs start from: loaded once, for evaluation and as the reference policy."""
+        return load_policy(self.model)
 
     @property
     def reference_base(self) -> Policy | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from omnithinker.errors import TrainingError
 from omnithinker.io.files import make_folder, write_json
 from omnithinker.policy.base import Policy
-from omnithinker.train.batching import GroupSamples
-from omnithinker.train.metrics import Update
 
 Result = TypeVar("Result")
 
@@ -55,14 +53,17 @@ def with_less_memory(compute: Callable[[int], Result], budget: int, note: Callab
         ) from error
 
 
-def write_nonfinite(folder: Path, step: int, update: Update, groups: Iterable[GroupSamples], policy: Policy) -> Path:
+def write_nonfinite(
+    folder: Path, step: int, loss: float, grad_norm: float, samples: Sequence[Mapping[str, Any]], policy: Policy
+) -> Path:
     """Write the minibatch of a skipped update to ``folder/nonfinite/step-N.json``.
 
     Args:
         folder: the run folder.
         step: the step, counted from 1.
-        update: loss and gradient norm.
-        groups: the minibatch.
+        loss: its loss.
+        grad_norm: its gradient norm.
+        samples: the minibatch, JSON values.
         policy: its gradients show which weights are affected.
 
     Returns:
@@ -80,24 +81,10 @@ def write_nonfinite(folder: Path, step: int, update: Update, groups: Iterable[Gr
         file,
         {
             "step": step,
-            "loss": str(update.loss),
-            "grad_norm": str(update.grad_norm),
+            "loss": str(loss),
+            "grad_norm": str(grad_norm),
             "weights_with_nonfinite_gradient": weights,
-            "samples": [
-                {
-                    "task": sample.prompt.task,
-                    "index": sample.prompt.index,
-                    "prompt": sample.prompt.text,
-                    "completion": sample.trajectory.text,
-                    "token_ids": list(sample.trajectory.token_ids),
-                    "action_mask": list(sample.trajectory.action_mask),
-                    "logprobs": [str(x) for x in sample.trajectory.logprobs],
-                    "advantage": sample.advantage,
-                    "weight": sample.weight,
-                }
-                for group in groups
-                for sample in group.samples
-            ],
+            "samples": list(samples),
         },
     )
     return file

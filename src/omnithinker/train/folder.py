@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,23 @@ SHOWN_CHANGES = 3
 """Changed settings listed in a message."""
 
 
-def open_output_folder(folder: Path, recipe: Recipe) -> Path:
+Essentials = Callable[[Recipe], dict[str, Any]]
+"""Selects the settings of a recipe that change certain results."""
+
+
+def open_output_folder(folder: Path, recipe: Recipe, essentials: Essentials = Recipe.essentials) -> Path:
     """Create an output folder, or accept one with results of the same settings, and write the recipe to it.
 
     Raises:
         BadInput: if the folder cannot be written to, or holds results of other settings.
     """
     make_folder(folder)
-    refuse_changed_settings(folder, recipe)
+    refuse_changed_settings(folder, recipe, essentials)
     write_text(folder / RECIPE, recipe.to_toml())
     return folder
 
 
-def refuse_changed_settings(folder: Path, recipe: Recipe) -> None:
+def refuse_changed_settings(folder: Path, recipe: Recipe, essentials: Essentials = Recipe.essentials) -> None:
     """Check that a folder holds no results of other settings.
 
     Settings that change no numbers may differ (:data:`omnithinker.config.base.OPERATIONAL`).
@@ -38,7 +43,7 @@ def refuse_changed_settings(folder: Path, recipe: Recipe) -> None:
         BadInput: if it holds some; names the changed settings.
     """
     file = folder / RECIPE
-    changes = changed_settings(load_recipe(file), recipe) if file.exists() else []
+    changes = changed_settings(load_recipe(file), recipe, essentials) if file.exists() else []
     if changes:
         more = "; …" if len(changes) > SHOWN_CHANGES else ""
         raise BadInput(

@@ -81,7 +81,7 @@ def _train_and_evaluate(
     started = time.monotonic()
     view.start_run(plan.name, len(schedule))
     with Trainer(
-        recipe,
+        recipe.model_copy(update={"model": context.model}),
         context.train_prompts,
         schedule,
         context.scorer,
@@ -97,7 +97,7 @@ def _train_and_evaluate(
         step = best.step if best else state.step
         view.note(f"evaluating step {step} on held-out items")
         if best:
-            results = context.evaluate(load_policy(recipe.model, folder / CHECKPOINTS / "best"), plan.seed)
+            results = context.evaluate(load_policy(context.model, folder / CHECKPOINTS / "best"), plan.seed)
         else:
             results = context.evaluate(trainer.policy, plan.seed, trainer.generator)
     trackers.result(state.step, {task: asdict(result) for task, result in results.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -16,6 +17,20 @@ from omnithinker.policy.logprobs import Reference
 from omnithinker.schedules.base import Schedule
 from omnithinker.train import checkpoint
 from omnithinker.train.checkpoint import TrainerState
+
+
+class AdamW(Protocol):
+    """Settings of the optimizer."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate."""
+        ...
+
+    @property
+    def weight_decay(self) -> float:
+        """Weight decay."""
+        ...
 
 
 def load_or_resume(
@@ -37,18 +52,33 @@ def load_or_resume(
         seed: fixes the initial weights of an adapter.
         base: frozen base policy, if it is loaded already.
     """
-    policy, optimizer, state = _resume(recipe, folder, note, seed) or _load_new(recipe, schedule, seed)
+    policy, optimizer, state = load_or_resume_policy(recipe, recipe.training, schedule, folder, note, seed=seed)
     return policy, _reference(policy, recipe, base), optimizer, state
 
 
-def _load_new(recipe: Recipe, schedule: Schedule, seed: int) -> tuple[Policy, torch.optim.Optimizer, TrainerState]:
+def load_or_resume_policy(
+    recipe: Recipe,
+    adamw: AdamW,
+    schedule: Schedule,
+    folder: Path,
+    note: Callable[[str], None],
+    *,
+    seed: int,
+) -> tuple[Policy, torch.optim.Optimizer, TrainerState]:
+    """Load policy, optimizer of these settings and state; arguments as in :func:`load_or_resume`."""
+    return _resume(recipe, adamw, folder, note, seed) or _load_new(recipe, adamw, schedule, seed)
+
+
+def _load_new(
+    recipe: Recipe, adamw: AdamW, schedule: Schedule, seed: int
+) -> tuple[Policy, torch.optim.Optimizer, TrainerState]:
     policy = load_trained(recipe.model, seed=seed)
     state = TrainerState(step=0, updates=0, schedule=schedule.initial_state())
-    return policy, make_optimizer(policy, recipe), state
+    return policy, make_optimizer(policy, adamw), state
 
 
 def _resume(
-    recipe: Recipe, folder: Path, note: Callable[[str], None], seed: int
+    recipe: Recipe, adamw: AdamW, folder: Path, note: Callable[[str], None], seed: int
 ) -> tuple[Policy, torch.optim.Optimizer, TrainerState] | None:
     """Load the newest readable checkpoint; None if there is none."""
     for path in reversed(checkpoint.list_checkpoints(folder / CHECKPOINTS)):
@@ -58,7 +88,7 @@ def _resume(
             note(f"{error}; set aside as {checkpoint.set_aside(path).name}, trying the one before")
             continue
         policy = load_trained(recipe.model, seed=seed, checkpoint=path)
-        optimizer = make_optimizer(policy, recipe)
+        optimizer = make_optimizer(policy, adamw)
         checkpoint.restore_optimizer(path, policy, optimizer)
         checkpoint.prune(folder / CHECKPOINTS, recipe.training.keep)  # a kill may have come before that
         return policy, optimizer, state
@@ -79,10 +109,9 @@ def needs_reference(recipe: Recipe) -> bool:
     return any(task.beta > 0 for task in recipe.tasks.values())
 
 
-def make_optimizer(policy: Policy, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(policy: Policy, adamw: AdamW) -> torch.optim.Optimizer:
     """Create AdamW over the trained weights."""
-    training = recipe.training
-    return torch.optim.AdamW(policy.trained, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
+    return torch.optim.AdamW(policy.trained, lr=adamw.learning_rate, weight_decay=adamw.weight_decay, fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, updates: int) -> None:

@@ -16,8 +16,6 @@ import torch
 from torch import Tensor
 
 from omnithinker.config.recipe import Recipe
-from omnithinker.errors import Interrupted, OmniThinkerError
-from omnithinker.io.closing import Closing
 from omnithinker.io.step_metrics import Seconds, StepMetrics
 from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import Reference, TokenBatch, completion_logprobs, compute_prefix, pad_right
@@ -38,11 +36,11 @@ from omnithinker.train.batching import (
 )
 from omnithinker.train.callbacks import Observer, default_callbacks
 from omnithinker.train.checkpoint import TrainerState
+from omnithinker.train.loop import TrainingLoop
 from omnithinker.train.losses import LossParts, grpo_loss, importance_weights
 from omnithinker.train.metrics import Update, step_metrics
 from omnithinker.train.setup import load_or_resume, set_learning_rate
 from omnithinker.types import Prompt, RolloutGroup
-from omnithinker.ui.interrupt import StopFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class StepResult:
     """Metrics of the step."""
 
 
-class Trainer(Closing):
+class Trainer(TrainingLoop):
     """Multi-task GRPO of one policy along one schedule; resumes from the newest checkpoint of its folder.
 
     Args:
@@ -70,6 +68,8 @@ class Trainer(Closing):
         seed: fixes the samples.
         base: frozen base policy, used as reference policy if a task has a KL term; loaded if it is None.
     """
+
+    observer: Observer
 
     def __init__(
         self,
@@ -89,37 +89,17 @@ class Trainer(Closing):
             recipe, schedule, folder, observer.note, seed=seed, base=base
         )
         self.generator = make_generator(self.policy, recipe)
-        self.stop = StopFlag()
         self.callbacks = default_callbacks(self)
         scorer.progress.step, scorer.progress.steps = self.state.step, len(schedule)
 
-    def train(self) -> TrainerState:
-        """Run the remaining steps of the schedule.
+    def next_step(self) -> StepResult:
+        """Train on the next prompts of the schedule."""
+        return self.step(self.schedule.batch(self.state.step, self.state.schedule))
 
-        Returns:
-            The final state; ``policy`` is trained.
-
-        Raises:
-            Interrupted: if the user stops the run; a checkpoint of the last finished step is on disk.
-            BudgetSpent: if a judge's budget is used up; a checkpoint of the last finished step is on disk.
-            RewardError: if a reward component fails, or is undefined too often.
-            TrainingError: if loss or gradient stay non-finite, or memory runs out twice in one update.
-        """
-        with self.stop:
-            while not self.finished:
-                try:
-                    result = self.step(self.schedule.batch(self.state.step, self.state.schedule))
-                except OmniThinkerError as error:
-                    for callback in self.callbacks:
-                        callback.on_step_error(self, error)
-                    raise
-                self.state = self.state.after_step(result.batch, self.schedule, result.metrics)
-                self.scorer.progress.step = self.state.step
-                for callback in self.callbacks:
-                    callback.on_step_end(self, result)
-                if self.stop.requested and not self.finished:
-                    raise Interrupted(f"stopped after step {self.state.step}; the same command resumes from there")
-        return self.state
+    def after(self, result: StepResult) -> TrainerState:
+        """Return the state after a step."""
+        self.scorer.progress.step = result.metrics.step
+        return self.state.after_step(result.batch, self.schedule, result.metrics)
 
     def close(self) -> None:
         """Close the generator; the policy remains usable."""
@@ -129,7 +109,7 @@ class Trainer(Closing):
     def finished(self) -> bool:
         """True at the end of the schedule, or once ``evaluation.patience`` is exhausted."""
         patience = self.recipe.evaluation.patience
-        return self.state.step >= len(self.schedule) or 0 < patience <= self.state.selection.waited
+        return super().finished or 0 < patience <= self.state.selection.waited
 
     def step(self, batch: Batch) -> StepResult:
         """Train on P prompts: Eq. 2-5.
@@ -174,8 +154,8 @@ class Trainer(Closing):
         if update is None:
             return None
         if not update.finite:
-            file = faults.write_nonfinite(self.folder, self.state.step + 1, update, groups, self.policy)
-            self.observer.note(f"step {self.state.step + 1}: loss or gradient not finite, update skipped; see {file}")
+            samples = [sample.to_record() for group in groups for sample in group.samples]
+            self.report_nonfinite(update.loss, update.grad_norm, samples)
         self.state = self.state.after_update(update.finite)
         return update
 

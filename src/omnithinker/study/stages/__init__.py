@@ -12,6 +12,7 @@ from omnithinker.study.stage import Stage
 STAGES = Registry(
     "stage",
     {
+        "warmup": "omnithinker.study.stages.warmup:WarmupStage",
         "base": "omnithinker.study.stages.base:BaseStage",
         "single": "omnithinker.study.stages.single:SingleStage",
         "plan": "omnithinker.study.stages.plan:PlanStage",

@@ -12,7 +12,7 @@ from omnithinker.config.recipe import Recipe
 from omnithinker.io.files import write_json
 from omnithinker.io.layout import JUDGES
 from omnithinker.io.lock import lock
-from omnithinker.study.stage import Stage
+from omnithinker.study.stage import Stage, starting_point
 
 if TYPE_CHECKING:
     from omnithinker.train.context import RunContext
@@ -28,7 +28,7 @@ class BaseStage(Stage):
     @classmethod
     def of_study(cls, recipe: Recipe, earlier: Sequence[Stage]) -> Sequence[Stage]:
         """Return the one stage."""
-        return [cls(name="base")]
+        return [cls(name="base", needs=starting_point(recipe))]
 
     @property
     def label(self) -> str:
