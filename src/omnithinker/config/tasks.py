@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -14,13 +14,16 @@ class TaskSettings(Settings):
     """One task: data, prompt, rewards and KL coefficient."""
 
     data: str | None = None
-    """Built-in data: ``lab:math``, ``lab:code``, ``lab:qa`` or ``lab:writing``; excludes ``train`` and ``test``."""
+    """Generated data: ``lab:math``, ``lab:code``, ``lab:qa`` or ``lab:writing``, or ``reasoning_gym:NAME`` (extra
+    ``reasoning-gym``); excludes ``train`` and ``test``."""
+    data_settings: dict[str, Any] = Field({})
+    """Settings of the generator of ``reasoning_gym:`` data, such as ``{ max_terms = 3 }`` for ``chain_sum``."""
     train: str | None = None
     """JSON Lines file of training rows, relative to the recipe."""
     test: str | None = None
     """JSON Lines file of held-out rows, relative to the recipe."""
     train_items: int | None = Field(None, ge=1, le=10**8)
-    """Number of training rows to use, or to generate for ``lab:`` data; by default all, or 256 for ``lab:`` data."""
+    """Number of training rows to use or to generate; by default all rows of a file, or 256 generated ones."""
     prompt: str = "{prompt}"
     """Template of the user message; ``{field}`` is replaced by that field of the row."""
     system: str | None = None
@@ -50,6 +53,8 @@ class TaskSettings(Settings):
             raise ValueError("give either 'data' (such as \"lab:math\") or both 'train' and 'test'")
         if self.data is not None and (self.train is not None or self.test is not None):
             raise ValueError("'data' and 'train'/'test' exclude each other")
+        if self.data_settings and not (self.data or "").startswith("reasoning_gym:"):
+            raise ValueError("'data_settings' belongs to data = \"reasoning_gym:NAME\"; remove it")
         if not self.rewards:
             raise ValueError("has no reward; add one, such as rewards.math_answer = 1.0")
         return self

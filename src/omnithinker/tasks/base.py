@@ -10,10 +10,10 @@ from typing import Any, Literal
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.tasks import TaskSettings
 from omnithinker.data.options import with_options_text
-from omnithinker.data.rows import Row, hold_out, read_rows
+from omnithinker.data.rows import Row, hold_out
+from omnithinker.data.sources import GENERATED_ITEMS, is_generated, read_source
 from omnithinker.errors import DataError
 from omnithinker.io.parsing import json_type
-from omnithinker.lab import generate_rows
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.components import build_components, check_row
 from omnithinker.rewards.resources import Resources
@@ -21,8 +21,6 @@ from omnithinker.types import Prompt
 
 Split = Literal["train", "test", "validation"]
 """Part of a task's data."""
-LAB_TRAIN_ITEMS = 256
-"""Default number of training rows generated for a lab task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,31 +92,23 @@ def read_split(name: str, split: Split, recipe: Recipe) -> list[tuple[str, Row]]
     if split not in ("train", "test", "validation"):
         raise DataError(f"tasks.{name}: no split {split!r}; use train, test or validation")
     if split == "test":
-        return _rows(name, settings.data or str(settings.test), "test", recipe.evaluation.items, recipe.seed)
+        return _rows(name, settings.data or str(settings.test), "test", recipe.evaluation.items, recipe)
     source = settings.data or str(settings.train)
     limit, items = settings.train_items, recipe.evaluation.validation_items
-    if limit is None and source.startswith("lab:"):
-        limit = LAB_TRAIN_ITEMS
-    rows = _rows(name, source, "train", None if limit is None else limit + items, recipe.seed)
+    if limit is None and is_generated(source):
+        limit = GENERATED_ITEMS
+    rows = _rows(name, source, "train", None if limit is None else limit + items, recipe)
     train, validation = hold_out(rows, items, f"validation {name} {recipe.seed}")
     return validation if split == "validation" else train[:limit]
 
 
 def _rows(
-    name: str, source: str, split: Literal["train", "test"], limit: int | None, seed: int
+    name: str, source: str, split: Literal["train", "test"], limit: int | None, recipe: Recipe
 ) -> list[tuple[str, Row]]:
-    if split == "test":
-        seed = 0  # held-out items are the same for every seed, so that accuracies of different runs can be paired
-    if source.startswith("lab:"):
-        generated = generate_rows(source.removeprefix("lab:"), split, limit or LAB_TRAIN_ITEMS, seed=seed)
-        rows = [(f"{source} {split} row {number}", row) for number, row in enumerate(generated, start=1)]
-    elif ":" in source and not source.endswith((".jsonl", ".json")):
-        raise DataError(
-            f"tasks.{name}.data: no built-in data {source!r}; use lab:math, lab:code, lab:qa or lab:writing, or name "
-            "JSON Lines files with 'train' and 'test'"
-        )
-    else:
-        rows = read_rows(source)[:limit]
+    # Held-out items are the same for every seed, so that accuracies of different runs can be paired.
+    seed = 0 if split == "test" else recipe.seed
+    settings = recipe.tasks[name].data_settings
+    rows = read_source(source, split, limit, seed=seed, settings=settings, place=f"tasks.{name}.data")
     return [(place, with_options_text(row, seed)) for place, row in rows]
 
 
