@@ -1,4 +1,4 @@
-"""Sources of rows: generators and files, told apart by the prefix of their name."""
+"""Sources of rows, told apart by the prefix of their name, and the shape that a task gives its rows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from omnithinker import lab
-from omnithinker.data import reasoning_gym
-from omnithinker.data.rows import Row, read_rows
+from omnithinker.config.registry import FORMATS
+from omnithinker.config.tasks import TaskSettings
+from omnithinker.data import hub, reasoning_gym
+from omnithinker.data.files import SUFFIXES, read_rows
+from omnithinker.data.formats.base import RowFormat
+from omnithinker.data.paths import look_up
+from omnithinker.data.rows import Row
 from omnithinker.errors import DataError
 
 GENERATED_ITEMS = 256
@@ -30,34 +35,63 @@ def read_source(
     settings: Mapping[str, Any],
     place: str,
 ) -> list[tuple[str, Row]]:
-    """Read or generate the rows of a split.
+    """Read or generate the rows of a split as they are.
 
     Args:
-        source: ``lab:math`` and the like, ``reasoning_gym:chain_sum`` and the like, or the path of a file.
-        split: Split to generate; a file has one split.
+        source: ``lab:math``, ``reasoning_gym:chain_sum``, ``hub:openai/gsm8k`` and the like, or the path of a file.
+        split: Split to generate, or to read from the hub; a file has one split.
         limit: Maximum number of rows; None for all rows of a file.
         seed: Seed of generated rows.
         settings: ``data_settings`` of the task.
         place: Name of the setting, for messages.
 
     Returns:
-        (place, row) of every row; the place is a file and line, or a number within generated data.
+        (place, row) of every row; the place is a file and line, or a number within other data.
 
     Raises:
         DataError: if a file is missing or malformed, or there is no such source.
+        BadInput: if the package of an extra is missing.
     """
     prefix, _, name = source.partition(":")
-    if not is_generated(source):
-        if ":" in source and not source.endswith((".jsonl", ".json")):
-            raise DataError(
-                f"{place}: no built-in data {source!r}; use lab:math, lab:code, lab:qa, lab:writing or "
-                "reasoning_gym:NAME, or name JSON Lines files with 'train' and 'test'"
-            )
-        return read_rows(source)[:limit]
-    count = GENERATED_ITEMS if limit is None else limit
-    if prefix == "lab":
-        rows = lab.generate_rows(name, split, count, seed=seed)
-    else:
-        reasoning_gym.check_settings(name, settings)
-        rows = reasoning_gym.generate_rows(name, split, count, seed=seed, settings=settings)
-    return [(f"{source} {split} row {number}", row) for number, row in enumerate(rows, start=1)]
+    if is_generated(source):
+        count = GENERATED_ITEMS if limit is None else limit
+        if prefix == "lab":
+            rows = lab.generate_rows(name, split, count, seed=seed)
+        else:
+            reasoning_gym.check_settings(name, settings)
+            rows = reasoning_gym.generate_rows(name, split, count, seed=seed, settings=settings)
+        return [(f"{source} {split} row {number}", row) for number, row in enumerate(rows, start=1)]
+    if source.startswith(hub.PREFIX):
+        return hub.read_hub(source, split)[:limit]
+    if ":" in source and not source.removesuffix(".gz").endswith(SUFFIXES):
+        raise DataError(
+            f"{place}: no built-in data {source!r}; use lab:math, lab:code, lab:qa, lab:writing, reasoning_gym:NAME or "
+            "hub:OWNER/NAME, or name files with 'train' and 'test'"
+        )
+    return read_rows(source)[:limit]
+
+
+def shaped(row: Row, task: TaskSettings, place: str) -> Row:
+    """Return a row with the fields that a task's ``format`` and ``columns`` give it.
+
+    Args:
+        row: Row as it is.
+        task: Settings of the task.
+        place: Place of the row, for messages.
+
+    Raises:
+        DataError: if the row has another shape.
+    """
+    if task.format is not None:
+        row_format: RowFormat = FORMATS.load(task.format)
+        try:
+            row = row_format.read(row)
+        except DataError as error:
+            raise DataError(f"{place}: {error} (format {task.format!r})") from error
+    found = {}
+    for name, path in task.columns.items():
+        try:
+            found[name] = look_up(row, path)
+        except DataError as error:
+            raise DataError(f"{place}: {error}, which 'columns.{name}' names") from error
+    return row | found
