@@ -20,9 +20,11 @@ class Prompt:
     index: int
     """Position of the row in its split, from 0."""
     text: str
-    """The user message, before the chat template."""
+    """The last user message, before the chat template."""
     token_ids: tuple[int, ...] = ()
     """[T] the prompt as the policy sees it, chat template and generation prompt included."""
+    messages: tuple[Mapping[str, str], ...] = ()
+    """Messages that the chat template renders, ``{"role", "content"}``; the last one is the user's ``text``."""
     row: Mapping[str, Any] = field(default_factory=dict)
     """The whole data row: gold answer, tests, reference ... Never shown to the policy."""
 

@@ -15,7 +15,8 @@ from omnithinker.config.file import load_recipe
 from omnithinker.errors import DataError, RecipeError
 from omnithinker.io.runlog import RunLog
 from omnithinker.rewards.resources import Resources
-from omnithinker.tasks.base import fill, load_tasks
+from omnithinker.tasks.base import load_tasks
+from omnithinker.tasks.messages import fill
 from omnithinker.train.folder import read_results
 
 TASK = '[tasks.m]\ntrain = "rows.jsonl"\ntest = "rows.jsonl"\nrewards.short_answer = 1.0\n'

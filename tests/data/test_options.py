@@ -5,7 +5,8 @@ from pathlib import Path
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.data.options import with_options_text
-from omnithinker.tasks.base import fill, read_split
+from omnithinker.tasks.base import read_split
+from omnithinker.tasks.messages import fill
 
 OPTIONS = ["white", "black", "green", "red", "blue"]
 

@@ -72,8 +72,9 @@ def test_the_prompt_ends_with_the_generation_prompt():
     policy = make_policy()
     start = policy.tokenizer.hf.convert_tokens_to_ids("<|im_start|>")
     assert policy.tokenizer.encode("hi")[-1] == start
-    assert policy.tokenizer.encode("hi", system="be brief")[:1] == (start,)
-    assert len(policy.tokenizer.encode("hi", system="be brief")) > len(policy.tokenizer.encode("hi"))
+    brief = policy.tokenizer.encode([{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}])
+    assert brief[:1] == (start,)
+    assert len(brief) > len(policy.tokenizer.encode("hi"))
 
 
 def test_a_template_without_generation_prompt_is_taken_as_it_is():
@@ -89,14 +90,22 @@ def test_a_template_without_generation_prompt_is_taken_as_it_is():
 def test_a_prompt_over_the_limit_is_dropped_or_cut_and_keeps_its_template(overlong, kept):
     policy = make_policy()
     template = len(policy.tokenizer.encode(""))
-    assert policy.tokenizer.encode_within("0123", None, template + 4, overlong) == policy.tokenizer.encode("0123")
-    cut = policy.tokenizer.encode_within("0123456789", None, template + 4, overlong)
+    assert policy.tokenizer.encode_within("0123", {}, template + 4, overlong) == policy.tokenizer.encode("0123")
+    cut = policy.tokenizer.encode_within("0123456789", {}, template + 4, overlong)
     assert cut == (None if kept is None else policy.tokenizer.encode(kept))
 
 
 def test_a_prompt_whose_template_alone_is_too_long_is_dropped():
     policy = make_policy()
-    assert policy.tokenizer.encode_within("hello", "a long system message", 10, "truncate_left") is None
+    assert (
+        policy.tokenizer.encode_within(
+            [{"role": "system", "content": "a long system message"}, {"role": "user", "content": "hello"}],
+            {},
+            10,
+            "truncate_left",
+        )
+        is None
+    )
 
 
 def test_a_cut_that_changes_the_tokens_beside_it_still_fits():
@@ -104,7 +113,7 @@ def test_a_cut_that_changes_the_tokens_beside_it_still_fits():
     template = len(policy.tokenizer.encode(""))
     # Each of these signs is three byte tokens; half a sign decodes to U+FFFD, which is three tokens again.
     for limit in range(1, 12):
-        ids = policy.tokenizer.encode_within("\u4e2d\u6587\u5b57\u7b26", None, template + limit, "truncate_left")
+        ids = policy.tokenizer.encode_within("\u4e2d\u6587\u5b57\u7b26", {}, template + limit, "truncate_left")
         assert ids is None or len(ids) <= template + limit
 
 
@@ -128,12 +137,12 @@ def test_of_a_prompt_far_over_the_limit_only_a_part_is_tokenized(overlong):
             return tokenizer.hf.apply_chat_template(messages, **options)
 
     text = "ab" * 10_000_000 + "c"
-    found = replace(tokenizer, hf=Measured()).encode_within(text, None, 50, overlong)
+    found = replace(tokenizer, hf=Measured()).encode_within(text, {}, 50, overlong)
     assert max(read, default=0) <= most
     if overlong == "drop":
         assert found is None
     else:
         # The same as of a shorter text with the same beginning or end.
         short = text[-2 * most :] if overlong == "truncate_left" else text[: 2 * most]
-        assert found == tokenizer.encode_within(short, None, 50, overlong)
+        assert found == tokenizer.encode_within(short, {}, 50, overlong)
         assert len(found) <= 50

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,12 @@ from omnithinker.checks.report import Section
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import DataError
 from omnithinker.rewards.components import check_row
-from omnithinker.tasks.base import fill, read_split, splits_of
+from omnithinker.tasks.base import prompt_of, read_split, splits_of
+from omnithinker.tasks.messages import Message, render
 from omnithinker.types import Prompt
 
-Encode = Callable[[str, str | None], tuple[int, ...]]
-"""(User message, system message) -> tokens, including the chat template."""
+Encode = Callable[[Sequence[Message], Mapping[str, Any]], tuple[int, ...]]
+"""(Messages, variables of the chat template) -> tokens, including the chat template."""
 
 LISTED_PLACES = 3
 """Places listed in a line about several rows."""
@@ -77,16 +78,23 @@ def read_task(name: str, recipe: Recipe, encode: Encode | None) -> TaskRows:
             continue
         for index, (place, row) in enumerate(rows):
             try:
-                text = fill(settings.prompt, row, place)
+                messages = render(settings.prompt, settings.system, row, place)
                 check_row(settings.rewards, row, place)
+                ids = _encoded(messages, settings.chat_template_kwargs, encode, place) if encode else ()
             except DataError as error:
                 task.bad.append(str(error))
                 continue
-            ids = encode(text, settings.system) if encode else ()
-            task.rows.append(PlacedRow(place, split, Prompt(task=name, index=index, text=text, token_ids=ids, row=row)))
+            task.rows.append(PlacedRow(place, split, prompt_of(name, index, messages, row, ids)))
             if encode:
                 task.lengths.setdefault(split, []).append(len(ids))
     return task
+
+
+def _encoded(messages: Sequence[Message], kwargs: Mapping[str, Any], encode: Encode, place: str) -> tuple[int, ...]:
+    try:
+        return encode(messages, kwargs)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
 
 
 def _check_task(name: str, task: TaskRows, recipe: Recipe) -> Section:
@@ -125,7 +133,7 @@ def duplicates(rows: Sequence[PlacedRow]) -> tuple[list[str], list[str]]:
     seen: Counter[tuple[str, str]] = Counter()
     in_both, repeated = [], []
     for row in rows:
-        text = " ".join(row.prompt.text.casefold().split())
+        text = " ".join("\0".join(message["content"] for message in row.prompt.messages).casefold().split())
         if row.split == "test" and seen["train", text]:
             in_both.append(row.place)
         if seen[row.split, text]:

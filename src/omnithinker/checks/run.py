@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omnithinker.checks.cost import check_memory, check_tokens
 from omnithinker.checks.data import Encode, TaskRows, check_data
 from omnithinker.checks.model import check_model
+from omnithinker.checks.prompts import first_prompts
 from omnithinker.checks.report import Report, Section
 from omnithinker.checks.rewards import (
     ComponentCheck,
@@ -27,6 +28,7 @@ from omnithinker.policy.tokenizer import ChatTokenizer
 from omnithinker.rewards.components import build_component, build_components, reward_class
 from omnithinker.rewards.resources import Resources
 from omnithinker.schedules.curriculum import limit_steps
+from omnithinker.tasks.messages import Message
 
 
 def check_recipe(recipe: Recipe | str | Path, *, rows: int = 100) -> Report:
@@ -48,7 +50,8 @@ def check_recipe(recipe: Recipe | str | Path, *, rows: int = 100) -> Report:
         sandbox = check_sandbox(recipe, resources)
         rewards = check_rewards(recipe, resources, scorer, tasks, rows, has_sandbox=not sandbox.problems)
         judges = check_judges(recipe, resources)
-    sections = [check_settings(recipe), model, data, rewards, sandbox, judges, check_trackers(recipe)]
+    prompts = [first_prompts(tasks, outline.policy.tokenizer)] if outline and chats else []
+    sections = [check_settings(recipe), model, data, *prompts, rewards, sandbox, judges, check_trackers(recipe)]
     if outline is not None and chats:
         sections += [check_memory(recipe, outline, tasks), check_tokens(recipe, tasks)]
     return Report(tuple(sections))
@@ -57,7 +60,12 @@ def check_recipe(recipe: Recipe | str | Path, *, rows: int = 100) -> Report:
 def _encoder(recipe: Recipe, tokenizer: ChatTokenizer) -> Encode:
     """Return the function that measures prompts; of one far over the limit, only as much as exceeds the limit."""
     most = tokenizer.most_characters(recipe.sampling.max_prompt_tokens)
-    return lambda text, system: tokenizer.encode(text[:most], system)
+
+    def encode(messages: Sequence[Message], template_kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+        shortened = [{**message, "content": message["content"][:most]} for message in messages]
+        return tokenizer.encode(shortened, template_kwargs)
+
+    return encode
 
 
 def check_settings(recipe: Recipe) -> Section:

@@ -11,8 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from omnithinker.checks.memory import readable
+from omnithinker.checks.prompts import visible
 from omnithinker.checks.report import Report, Section
 from omnithinker.schedules.plan import RunPlan
+
+SHOWN_CHARACTERS = 2000
+"""Characters of a prompt that are shown without ``--all``."""
 
 
 def show(report: Report, console: Console, *, listed: int | None) -> None:
@@ -59,6 +63,8 @@ def _summary(name: str, data: Mapping[str, Any]) -> str:
             if data["adapter"]:
                 trained = f", an adapter of {data['trained']:,} trained"
             return f"{data['path']}: {data['architecture']}, {data['parameters']:,} parameters{trained}"
+        case "prompts" if data["tasks"]:
+            return "the first one of each task, as the model sees it"
         case "sandbox" if not data["needed"]:
             return "no task runs code"
         case "sandbox" if "level" in data:
@@ -100,6 +106,18 @@ def _data(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
         )
     bad_rows = [line for task in data["tasks"].values() for line in task["bad_rows"]]
     return [table, *_lines(bad_rows, listed)]
+
+
+def _prompts(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for name, prompt in data["tasks"].items():
+        text = visible(prompt["text"])
+        hidden = 0 if listed is None else len(text) - SHOWN_CHARACTERS
+        if hidden > 0:
+            text = f"{text[:SHOWN_CHARACTERS]}… and {hidden:,} more characters (--all shows them)"
+        parts.append(Text(f"  {name}, {visible(prompt['place'])}, {prompt['tokens']} tokens", "dim"))
+        parts.append(Text("\n".join(f"  │ {line}" for line in text.split("\n"))))
+    return parts
 
 
 def _rewards(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
@@ -189,4 +207,11 @@ def _tokens(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]
     return [table]
 
 
-_BODIES = {"data": _data, "rewards": _rewards, "judges": _judges, "memory": _memory, "tokens": _tokens}
+_BODIES = {
+    "data": _data,
+    "prompts": _prompts,
+    "rewards": _rewards,
+    "judges": _judges,
+    "memory": _memory,
+    "tokens": _tokens,
+}

@@ -8,13 +8,13 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omnithinker.cli.options import add_recipe, read_recipe
 from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.config.recipe import Recipe, known_task
 from omnithinker.data.distractors import Question, add_to_all
-from omnithinker.data.rows import read_rows
+from omnithinker.data.sources import is_generated, read_source, shaped
 from omnithinker.errors import BadInput, DataError
 from omnithinker.io.files import write_text
 from omnithinker.judge.endpoint import Endpoint
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         0 if all rows were completed, else 1.
     """
     recipe = read_recipe(args)
-    rows = read_rows(_source(recipe, args.task, args.split))
+    rows = _rows(recipe, args.task, args.split)
     settings = _writer(recipe, args.judge, args.output)
     endpoint = Endpoint(settings, Ledger().account(args.judge, settings.model))
 
@@ -78,13 +78,18 @@ def same_option(first: str, second: str) -> bool:
     return number is not None and number == as_number(normalize(second))
 
 
-def _source(recipe: Recipe, task: str, split: str) -> str:
-    source = getattr(recipe.tasks[known_task(recipe, task)], split)
+def _rows(recipe: Recipe, task: str, split: Literal["train", "test"]) -> list[tuple[str, dict[str, Any]]]:
+    """Return all rows of a task's file, in the shape of the task."""
+    settings = recipe.tasks[known_task(recipe, task)]
+    source = settings.data or getattr(settings, split)
     if source is None:
+        raise BadInput(f"tasks.{task}: has no {split!r}; its test rows are part of 'train'")
+    if is_generated(source):
         raise BadInput(
             f"tasks.{task}: uses built-in data; distractors are added only to the files of 'train' and 'test'"
         )
-    return str(source)
+    rows = read_source(source, split, None, seed=0, settings={}, place=f"tasks.{task}.data")
+    return [(place, shaped(row, settings, place)) for place, row in rows]
 
 
 def _writer(recipe: Recipe, name: str, output: Path) -> ChatJudgeSettings:

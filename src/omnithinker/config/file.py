@@ -80,9 +80,13 @@ def as_recipe(recipe: Recipe | str | Path) -> Recipe:
 
 
 def _relative_to(folder: Path, settings: AnySettings, *fields: str) -> AnySettings:
-    """Return settings whose ``fields`` that name a file are absolute paths."""
+    """Return settings whose ``fields`` that name a file are absolute paths; hub names stay."""
     files = {field: getattr(settings, field, None) for field in fields}
-    update = {field: str(folder / file) for field, file in files.items() if file is not None}
+    update = {
+        field: str(folder / file)
+        for field, file in files.items()
+        if file is not None and not str(file).startswith("hub:")
+    }
     return settings.model_copy(update=update)
 
 

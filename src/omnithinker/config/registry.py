@@ -81,6 +81,24 @@ REWARDS = Registry(
         "python": "omnithinker.rewards.external:PythonReward",
     },
 )
+FORMATS = Registry(
+    "format",
+    {
+        "trl": "omnithinker.data.formats.trl:FORMAT",
+        "verl": "omnithinker.data.formats.verl:FORMAT",
+        "sharegpt": "omnithinker.data.formats.sharegpt:FORMAT",
+        "gsm8k": "omnithinker.data.formats.gsm8k:FORMAT",
+        "humaneval": "omnithinker.data.formats.humaneval:FORMAT",
+        "mbpp": "omnithinker.data.formats.mbpp:FORMAT",
+        "sciq": "omnithinker.data.formats.sciq:FORMAT",
+        "arc": "omnithinker.data.formats.arc:FORMAT",
+        "openbookqa": "omnithinker.data.formats.arc:FORMAT",
+        "commonsenseqa": "omnithinker.data.formats.arc:FORMAT",
+        "mmlu": "omnithinker.data.formats.mmlu:FORMAT",
+        "mmlu_pro": "omnithinker.data.formats.mmlu:FORMAT",
+        "llm_adapters": "omnithinker.data.formats.llm_adapters:FORMAT",
+    },
+)
 GENERATORS = Registry("generator", {"native": "omnithinker.rollout.native:NativeGenerator"})
 SCHEDULES = Registry(
     "schedule",

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.config.recipe import Recipe
+from omnithinker.data.sources import shaped
 from omnithinker.errors import BadInput, DataError
 from omnithinker.integrations.recipe_rewards import RecipeRewards
+from omnithinker.tasks.messages import check_text, read_messages
 from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory
 
 COMPLETION = "completion"
@@ -70,6 +72,16 @@ def submit_row(
         name = rewards.task_of(name)
     except BadInput as error:
         raise DataError(f"{place}: {error}") from error
-    fields = {key: value for key, value in row.items() if key != COMPLETION}
-    prompt = Prompt(task=name, index=number, text=str(row.get("prompt", "")), row=fields)
+    fields = shaped({key: value for key, value in row.items() if key != COMPLETION}, tasks[name], place)
+    prompt = Prompt(task=name, index=number, text=_asked(fields, place), row=fields)
     return rewards.submit(prompt, [Trajectory(text=row[COMPLETION], seed=number + 1)], place=place)
+
+
+def _asked(row: Mapping[str, Any], place: str) -> str:
+    """Return what a row's ``prompt`` asks: its text, or its last message; empty without one."""
+    prompt = row.get("prompt")
+    if isinstance(prompt, list) and prompt and all(isinstance(entry, Mapping) for entry in prompt):
+        return read_messages(prompt, "prompt", place)[-1]["content"]
+    text = "" if prompt is None else str(prompt)
+    check_text(text, "prompt", place)
+    return text

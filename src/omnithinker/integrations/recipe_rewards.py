@@ -21,7 +21,8 @@ from omnithinker.rewards.base import Component, with_details
 from omnithinker.rewards.components import build_components, check_row
 from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
-from omnithinker.tasks.base import Split, fill, read_split
+from omnithinker.tasks.base import Split, read_split
+from omnithinker.tasks.messages import render
 from omnithinker.types import Prompt, RolloutGroup, Trajectory
 
 
@@ -145,8 +146,7 @@ def messages_of(recipe: Recipe, task: str, row: Mapping[str, Any], place: str) -
         DataError: if the row lacks a field of the task's template.
     """
     settings = recipe.tasks[task]
-    system = [{"role": "system", "content": settings.system}] if settings.system else []
-    return [*system, {"role": "user", "content": fill(settings.prompt, row, place)}]
+    return [dict(message) for message in render(settings.prompt, settings.system, row, place)]
 
 
 def portable_rows(recipe: Recipe, task: str, split: Split) -> list[tuple[list[dict[str, str]], dict[str, str]]]:

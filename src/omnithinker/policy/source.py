@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from functools import cache
 from pathlib import Path
 
 from omnithinker.config.registry import nearest
 from omnithinker.errors import BadInput
-
-HUB_TIMEOUT_S = 3.0
-"""Time within which the hub must answer."""
+from omnithinker.io.hub import go_offline, unreachable
 
 
 def require_model(source: str) -> None:
@@ -41,45 +37,22 @@ def require_model(source: str) -> None:
 
 @cache
 def _require_on_hub(name: str) -> None:
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
         cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
     except HFValidationError as error:
         raise BadInput(f"model {name!r}: neither a folder nor a hub name") from error
-    if constants.HF_HUB_OFFLINE:
-        reason = "HF_HUB_OFFLINE is set"
-    elif _reachable(constants.ENDPOINT):
+    reason = unreachable()
+    if reason is None:
         return
-    else:
-        reason = f"{constants.ENDPOINT} cannot be reached"
     if not cached:
         raise BadInput(
             f"model {name!r}: no such folder{_nearest_folder(Path(name))}, not in the cache, and {reason}; give a "
             f"folder, or run 'hf download {name}' with a connection"
         )
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    constants.HF_HUB_OFFLINE = True
-
-
-def _reachable(address: str) -> bool:
-    """Return True if a server answers in time. The timeout of a connection does not limit the look-up of its name."""
-    answered: list[bool] = []
-
-    def ask() -> None:
-        import httpx
-
-        try:
-            httpx.head(address, timeout=HUB_TIMEOUT_S)
-            answered.append(True)
-        except (OSError, httpx.HTTPError, httpx.InvalidURL):
-            pass
-
-    thread = threading.Thread(target=ask, name="hub", daemon=True)
-    thread.start()
-    thread.join(HUB_TIMEOUT_S)
-    return bool(answered)
+    go_offline()
 
 
 def _nearest_folder(path: Path) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
+from jinja2 import TemplateError
+
 from omnithinker.config.model import ModelSettings
-from omnithinker.errors import BadInput
+from omnithinker.errors import BadInput, DataError
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy import adapter
 from omnithinker.policy.source import require_model
+from omnithinker.tasks.messages import Message
 
 _LONGEST: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 """Characters of the longest token of a transformers tokenizer."""
@@ -27,11 +31,27 @@ class ChatTokenizer:
     end_ids: tuple[int, ...]
     """Tokens that end a completion."""
 
-    def encode(self, text: str, system: str | None = None) -> tuple[int, ...]:
-        """Render a user message with the chat template, generation prompt included."""
-        messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": text})
-        ids = self.hf.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+    def encode(
+        self, messages: str | Sequence[Message], template_kwargs: Mapping[str, Any] = MappingProxyType({})
+    ) -> tuple[int, ...]:
+        """Render messages with the chat template, generation prompt included.
+
+        Args:
+            messages: Messages, or the text of a single user message.
+            template_kwargs: Variables of the chat template.
+
+        Raises:
+            DataError: if the template refuses the messages; the message has no place.
+        """
+        chat = _as_messages(messages)
+        try:
+            ids = self.hf.apply_chat_template(
+                [dict(message) for message in chat], add_generation_prompt=True, return_dict=True, **template_kwargs
+            )
+        except (TemplateError, TypeError) as error:
+            roles = ", ".join(message["role"] for message in chat)
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise DataError(f"the model's chat template refuses messages of roles {roles}: {reason}") from error
         return tuple(ids["input_ids"])
 
     def most_characters(self, limit: int) -> int:
@@ -41,18 +61,29 @@ class ChatTokenizer:
         return (limit + 1) * _LONGEST[self.hf]
 
     def encode_within(
-        self, text: str, system: str | None, limit: int, overlong: Literal["drop", "truncate_left", "truncate_right"]
+        self,
+        messages: str | Sequence[Message],
+        template_kwargs: Mapping[str, Any],
+        limit: int,
+        overlong: Literal["drop", "truncate_left", "truncate_right"],
     ) -> tuple[int, ...] | None:
-        """Encode with at most ``limit`` tokens: drop (None) or truncate a longer message.
+        """Encode with at most ``limit`` tokens: drop (None) or truncate a longer user message, the last one.
 
-        None too if the template and the system message alone exceed the limit.
+        None too if the template and the other messages alone exceed the limit.
         """
-        most = self.most_characters(limit)
+        *others, last = _as_messages(messages)
+        text, most = last["content"], self.most_characters(limit)
+        if sum(len(message["content"]) for message in others) > most:
+            return None
         if len(text) > most:  # tokenizing tens of megabytes takes minutes
             if overlong == "drop":
                 return None
             text = text[-most:] if overlong == "truncate_left" else text[:most]
-        ids = self.encode(text, system)
+
+        def encoded(content: str) -> tuple[int, ...]:
+            return self.encode([*others, {**last, "content": content}], template_kwargs)
+
+        ids = encoded(text)
         content = self.hf(text, add_special_tokens=False)["input_ids"]
         keep = len(content) if overlong != "drop" else 0
         # The text around the cut may tokenize differently, so the result is measured again.
@@ -61,13 +92,21 @@ class ChatTokenizer:
             if keep <= 0:
                 return None
             part = content[-keep:] if overlong == "truncate_left" else content[:keep]
-            ids = self.encode(str(self.hf.decode(part)), system)
+            ids = encoded(str(self.hf.decode(part)))
         return ids
+
+    def rendered(self, token_ids: Sequence[int]) -> str:
+        """Return the text of a prompt as the model sees it, special tokens included."""
+        return str(self.hf.decode(token_ids, skip_special_tokens=False))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of a completion, end tokens removed."""
         kept = [token for token in token_ids if token not in self.end_ids]
         return str(self.hf.decode(kept, skip_special_tokens=True))
+
+
+def _as_messages(messages: str | Sequence[Message]) -> Sequence[Message]:
+    return [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
 
 
 def load_tokenizer(settings: ModelSettings, path: str | Path | None = None) -> ChatTokenizer:

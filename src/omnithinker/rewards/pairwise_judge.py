@@ -111,7 +111,7 @@ class PairwiseJudge(Reward):
     async def _compare(self, prompt: Prompt, candidate: str, seed: int, first: bool) -> float:
         reference = str(prompt.row["reference"])
         verdict = await self._judge.compare(
-            request=str(prompt.row.get("prompt", prompt.text)),
+            request=_request(prompt),
             answer_a=candidate if first else reference,
             answer_b=reference if first else candidate,
             row=prompt.row,
@@ -120,3 +120,9 @@ class PairwiseJudge(Reward):
         if verdict is Verdict.TIE:
             return 0.5
         return float((verdict is Verdict.A) == first)
+
+
+def _request(prompt: Prompt) -> str:
+    """Return the row's ``prompt`` if it is text, else the last user message."""
+    text = prompt.row.get("prompt")
+    return text if isinstance(text, str) else prompt.text

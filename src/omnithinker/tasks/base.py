@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,19 +9,17 @@ from typing import Any, Literal
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.tasks import TaskSettings
 from omnithinker.data.options import with_options_text
-from omnithinker.data.rows import Row, hold_out, read_rows
+from omnithinker.data.rows import Row, hold_out
+from omnithinker.data.sources import GENERATED_ITEMS, is_generated, read_source, shaped
 from omnithinker.errors import DataError
-from omnithinker.io.parsing import json_type
-from omnithinker.lab import generate_rows
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.components import build_components, check_row
 from omnithinker.rewards.resources import Resources
+from omnithinker.tasks.messages import DEMONSTRATION, Message, fill, render
 from omnithinker.types import Prompt
 
 Split = Literal["train", "test", "validation"]
 """Part of a task's data."""
-LAB_TRAIN_ITEMS = 256
-"""Default number of training rows generated for a lab task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,9 @@ class Task:
     template: str
     """Template of the user message, with ``{field}`` placeholders."""
     system: str | None
-    """System message; None for none."""
+    """System message, in place of the rows' own; None for these."""
+    chat_template_kwargs: Mapping[str, Any]
+    """Variables of the chat template."""
     components: tuple[Component, ...]
     """R_k, the weighted rewards."""
     beta: float
@@ -68,13 +67,19 @@ def _load(name: str, settings: TaskSettings, recipe: Recipe, resources: Resource
     for split in splits_of(recipe):
         rows = read_split(name, split, recipe)
         for place, row in rows:
-            fill(settings.prompt, row, place)
+            render(settings.prompt, settings.system, row, place)
             check_row(settings.rewards, row, place)
             if split == "train" and settings.demonstration is not None:
-                fill(settings.demonstration, row, place, "demonstration template")
+                fill(settings.demonstration, row, place, DEMONSTRATION)
         splits[split] = [row for _, row in rows]
     return Task(
-        **splits, name=name, template=settings.prompt, system=settings.system, components=components, beta=settings.beta
+        **splits,
+        name=name,
+        template=settings.prompt,
+        system=settings.system,
+        chat_template_kwargs=settings.chat_template_kwargs,
+        components=components,
+        beta=settings.beta,
     )
 
 
@@ -86,98 +91,97 @@ def splits_of(recipe: Recipe) -> tuple[Split, ...]:
 def read_split(name: str, split: Split, recipe: Recipe) -> list[tuple[str, Row]]:
     """Return the rows of a task's split that the recipe uses, as (place, row).
 
-    Validation rows are sampled from the training data by the recipe's seed and removed from it. Rows with ``options``
-    get a field ``options_text`` for the prompt (see :mod:`omnithinker.data.options`).
+    Rows have the fields that ``format`` and ``columns`` give them; those with ``options`` get a field ``options_text``
+    for the prompt (see :mod:`omnithinker.data.options`). Validation rows are sampled from the training data by the
+    recipe's seed and removed from it. So are test rows if there is no ``test``, but alike for every seed.
 
     Raises:
-        DataError: if a file is missing, malformed or too short, or the built-in data do not exist.
+        DataError: if a file is missing, malformed or too short, or the data do not exist.
     """
     settings = recipe.tasks[name]
     if split not in ("train", "test", "validation"):
         raise DataError(f"tasks.{name}: no split {split!r}; use train, test or validation")
-    if split == "test":
-        return _rows(name, settings.data or str(settings.test), "test", recipe.evaluation.items, recipe.seed)
-    source = settings.data or str(settings.train)
-    limit, items = settings.train_items, recipe.evaluation.validation_items
-    if limit is None and source.startswith("lab:"):
-        limit = LAB_TRAIN_ITEMS
-    rows = _rows(name, source, "train", None if limit is None else limit + items, recipe.seed)
-    train, validation = hold_out(rows, items, f"validation {name} {recipe.seed}")
+    if split == "test" and settings.test_items is None:
+        rows = _raw_rows(name, "test", recipe.evaluation.items, recipe)
+    elif split == "test":
+        rows = _train_and_test(name, recipe)[1][: recipe.evaluation.items]
+    else:
+        rows = _train_or_validation(name, split, recipe)
+    # Held-out items are the same for every seed, so that accuracies of different runs can be paired.
+    seed = 0 if split == "test" else recipe.seed
+    return [(place, with_options_text(shaped(row, settings, place), seed)) for place, row in rows]
+
+
+def _train_or_validation(name: str, split: Literal["train", "validation"], recipe: Recipe) -> list[tuple[str, Row]]:
+    limit, items = recipe.tasks[name].train_items, recipe.evaluation.validation_items
+    if limit is None and is_generated(_source(recipe.tasks[name], "train")):
+        limit = GENERATED_ITEMS
+    most = None if limit is None else limit + items
+    if recipe.tasks[name].test_items is None:
+        rows = _raw_rows(name, "train", most, recipe)
+    else:
+        rows = _train_and_test(name, recipe)[0][:most]
+    seed = f"validation {name} {recipe.seed}"
+    train, validation = hold_out(rows, items, seed, "evaluation.validation_items")
     return validation if split == "validation" else train[:limit]
 
 
-def _rows(
-    name: str, source: str, split: Literal["train", "test"], limit: int | None, seed: int
-) -> list[tuple[str, Row]]:
-    if split == "test":
-        seed = 0  # held-out items are the same for every seed, so that accuracies of different runs can be paired
-    if source.startswith("lab:"):
-        generated = generate_rows(source.removeprefix("lab:"), split, limit or LAB_TRAIN_ITEMS, seed=seed)
-        rows = [(f"{source} {split} row {number}", row) for number, row in enumerate(generated, start=1)]
-    elif ":" in source and not source.endswith((".jsonl", ".json")):
-        raise DataError(
-            f"tasks.{name}.data: no built-in data {source!r}; use lab:math, lab:code, lab:qa or lab:writing, or name "
-            "JSON Lines files with 'train' and 'test'"
-        )
-    else:
-        rows = read_rows(source)[:limit]
-    return [(place, with_options_text(row, seed)) for place, row in rows]
+def _train_and_test(name: str, recipe: Recipe) -> tuple[list[tuple[str, Row]], list[tuple[str, Row]]]:
+    """Split the rows of ``train`` by ``test_items``, alike for every seed."""
+    rows = _raw_rows(name, "train", None, recipe)
+    return hold_out(rows, recipe.tasks[name].test_items or 0, "test", f"tasks.{name}.test_items")
 
 
-def fill(template: str, row: Mapping[str, Any], place: str, user: str = "prompt template") -> str:
-    """Replace ``{field}`` in a template by that field of the row; other braces stay (LaTeX, code).
-
-    Args:
-        template: Text with placeholders.
-        row: Data row.
-        place: File and line of the row, for messages.
-        user: What the template is, for messages.
-
-    Raises:
-        DataError: if the row lacks a field that the template names, one is neither text nor a number, or all are empty.
-    """
-    values: dict[str, str] = {}
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in row:
-            known = ", ".join(map(str, row)) or "none"
-            raise DataError(f"{place}: no field {name!r}, which the {user} uses (fields: {known})")
-        if not isinstance(row[name], str | int | float) or isinstance(row[name], bool):
-            raise DataError(
-                f"{place}: field {name!r}, which the {user} uses, must be text or a number, not {json_type(row[name])}"
-            )
-        values[name] = str(row[name])
-        return values[name]
-
-    text = re.sub(r"\{([A-Za-z_]\w*)\}", value, template)
-    if values and not any(map(str.strip, values.values())):
-        raise DataError(f"{place}: field {' and '.join(map(repr, values))} is empty, so there is nothing to ask")
-    return text
+def _source(settings: TaskSettings, split: Literal["train", "test"]) -> str:
+    return settings.data or str(settings.train if split == "train" else settings.test)
 
 
-def encode_prompts(
-    task: Task, rows: Sequence[Row], encode: Callable[[str, str | None], tuple[int, ...] | None]
-) -> tuple[list[Prompt], int]:
+def _raw_rows(name: str, split: Literal["train", "test"], limit: int | None, recipe: Recipe) -> list[tuple[str, Row]]:
+    settings = recipe.tasks[name]
+    return read_source(
+        _source(settings, split),
+        split,
+        limit,
+        seed=0 if split == "test" else recipe.seed,
+        settings=settings.data_settings,
+        place=f"tasks.{name}.data",
+    )
+
+
+Encode = Callable[[Sequence[Message], Mapping[str, Any]], tuple[int, ...] | None]
+"""(Messages, variables of the chat template) -> token ids, or None if there are too many."""
+
+
+def encode_prompts(task: Task, rows: Sequence[Row], encode: Encode) -> tuple[list[Prompt], int]:
     """Render rows as prompts and drop those that are too long.
 
     Args:
-        task: Provides template and system message.
+        task: Provides template, system message and variables of the chat template.
         rows: Data rows.
-        encode: (user message, system message) -> token ids, or None if there are too many.
+        encode: The tokenizer.
 
     Returns:
         The prompts, and the number of dropped rows.
 
     Raises:
-        DataError: if every prompt is too long.
+        DataError: if every prompt is too long, or the chat template refuses one.
     """
     prompts = []
     for index, row in enumerate(rows):
-        text = fill(task.template, row, f"task {task.name}, row {index + 1}")
-        ids = encode(text, task.system)
+        place = f"task {task.name}, row {index + 1}"
+        messages = render(task.template, task.system, row, place)
+        try:
+            ids = encode(messages, task.chat_template_kwargs)
+        except DataError as error:
+            raise DataError(f"{place}: {error}") from error
         if ids is not None:
-            prompts.append(Prompt(task=task.name, index=index, text=text, token_ids=ids, row=row))
+            prompts.append(prompt_of(task.name, index, messages, row, ids))
     if not prompts:
         raise DataError(f"task {task.name}: every prompt is longer than sampling.max_prompt_tokens; raise it")
     return prompts, len(rows) - len(prompts)
+
+
+def prompt_of(task: str, index: int, messages: tuple[Message, ...], row: Row, token_ids: tuple[int, ...]) -> Prompt:
+    """Return the prompt of rendered messages."""
+    text = messages[-1]["content"]
+    return Prompt(task=task, index=index, text=text, messages=messages, token_ids=token_ids, row=row)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from omnithinker.config.model import ModelSettings
 from omnithinker.config.recipe import Recipe
@@ -19,6 +20,7 @@ from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
 from omnithinker.rollout.base import Generator, make_generator
 from omnithinker.tasks.base import Split, encode_prompts, load_tasks
+from omnithinker.tasks.messages import Message
 from omnithinker.train.setup import needs_reference
 from omnithinker.types import EvalResult, Prompt, Validation
 
@@ -133,8 +135,8 @@ class RunContext(Closing):
         sampling = self.recipe.sampling
         limit = sampling.max_prompt_tokens
 
-        def encode(text: str, system: str | None) -> tuple[int, ...] | None:
-            return self.tokenizer.encode_within(text, system, limit, sampling.overlong_prompts)
+        def encode(messages: Sequence[Message], template_kwargs: Mapping[str, Any]) -> tuple[int, ...] | None:
+            return self.tokenizer.encode_within(messages, template_kwargs, limit, sampling.overlong_prompts)
 
         prompts = {}
         for name, task in self.tasks.items():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.policy.tokenizer import ChatTokenizer
-from omnithinker.tasks.base import fill
+from omnithinker.tasks.messages import DEMONSTRATION, fill
 from omnithinker.types import Prompt
 
 
@@ -63,7 +63,7 @@ def from_rows(recipe: Recipe, prompts: Mapping[str, Sequence[Prompt]]) -> list[D
             continue
         for prompt in prompts[task]:
             place = f"task {task}, row {prompt.index + 1}"
-            completion = fill(settings.demonstration, prompt.row, place, "demonstration template")
+            completion = fill(settings.demonstration, prompt.row, place, DEMONSTRATION)
             demonstrations.append(Demonstration(prompt, completion))
     return demonstrations
 
