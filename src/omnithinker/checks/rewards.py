@@ -161,7 +161,7 @@ def _probes(
         rows = rows[:1]
     for position, row in enumerate(rows):
         others = [other.prompt.row for other in rng.sample(rows, min(NEIGHBOURS, len(rows)))]
-        yield row, reward.probes(row.prompt.row, ProbeContext(position, others))
+        yield row, reward.probes(row.prompt.row, ProbeContext(position, others, settings))
 
 
 def _group(row: PlacedRow, probes: Sequence[Probe]) -> RolloutGroup:
