@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar
@@ -321,3 +321,22 @@ def in_completions(context: ProbeContext, probes: Iterable[Probe], *, program: b
 
 NO_COMPLETION = "not tried: no completion is known in which answer_from finds an answer; use check --generate or score"
 """Note of ``check`` on a reward whose probes cannot be written."""
+
+
+def answer_record(rewards: Mapping[str, RewardSettings], text: str) -> dict[str, str | None]:
+    """Return ``{"answer": answer}`` as a task's first reward that reads one finds it; empty if no reward reads one.
+
+    Args:
+        rewards: Settings of the task's components.
+        text: The completion.
+    """
+    reader = next((settings for settings in rewards.values() if isinstance(settings, AnswerSettings)), None)
+    return {} if reader is None else {"answer": reader.finder.find(text)}
+
+
+def gold_of(row: Mapping[str, Any]) -> str | None:
+    """Return the gold answers of a row as text, for people; None if it has none in words."""
+    value = row.get("answers", row.get("answer"))
+    if value is None:
+        return None
+    return " | ".join(map(str, value)) if isinstance(value, list) else str(value)

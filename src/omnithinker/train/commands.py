@@ -6,14 +6,16 @@ torch is imported when a function runs, after its arguments have been checked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe, known_task
-from omnithinker.io.layout import CHECKPOINTS, RESULT
+from omnithinker.evals.completions import EvaluatedCompletions
+from omnithinker.io.files import make_folder, write_json
+from omnithinker.io.layout import CHECKPOINTS, RESULT, completions_file
 from omnithinker.policy.source import require_model
 from omnithinker.schedules.plan import RunPlan, plan_run
 from omnithinker.train.folder import read_record
@@ -85,6 +87,8 @@ def evaluate_model(
     *,
     model: str | Path | None = None,
     tasks: Sequence[str] | None = None,
+    output: str | Path | None = None,
+    completions: EvaluatedCompletions | None = None,
     view: View | None = None,
 ) -> dict[str, EvalResult]:
     """Measure accuracy and entropy of a model on the held-out rows of a recipe's tasks.
@@ -93,6 +97,8 @@ def evaluate_model(
         recipe: a recipe, its file, or the name of a shipped one.
         model: folder or hub name of a model or adapter; by default the recipe's base model.
         tasks: evaluate on these tasks only.
+        output: JSON file for the results; all completions go to a file of the same name that ends in ``.jsonl``.
+        completions: receives all completions.
         view: progress display; by default one on standard error. At the end it shows calls and cost of judges.
 
     Returns:
@@ -103,6 +109,8 @@ def evaluate_model(
     """
     recipe = _for_evaluation(as_recipe(recipe), model, tasks)
     require_model(recipe.model.path)
+    if output is not None:
+        make_folder(Path(output).parent)
 
     from omnithinker.train.context import RunContext
 
@@ -110,7 +118,12 @@ def evaluate_model(
         context = RunContext(recipe, view.note)
         try:
             with context:
-                return context.evaluate_base()
+                completions = completions or EvaluatedCompletions()
+                results = context.evaluate_base(completions)
+                if output is not None:
+                    completions.save(completions_file(Path(output)))
+                    write_json(Path(output), {task: asdict(result) for task, result in results.items()})
+                return results
         finally:
             for line in usage_lines(context.resources.ledger.metrics()):
                 view.print(line)
