@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from omnithinker.rewards.answers import candidate_text, last_answer, strip_think
+from omnithinker.rewards.answers import last_answer, strip_think
 from omnithinker.rewards.format_tags import MARKERS, Format, Tags, tag_share, well_formed
 from omnithinker.types import Prompt, Trajectory
 
@@ -81,7 +81,7 @@ def test_values_of_a_group() -> None:
     assert Tags().score_group(prompt, group) == [1, 1, 1, 1, 1, 0.5, 0.25, 0]
 
 
-def test_last_answer_and_candidate() -> None:
+def test_last_answer_and_the_text_without_thinking() -> None:
     assert last_answer("no tags") is None
     assert last_answer("<answer>12") is None
     assert last_answer("<answer>1</answer> <answer> 2 </answer>") == "2"
@@ -91,8 +91,6 @@ def test_last_answer_and_candidate() -> None:
     assert strip_think("b <think>c<think>d</think>leaked</think> e") == "e"
     assert strip_think("opened by the template</think> text") == "text"
     assert strip_think("text <think>cut off") == "text"
-    assert candidate_text("<think>x</think> <answer>story</answer> bye") == "story"
-    assert candidate_text("<think>x</think> story") == "story"
 
 
 def test_scan_of_many_openings_is_linear() -> None:

@@ -14,8 +14,9 @@ from omnithinker.rewards.short_answer import ShortAnswer
 from omnithinker.rewards.unit_tests import CHEAT_ROWS, SLOW_CHEAT_ROWS, UnitTests, extract_code, reference_solution
 
 
-def probes_of(reward, row, others=(), position=0):
-    return reward.probes(row, ProbeContext(position, others))
+def probes_of(reward, row, others=(), position=0, **settings):
+    kind = {"kind": "python:m:f"} if reward is PythonReward else {}
+    return reward.probes(row, ProbeContext(position, others, reward.Settings(**kind, **settings)))
 
 
 def answers(probes, expected):

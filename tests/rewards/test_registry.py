@@ -185,7 +185,7 @@ def test_the_example_in_docs_is_a_reward():
     reward = names["WordLimit"]
     settings = reward.Settings.model_validate({"kind": "word_limit", "weight": 0.2, "tolerance": 5})
     row = {"words": 3}
-    probes = reward.probes(row, ProbeContext(0, ()))
+    probes = reward.probes(row, ProbeContext(0, (), settings))
     texts = [Trajectory(text=probe.text) for probe in probes]
     scores = reward.build(settings, "here", None).score_group(Prompt(task="t", index=0, text="", row=row), texts)
     assert scores == [probe.expected for probe in probes]

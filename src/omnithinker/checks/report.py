@@ -12,8 +12,8 @@ class Section:
     """One part of a check."""
 
     name: str
-    """``recipe``, ``model``, ``data``, ``prompts``, ``rewards``, ``sandbox``, ``judges``, ``trackers``, ``memory`` or
-    ``tokens``."""
+    """``recipe``, ``model``, ``data``, ``prompts``, ``rewards``, ``sandbox``, ``judges``, ``trackers``, ``memory``,
+    ``tokens`` or ``samples``."""
     data: Mapping[str, Any]
     """Measurements, as JSON values."""
     problems: tuple[str, ...] = ()

@@ -99,14 +99,18 @@ class ProbeScorer(Closing):
         self._scorer.close()
         self._detailed_scorer.close()
 
-    def use(self, task: str, component: Component) -> None:
-        """Score the probes of a task with this component from now on."""
-        self._components[task] = (component,)
-        self._detailed[task] = with_details((component,))
+    def use(self, task: str, *components: Component) -> None:
+        """Score the probes of a task with these components from now on."""
+        self._components[task] = components
+        self._detailed[task] = with_details(components)
 
     def submit(self, row: PlacedRow, probes: Sequence[Probe]) -> Future[RolloutGroup]:
         """Start scoring probes of a row."""
         return self._scorer.submit(_group(row, probes))
+
+    def score(self, groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:
+        """Score sampled completions."""
+        return [future.result() for future in [self._scorer.submit(group) for group in groups]]
 
     def reason(self, row: PlacedRow, probe: Probe) -> str:
         """Score a probe again with details and return the reason of its value; empty if there are no details."""
@@ -161,7 +165,7 @@ def _probes(
         rows = rows[:1]
     for position, row in enumerate(rows):
         others = [other.prompt.row for other in rng.sample(rows, min(NEIGHBOURS, len(rows)))]
-        yield row, reward.probes(row.prompt.row, ProbeContext(position, others))
+        yield row, reward.probes(row.prompt.row, ProbeContext(position, others, settings))
 
 
 def _group(row: PlacedRow, probes: Sequence[Probe]) -> RolloutGroup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from omnithinker.checks.rewards import (
     judge_usage,
     sample_rows,
 )
+from omnithinker.checks.samples import check_samples
 from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.rewards import RewardSettings
@@ -30,13 +31,23 @@ from omnithinker.rewards.resources import Resources
 from omnithinker.schedules.curriculum import limit_steps
 from omnithinker.tasks.messages import Message
 
+NOT_SAMPLED = "nothing was sampled, because the model has problems"
 
-def check_recipe(recipe: Recipe | str | Path, *, rows: int = 100) -> Report:
+
+def check_recipe(
+    recipe: Recipe | str | Path,
+    *,
+    rows: int = 100,
+    generate: int = 0,
+    note: Callable[[str], None] = lambda text: None,
+) -> Report:
     """Find mistakes in a recipe before training: model, data, rewards, sandbox, judges, trackers, memory, tokens.
 
     Args:
         recipe: a recipe, its file, or the name of a shipped one.
         rows: rows per task on which rewards are tried, sampled with the recipe's seed; 0 for all.
+        generate: prompts per task for which completions are sampled from the model; 0 samples none.
+        note: receives messages about the progress.
 
     Raises:
         RecipeError: if the recipe is not valid. All other problems are in the report.
@@ -49,11 +60,18 @@ def check_recipe(recipe: Recipe | str | Path, *, rows: int = 100) -> Report:
     with ProbeScorer() as scorer, Resources(recipe) as resources:
         sandbox = check_sandbox(recipe, resources)
         rewards = check_rewards(recipe, resources, scorer, tasks, rows, has_sandbox=not sandbox.problems)
+        samples = None
+        if generate and outline is not None and chats and not model.problems:
+            samples = check_samples(recipe, resources, scorer, tasks, generate, note)
+        elif generate:
+            samples = Section("samples", {"prompts": generate, "tasks": {}}, (), (NOT_SAMPLED,))
         judges = check_judges(recipe, resources)
     prompts = [first_prompts(tasks, outline.policy.tokenizer)] if outline and chats else []
     sections = [check_settings(recipe), model, data, *prompts, rewards, sandbox, judges, check_trackers(recipe)]
     if outline is not None and chats:
         sections += [check_memory(recipe, outline, tasks), check_tokens(recipe, tasks)]
+    if samples is not None:
+        sections.append(samples)
     return Report(tuple(sections))
 
 

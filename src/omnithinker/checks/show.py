@@ -14,6 +14,10 @@ from omnithinker.checks.memory import readable
 from omnithinker.checks.prompts import visible
 from omnithinker.checks.report import Report, Section
 from omnithinker.schedules.plan import RunPlan
+from omnithinker.ui.completions import example
+
+SHOWN = 3
+"""Completions shown of a group."""
 
 SHOWN_CHARACTERS = 2000
 """Characters of a prompt that are shown without ``--all``."""
@@ -32,6 +36,8 @@ def show(report: Report, console: Console, *, listed: int | None) -> None:
         if not (body or _summary(section.name, section.data) or section.problems or section.notes):
             continue
         console.print(_title(section), soft_wrap=True)
+        if section.name == "samples":
+            _samples(section.data, console, whole=listed is None)
         for part in body:
             console.print(
                 part if isinstance(part, Text) else Padding(part, (0, 0, 0, 2)), soft_wrap=isinstance(part, Text)
@@ -74,6 +80,9 @@ def _summary(name: str, data: Mapping[str, Any]) -> str:
         case "memory":
             of = f" of {readable(data['available'])}" if data["available"] else ""
             return f"at most about {readable(data['bytes']['peak'])}{of}"
+        case "samples" if data["tasks"]:
+            prompts = data["prompts"]
+            return f"{prompts} prompt{'' if prompts == 1 else 's'} per task, completions as in training"
         case "tokens" if data["stages"]:
             return f"at most {data['most_tokens']:,} sampled tokens in the study"
     return ""
@@ -207,6 +216,41 @@ def _tokens(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]
     return [table]
 
 
+def _sampled(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
+    table = _table("task", "samples", "right", "reward", "groups that vary", "cut off", "tokens")
+    for name, task in data["tasks"].items():
+        rewards = task["rewards"]
+        table.add_row(
+            Text(name),
+            str(task["samples"]),
+            Text(str(task["right"]), "green" if task["right"] else "red"),
+            " to ".join(f"{value:.2f}" for value in dict.fromkeys([rewards[0], rewards[-1]])) if rewards else "–",
+            Text(f"{task['varying_groups']}/{len(task['groups'])}", "green" if task["varying_groups"] else "red"),
+            str(task["truncated"]),
+            f"{task['mean_length']:.0f}",
+        )
+    return [table] if table.row_count else []
+
+
+def _samples(data: Mapping[str, Any], console: Console, *, whole: bool) -> None:
+    """Print sampled completions: all of them, or of every group one of each reward, at most :data:`SHOWN`."""
+    for name, task in data["tasks"].items():
+        for group in task["groups"]:
+            completions = group["completions"]
+            shown = completions if whole else varied(completions)
+            title = f"{name}, {group['place']}"
+            console.print(example(title, group["prompt"], group["gold"], shown, console, whole=whole))
+            if hidden := len(completions) - len(shown):
+                console.print(Text(f"  ⋯ {hidden} more samples (--all shows them)\n", "dim italic"))
+
+
+def varied(completions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return at most :data:`SHOWN` completions, those with different rewards first, in their order."""
+    first = {completion["reward"]: place for place, completion in reversed(list(enumerate(completions)))}
+    places = sorted(range(len(completions)), key=lambda place: (place not in first.values(), place))
+    return [completions[place] for place in sorted(places[:SHOWN])]
+
+
 _BODIES = {
     "data": _data,
     "prompts": _prompts,
@@ -214,4 +258,5 @@ _BODIES = {
     "judges": _judges,
     "memory": _memory,
     "tokens": _tokens,
+    "samples": _sampled,
 }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from functools import partial
 
 from rich.console import Console
+from rich.markup import escape
 
 from omnithinker.cli.options import add_recipe, read_recipe
 from omnithinker.errors import BadInput
@@ -20,7 +23,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows", type=int, default=100, metavar="N", help="rows per task to try rewards on; 0 for all (default 100)"
     )
-    parser.add_argument("--all", action="store_true", help=f"list all failing rows instead of {LISTED} per reward")
+    parser.add_argument(
+        "--generate",
+        type=int,
+        default=0,
+        metavar="N",
+        help="sample completions of N prompts per task from the model, show them with their rewards, and warn if "
+        "nothing can be learnt from them (default 0)",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help=f"list all failing rows instead of {LISTED} per reward, and whole samples"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -33,13 +46,21 @@ def run(args: argparse.Namespace) -> int:
     recipe = read_recipe(args)
     if args.rows < 0:
         raise BadInput(f"--rows {args.rows}: must be a number of rows, or 0 for all")
+    if args.generate < 0:
+        raise BadInput(f"--generate {args.generate}: must be a number of prompts, or 0 for none")
 
     from omnithinker.checks import check_recipe
     from omnithinker.checks.show import show
 
-    status = Console(stderr=True)
-    with status.status("checking") if status.is_terminal else status:
-        report = check_recipe(recipe, rows=args.rows)
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status("checking") as status:
+            report = check_recipe(
+                recipe, rows=args.rows, generate=args.generate, note=lambda text: status.update(escape(text))
+            )
+    else:
+        say = partial(print, file=sys.stderr)
+        report = check_recipe(recipe, rows=args.rows, generate=args.generate, note=say)
     if args.json:
         print(json.dumps(report.to_json(), ensure_ascii=False))
     else:

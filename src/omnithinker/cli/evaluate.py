@@ -5,14 +5,23 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from omnithinker.cli.options import add_recipe, read_recipe
+from omnithinker.config.recipe import Recipe
+from omnithinker.errors import BadInput
+from omnithinker.evals.completions import EvaluatedCompletions
+from omnithinker.io.layout import completions_file
+from omnithinker.rewards.answers import answer_record, gold_of
 from omnithinker.train.commands import evaluate_model
 from omnithinker.types import EvalResult
+from omnithinker.ui.completions import example
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,17 +29,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
     parser.add_argument("--model", metavar="M", help="folder or hub name; default: the recipe's base model")
     parser.add_argument("--task", metavar="NAME", action="append", help="evaluate on this task only; repeatable")
+    parser.add_argument(
+        "--show", type=int, default=0, metavar="N", help="print the completions of N items per task with their verdicts"
+    )
+    parser.add_argument("--all", action="store_true", help="print these completions whole")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="JSON file for the results, with all completions in a .jsonl file beside it "
+        "(default: in the folder OUTPUT-evaluate, named after the model)",
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
+    recipe = read_recipe(args)
+    if args.show < 0:
+        raise BadInput(f"--show {args.show}: must be a number of items, or 0 for none")
+    output = Path(args.output) if args.output else default_output(recipe.output, args.model)
+    if output.suffix == ".jsonl":
+        raise BadInput(f"--output {output}: names the results, in JSON; completions go to a .jsonl file beside it")
+    completions = EvaluatedCompletions()
     # Progress goes to standard error: standard output is for results alone.
-    results = evaluate_model(read_recipe(args), model=args.model, tasks=args.task)
+    results = evaluate_model(recipe, model=args.model, tasks=args.task, output=output, completions=completions)
+    print(f"all completions: {completions_file(output)}", file=sys.stderr)
+    if args.show:
+        # With --json they must not mix with the results.
+        show(completions, recipe, args.show, Console(stderr=args.json), whole=args.all)
     if args.json:
         print(json.dumps({task: dataclasses.asdict(result) for task, result in results.items()}, ensure_ascii=False))
     else:
         Console().print(results_table(results))
+
+
+def default_output(output: str, model: str | None) -> Path:
+    """Return the file of results of a model: its path, with dashes, in the folder of the recipe's evaluations."""
+    name = re.sub(r"[^\w.-]+", "-", model or "base").strip("-.") or "model"
+    return Path(f"{output}-evaluate") / f"{name[-200:]}.json"
+
+
+def show(completions: EvaluatedCompletions, recipe: Recipe, count: int, console: Console, *, whole: bool) -> None:
+    """Print the first items of every task with their completions."""
+    for task in completions.tasks:
+        for group, records in completions.items(task, count):
+            prompt = group.prompt
+            rewards = recipe.tasks[task].rewards
+            shown = [{**record, **answer_record(rewards, record["text"])} for record in records]
+            title = f"{task}, item {prompt.index}"
+            console.print(example(title, prompt.text, gold_of(prompt.row), shown, console, whole=whole))
 
 
 def results_table(results: Mapping[str, EvalResult]) -> Table:

@@ -8,6 +8,7 @@ from typing import Any
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import OmniThinkerError
+from omnithinker.evals.completions import EvaluatedCompletions
 from omnithinker.io.step_metrics import component_means, mean_defined
 from omnithinker.policy.base import Policy
 from omnithinker.rewards.runner import Scorer
@@ -26,6 +27,7 @@ def evaluate(
     recipe: Recipe,
     *,
     seed: int,
+    completions: EvaluatedCompletions | None = None,
 ) -> dict[str, EvalResult]:
     """Evaluate a policy on held-out prompts of every task.
 
@@ -36,6 +38,7 @@ def evaluate(
         scorer: rewards; the primary components decide correctness.
         recipe: sampling and evaluation settings.
         seed: fixes the sampled completions.
+        completions: receives all completions.
 
     Raises:
         OmniThinkerError: if no item of a task has a defined outcome.
@@ -45,6 +48,8 @@ def evaluate(
         greedy, sampled = (
             _answer(policy, generator, items, scorer, recipe, greedy=greedy, seed=seed) for greedy in (True, False)
         )
+        if completions is not None:
+            completions.add(task, greedy, sampled)
         results[task] = _result(task, greedy, sampled)
     return results
 

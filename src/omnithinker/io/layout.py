@@ -47,6 +47,11 @@ def step_file(folder: Path, step: int) -> Path:
     return folder / f"step-{step}.json"
 
 
+def completions_file(result: Path) -> Path:
+    """Return the file of an evaluation's completions, beside its result."""
+    return result.with_suffix(".jsonl")
+
+
 def step_files(folder: Path) -> list[Path]:
     """Return the files of all steps in a folder of evaluations or validations, by name."""
     return sorted(folder.glob("step-*.json"))

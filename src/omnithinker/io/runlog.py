@@ -54,21 +54,28 @@ class RunLog(MetricsLog):
             return
         first = {group.prompt.task: group for group in reversed(groups)}
         for task, group in first.items():
-            completions = list(map(_completion, group.trajectories, group.scores))
+            completions = list(map(_logged, group.trajectories, group.scores))
             record = {"step": step, "task": task, "prompt": group.prompt.text, "completions": completions}
             _append(self.rollouts_file, record)
 
 
-def _completion(trajectory: Trajectory, score: Score) -> dict[str, Any]:
-    """Return the record of a scored trajectory; its tokens and masks are included if it has observations."""
-    record: dict[str, Any] = {
+def completion_record(trajectory: Trajectory, score: Score) -> dict[str, Any]:
+    """Return a scored completion as JSON values."""
+    record = {
         "text": trajectory.text,
         "reward": score.reward,
         "components": dict(score.components),
         "causes": dict(score.causes),
+        "correct": score.correct,
+        "length": trajectory.length,
+        "truncated": trajectory.truncated,
     }
-    if score.details:
-        record["details"] = dict(score.details)
+    return record | {"details": dict(score.details)} if score.details else record
+
+
+def _logged(trajectory: Trajectory, score: Score) -> dict[str, Any]:
+    """Return the record of a trajectory; its tokens and masks are included if it has observations."""
+    record = completion_record(trajectory, score)
     if not all(trajectory.action_mask):
         record |= {name: list(getattr(trajectory, name)) for name in ("token_ids", "attention_mask", "action_mask")}
     return record

@@ -24,7 +24,7 @@ from omnithinker.config.base import OPERATIONAL
 from omnithinker.config.rewards import RewardSettings
 from omnithinker.errors import RecipeError
 from omnithinker.rewards.base import ComponentResult, GroupScorer, Progress, Reward
-from omnithinker.rewards.probes import Probe, ProbeContext, formatted, formatted_code
+from omnithinker.rewards.probes import Probe, ProbeContext, fenced, formatted
 from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.unit_tests import reference_solution
 from omnithinker.types import Prompt, RewardOutput, Trajectory
@@ -72,7 +72,7 @@ class PythonReward(Reward):
         """Return a completion made from a gold field of the row, whose value is only displayed."""
         solution = reference_solution(row)
         if solution is not None:
-            return [Probe("gold", formatted_code(solution[1]), None, solution[0], "shown")]
+            return [Probe("gold", formatted(fenced(solution[1])), None, solution[0], "shown")]
         for field in ("answer", "answers", "reference"):
             if field in row:
                 value = row[field][0] if isinstance(row[field], list) and row[field] else row[field]

@@ -1,4 +1,4 @@
-"""Reward for mathematical answers: equality of the last ``<answer>`` body with the gold answer."""
+"""Reward for mathematical answers: equality with the gold answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from omnithinker.config.rewards import RewardSettings
-from omnithinker.rewards.answers import last_answer
+from omnithinker.rewards.answers import (
+    IN_TAGS,
+    NO_COMPLETION,
+    AnswerFinder,
+    AnswerSettings,
+    in_completions,
+    last_answer,
+)
 from omnithinker.rewards.base import Reward
 from omnithinker.rewards.math_extract import final_answer
 from omnithinker.rewards.math_forms import (
@@ -28,7 +34,7 @@ from omnithinker.rewards.math_intervals import align_inequalities
 from omnithinker.rewards.math_pool import Equality, MathPool
 from omnithinker.rewards.math_text import MAX_LENGTH, as_number, balanced, normalize, too_complex
 from omnithinker.rewards.math_units import split_unit
-from omnithinker.rewards.probes import UNLIKELY_ANSWER, Probe, ProbeContext, formatted
+from omnithinker.rewards.probes import UNLIKELY_ANSWER, Probe, ProbeContext
 from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.row_fields import RowField
 from omnithinker.types import Prompt, Trajectory, Undefined, Value
@@ -139,37 +145,38 @@ def _verdict(same: bool) -> Equality:
 class MathAnswer(Reward):
     """1 if the answer is mathematically equal to the row's ``answer``, else 0.
 
-    A missing or unparseable ``<answer>`` scores 0. An unparseable gold answer, and a verifier that crashed or timed
+    A missing or unparseable answer scores 0. An unparseable gold answer, and a verifier that crashed or timed
     out, is undefined.
 
     Args:
         pool: Verifier processes; started when a pair first needs computer algebra.
+        finder: Search for the answer.
         cache: Maximum number of decided (gold, answer) pairs to cache.
     """
 
-    class Settings(RewardSettings):
+    class Settings(AnswerSettings):
         """Settings of ``math_answer``."""
 
         kind: Literal["math_answer"] = "math_answer"
 
     row_fields = (RowField(("answer",), (str, int, float)),)
+    missing_probe_notes: ClassVar = {"gold answer": NO_COMPLETION}
 
     @classmethod
     def build(cls, settings: Settings, place: str, resources: Resources) -> Self:
         """Create the reward with the verifier processes that all tasks share."""
-        return cls(resources.shared("math_pool", MathPool))
+        return cls(resources.shared("math_pool", MathPool), finder=settings.finder)
 
     @classmethod
     def probes(cls, row: Mapping[str, Any], context: ProbeContext) -> list[Probe]:
         """Return the gold answer, and a number that is provably different."""
         wrong = wrong_number(gold_text(row), [gold_text(other) for other in context.other_rows])
-        return [
-            Probe("gold answer", formatted(gold_body(row)), 1.0, "answer"),
-            Probe("wrong answer", formatted(wrong), 0.0, "answer"),
-        ]
+        gold = Probe("gold answer", gold_body(row), 1.0, "answer")
+        return in_completions(context, [gold, Probe("wrong answer", wrong, 0.0, "answer")])
 
-    def __init__(self, pool: MathPool, *, cache: int = 65536) -> None:
+    def __init__(self, pool: MathPool, *, finder: AnswerFinder = IN_TAGS, cache: int = 65536) -> None:
         self._pool = pool
+        self._finder = finder
         self._cache: OrderedDict[tuple[str, str], Equality] = OrderedDict()
         self._size = cache
         self._lock = threading.Lock()
@@ -181,7 +188,7 @@ class MathAnswer(Reward):
             RewardError: if the verifier cannot be started.
         """
         gold = gold_text(prompt.row)
-        bodies = [last_answer(completion.text) for completion in completions]
+        bodies = [self._finder.find(completion.text) for completion in completions]
         answers = [None if body is None else answer_text(body) for body in bodies]
         verdicts = self._decide(gold, {answer for answer in answers if answer})
         return [self._value(prompt, gold, answer, verdicts) for answer in answers]

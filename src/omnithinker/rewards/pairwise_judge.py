@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from omnithinker.config.rewards import RewardSettings
 from omnithinker.errors import JudgeError
 from omnithinker.judge.base import Judge, Verdict
-from omnithinker.rewards.answers import candidate_text
+from omnithinker.rewards.answers import NO_COMPLETION, AnswerFinder, AnswerPlaces, AnswerSettings, in_completions
 from omnithinker.rewards.base import Reward, gather_all
-from omnithinker.rewards.probes import Probe, ProbeContext, formatted
+from omnithinker.rewards.probes import Probe, ProbeContext
 from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.row_fields import RowField
 from omnithinker.types import CANDIDATE_CHARS, REFERENCE_CHARS, Prompt, RewardOutput, Trajectory, Undefined, Value
 
 Order = Literal["random", "both", "fixed"]
+CANDIDATE_PLACES = ("tags", "text")
+"""Default places of the candidate."""
+CANDIDATE = AnswerFinder(CANDIDATE_PLACES, verbatim=True)
 NONSENSE = "..."
 """Probe that no judge should prefer to a reference."""
 
@@ -30,20 +32,25 @@ def candidate_first(seed: int) -> bool:
 class PairwiseJudge(Reward):
     """1 if the judge prefers the candidate to the reference, 0.5 for a tie, 0 if it prefers the reference.
 
-    The candidate is the last ``<answer>`` body, or the text without its ``<think>`` part if there is none. An empty
-    candidate scores 0 without a call. Row fields: ``reference``, and ``prompt`` if the request differs from the
-    prompt's text.
+    The candidate is the answer: by default the last ``<answer>`` body, or the text without its ``<think>`` part if
+    there is none. An empty or missing candidate scores 0 without a call. Row fields: ``reference``, and ``prompt`` if
+    the request differs from the prompt's text.
 
     Args:
         judge: Compares the texts.
         order: Text shown first: by the sample's seed (``random``), both orders with disagreement counted as a tie
             (``both``, two calls), or always the candidate (``fixed``).
+        finder: Search for the candidate.
     """
 
-    class Settings(RewardSettings):
+    class Settings(AnswerSettings):
         """Settings of ``pairwise_judge``."""
 
+        verbatim: ClassVar[bool] = True
+        unsuitable: ClassVar[frozenset[str]] = frozenset({"last_number"})
+
         kind: Literal["pairwise_judge"] = "pairwise_judge"
+        answer_from: AnswerPlaces = CANDIDATE_PLACES
         judge: str = "default"
         """Name of the recipe's judge that compares the texts."""
         order: Order = "random"
@@ -61,23 +68,23 @@ class PairwiseJudge(Reward):
             return 2 if self.order == "both" else 1
 
     row_fields = (RowField(("reference",), (str,)),)
+    missing_probe_notes: ClassVar = {"reference itself": NO_COMPLETION}
 
     @classmethod
     def build(cls, settings: Settings, place: str, resources: Resources) -> Self:
         """Create the reward with the judge that the settings name."""
-        return cls(resources.judge(settings.judge), settings.order)
+        return cls(resources.judge(settings.judge), settings.order, settings.finder)
 
     @classmethod
     def probes(cls, row: Mapping[str, Any], context: ProbeContext) -> list[Probe]:
         """Return the reference, for which any verdict will do, and a text without words."""
-        return [
-            Probe("reference itself", formatted(str(row["reference"])), None, "reference"),
-            Probe("nonsense", formatted(NONSENSE), 0.0, "reference"),
-        ]
+        reference = Probe("reference itself", str(row["reference"]), None, "reference")
+        return in_completions(context, [reference, Probe("nonsense", NONSENSE, 0.0, "reference")])
 
-    def __init__(self, judge: Judge, order: Order = "random") -> None:
+    def __init__(self, judge: Judge, order: Order = "random", finder: AnswerFinder = CANDIDATE) -> None:
         self._judge = judge
         self._order = order
+        self._finder = finder
 
     async def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[RewardOutput]:
         """Compare all completions concurrently; see :meth:`GroupScorer.score_group`.
@@ -89,7 +96,7 @@ class PairwiseJudge(Reward):
         return await gather_all(self._score_with_lengths(prompt, completion) for completion in completions)
 
     async def _score_with_lengths(self, prompt: Prompt, completion: Trajectory) -> RewardOutput:
-        candidate = candidate_text(completion.text)
+        candidate = (self._finder.find(completion.text) or "").strip()
         value = await self._score(prompt, completion, candidate)
         lengths = {CANDIDATE_CHARS: len(candidate), REFERENCE_CHARS: len(str(prompt.row["reference"]))}
         return RewardOutput(value, lengths)

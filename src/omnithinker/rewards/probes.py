@@ -35,6 +35,8 @@ class ProbeContext:
     """Position among the rows that are probed, from 0."""
     other_rows: Sequence[Mapping[str, Any]]
     """Other rows of the task, whose gold answers may serve as wrong ones."""
+    settings: Any
+    """Settings of the component, an instance of the reward's ``Settings``."""
 
 
 def formatted(answer: str) -> str:
@@ -42,6 +44,6 @@ def formatted(answer: str) -> str:
     return f"<think> so </think> <answer> {answer} </answer>"
 
 
-def formatted_code(program: str) -> str:
-    """Return a completion in the format of A.1 with this program in a fenced block."""
-    return formatted(f"\n```python\n{program}\n```\n")
+def fenced(program: str) -> str:
+    """Return a program in a fenced block, on lines of its own."""
+    return f"\n```python\n{program}\n```\n"

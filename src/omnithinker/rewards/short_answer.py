@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from omnithinker.config.rewards import RewardSettings
 from omnithinker.errors import DataError
 from omnithinker.io.parsing import json_type
-from omnithinker.rewards.answers import last_answer
+from omnithinker.rewards.answers import IN_TAGS, NO_COMPLETION, AnswerFinder, AnswerSettings, in_completions
 from omnithinker.rewards.base import Reward
-from omnithinker.rewards.probes import UNLIKELY_ANSWER, Probe, ProbeContext, formatted
+from omnithinker.rewards.probes import UNLIKELY_ANSWER, Probe, ProbeContext
+from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.row_fields import RowField
 from omnithinker.types import Prompt, Trajectory, Undefined, Value
 
@@ -144,19 +144,28 @@ def right_options(row: Mapping[str, Any], options: Options) -> set[int]:
 
 
 class ShortAnswer(Reward):
-    """1 if the last ``<answer>`` body is one of the row's reference answers, else 0.
+    """1 if the answer is one of the row's reference answers, else 0.
 
-    Row fields: ``answer`` or ``answers``, and ``options`` if the prompt lists some. With options, the body must match
+    Row fields: ``answer`` or ``answers``, and ``options`` if the prompt lists some. With options, the answer must match
     exactly one of them; its letter or number before it (``A) Paris``) must agree. The letter alone is not an answer,
     unless it is the option's text.
+
+    Args:
+        finder: Search for the answer.
     """
 
-    class Settings(RewardSettings):
+    class Settings(AnswerSettings):
         """Settings of ``short_answer``."""
 
         kind: Literal["short_answer"] = "short_answer"
 
     row_fields = (RowField(("answer", "answers"), (str, int, float, list)),)
+    missing_probe_notes: ClassVar = {"gold answer": NO_COMPLETION}
+
+    @classmethod
+    def build(cls, settings: Settings, place: str, resources: Resources) -> Self:
+        """Create the reward."""
+        return cls(settings.finder)
 
     @classmethod
     def check_row(cls, row: Mapping[str, Any], place: str) -> None:
@@ -184,15 +193,20 @@ class ShortAnswer(Reward):
         options = [str(option) for option in row.get("options") or ()]
         right = right_options(row, Options(options))
         answers = [option for place, option in enumerate(options) if place in right] or written_answers(row)
-        probes = [Probe("gold answer", formatted(answer), 1.0, field) for answer in answers]
+        probes = [Probe("gold answer", answer, 1.0, field) for answer in answers]
         if options:
             wrong = [option for place, option in enumerate(options) if place not in right]
-            return probes + [Probe("other option", formatted(option), 0.0, "options") for option in wrong]
-        accepted = reference_answers(row)
-        wrong_answers = (
-            answer for other in context.other_rows for answer in reference_answers(other) if answer not in accepted
-        )
-        return [*probes, Probe("wrong answer", formatted(next(wrong_answers, UNLIKELY_ANSWER)), 0.0, field)]
+            probes += [Probe("other option", option, 0.0, "options") for option in wrong]
+        else:
+            accepted = reference_answers(row)
+            wrong_answers = (
+                answer for other in context.other_rows for answer in reference_answers(other) if answer not in accepted
+            )
+            probes.append(Probe("wrong answer", next(wrong_answers, UNLIKELY_ANSWER), 0.0, field))
+        return in_completions(context, probes)
+
+    def __init__(self, finder: AnswerFinder = IN_TAGS) -> None:
+        self._finder = finder
 
     def score_group(self, prompt: Prompt, completions: Sequence[Trajectory]) -> list[Value]:
         """Return [G] values; undefined if no answer could be right for the row.
@@ -207,7 +221,7 @@ class ShortAnswer(Reward):
         cause = "gold_missing" if not references else "gold_not_among_options" if texts and not right else None
         if cause is not None:
             return [Undefined(cause, f"row {prompt.index} of {prompt.task!r}") for _ in completions]
-        bodies = [last_answer(completion.text) for completion in completions]
+        bodies = [self._finder.find(completion.text) for completion in completions]
         if texts:
             return [float(body is not None and options.place(body) in right) for body in bodies]
         return [float(body is not None and normalize_answer(body) in references) for body in bodies]

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import textwrap
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, Self
 
-from omnithinker.config.rewards import RewardSettings
 from omnithinker.errors import DataError, SandboxError
-from omnithinker.rewards.answers import answer_body
+from omnithinker.rewards.answers import NO_COMPLETION, AnswerFinder, AnswerSettings, in_completions, python_blocks
 from omnithinker.rewards.base import Reward
-from omnithinker.rewards.probes import Probe, ProbeContext, formatted_code
+from omnithinker.rewards.probes import Probe, ProbeContext
 from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.row_fields import RowField
 from omnithinker.sandbox import Result, Sandbox, Status, Tests, parse_tests
 from omnithinker.sandbox.cheats import SLOW, cheats, constant_programs
 from omnithinker.types import Prompt, RewardOutput, Trajectory, Undefined, Value
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
-_PYTHON = ("", "python", "python3", "py")
 _TOLERATED_FAILURES = 3
 _TOLERATED_SHARE = 0.01
 CHEAT_ROWS = 20
@@ -32,19 +28,25 @@ SLOW_CHEAT_ROWS = 2
 """Rows per task on which ``check`` tries cheats that only a time limit ends."""
 
 
-def extract_code(text: str) -> str | None:
+VERBATIM_IN_TAGS = AnswerFinder(verbatim=True)
+
+
+def extract_code(text: str, finder: AnswerFinder = VERBATIM_IN_TAGS) -> str | None:
     """Return the program of a completion; None if it has none.
 
-    The program consists of all fenced blocks in the last ``<answer>`` body that are marked as Python or not marked. A
-    block without a closing fence ends with the body. Without fences, the whole body is the program. Common indentation
-    of a block is removed, and so is white space between ``<answer>`` and the first word.
+    The program consists of all fenced blocks in the answer that are marked as Python or not marked. A block without a
+    closing fence ends with the answer. Without fences, the whole answer is the program. Common indentation of a block
+    is removed, and so is white space between ``<answer>`` and the first word.
+
+    Args:
+        text: The completion.
+        finder: Search for the answer, verbatim.
     """
-    body = answer_body(text)
+    body = finder.find(text)
     if body is None:
         return None
-    fences = _FENCE.findall(body)
-    blocks = [block for language, block in fences if language.lower() in _PYTHON]
-    code = "\n\n".join(textwrap.dedent(block) for block in blocks) if fences else _unindent(body)
+    blocks = python_blocks(body)
+    code = _unindent(body) if blocks is None else "\n\n".join(textwrap.dedent(block) for block in blocks)
     return code.strip("\n") if code.strip() else None
 
 
@@ -61,46 +63,49 @@ class UnitTests(Reward):
 
     Args:
         sandbox: Runs the programs; its slots are shared with other groups.
+        finder: Search for the answer.
     """
 
-    class Settings(RewardSettings):
+    class Settings(AnswerSettings):
         """Settings of ``unit_tests``."""
+
+        verbatim: ClassVar[bool] = True
+        unsuitable: ClassVar[frozenset[str]] = frozenset({"boxed", "last_number"})
 
         kind: Literal["unit_tests"] = "unit_tests"
 
     row_fields = (RowField(("tests",), (str, dict, list), parse_tests),)
     needs_sandbox = True
     missing_probe_notes: ClassVar = {
-        "reference solution": "no row has a reference solution, so it is unknown whether the tests can be passed"
+        "reference solution": "no row has a reference solution, so it is unknown whether the tests can be passed",
+        "empty program": NO_COMPLETION,
     }
 
     @classmethod
     def build(cls, settings: Settings, place: str, resources: Resources) -> Self:
         """Create the reward with the shared sandbox."""
-        return cls(resources.sandbox())
+        return cls(resources.sandbox(), settings.finder)
 
     @classmethod
     def probes(cls, row: Mapping[str, Any], context: ProbeContext) -> list[Probe]:
         """Return the row's reference solution, if any, and programs that must fail."""
-        probes = []
+        programs = []
         if (solution := reference_solution(row)) is not None:
-            probes.append(Probe("reference solution", formatted_code(solution[1]), 1.0, solution[0]))
-        if context.position >= CHEAT_ROWS:
-            return probes
-        skipped = () if context.position < SLOW_CHEAT_ROWS else SLOW
-        tests = parse_tests(row["tests"])
-        probes += [
-            Probe("constant", formatted_code(program), None, "tests", "constant")
-            for program in constant_programs(tests)
-        ]
-        return probes + [
-            Probe(name, formatted_code(program), 0.0, "tests", "cheat")
-            for name, program in sorted(cheats(tests).items())
-            if name not in skipped
-        ]
+            programs.append(Probe("reference solution", solution[1], 1.0, solution[0]))
+        if context.position < CHEAT_ROWS:
+            skipped = () if context.position < SLOW_CHEAT_ROWS else SLOW
+            tests = parse_tests(row["tests"])
+            programs += [Probe("constant", code, None, "tests", "constant") for code in constant_programs(tests)]
+            programs += [
+                Probe(name, code, 0.0, "tests", "cheat")
+                for name, code in sorted(cheats(tests).items())
+                if name not in skipped
+            ]
+        return in_completions(context, programs, program=True)
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, finder: AnswerFinder = VERBATIM_IN_TAGS) -> None:
         self.sandbox = sandbox
+        self._finder = finder
         self._threads = ThreadPoolExecutor(sandbox.slots, thread_name_prefix="unit-tests")
         self._lock = threading.Lock()
         self._runs = 0
@@ -121,7 +126,7 @@ class UnitTests(Reward):
             SandboxError: see :meth:`score_group`.
         """
         outcomes = self.outcomes(prompt, completions)
-        programs = [extract_code(completion.text) for completion in completions]
+        programs = [extract_code(completion.text, self._finder) for completion in completions]
         return [
             RewardOutput(_value(outcome), _details(program, outcome))
             for program, outcome in zip(programs, outcomes, strict=True)
@@ -139,7 +144,7 @@ class UnitTests(Reward):
             tests = parse_tests(prompt.row.get("tests"))
         except DataError as error:
             return [Undefined("invalid_tests", str(error)) for _ in completions]
-        programs = [extract_code(completion.text) for completion in completions]
+        programs = [extract_code(completion.text, self._finder) for completion in completions]
         distinct = [program for program in dict.fromkeys(programs) if program is not None]
         if len(distinct) == 1:
             results = [self._run(distinct[0], tests, stop_early)]
@@ -171,7 +176,7 @@ def _details(program: str | None, outcome: Result | Undefined | None) -> dict[st
             return {"program": program} | dataclasses.asdict(outcome)
         case Undefined():
             return {"program": program, "undefined": outcome.detail}
-    return {"program": None, "detail": "no program in an <answer>"}
+    return {"program": None, "detail": "no program in the answer"}
 
 
 def reward_of(result: Result) -> Value:

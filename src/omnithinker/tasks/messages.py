@@ -40,7 +40,7 @@ def render(template: str, system: str | None, row: Mapping[str, Any], place: str
         DataError: if a field is missing or unusable, or the text is that of a Python list or object.
     """
     chats = [
-        name for name in dict.fromkeys(_PLACEHOLDER.findall(template)) if _is_chat(_value(row, name, place, PROMPT)[1])
+        name for name in dict.fromkeys(_PLACEHOLDER.findall(template)) if _is_chat(_value(row, name, place)[1])
     ]
     if len(chats) > 1:
         raise DataError(
@@ -49,7 +49,7 @@ def render(template: str, system: str | None, row: Mapping[str, Any], place: str
     before: list[Message] = []
     given: dict[str, str] = {}
     for name in chats:
-        shown, value = _value(row, name, place, PROMPT)
+        shown, value = _value(row, name, place)
         *before, last = read_messages(value, shown, place)
         given[name] = last["content"]
 
@@ -93,7 +93,7 @@ def _filled(template: str, value_of: Callable[[str], str], place: str) -> str:
     return text
 
 
-def _value(row: Mapping[str, Any], name: str, place: str, use: str) -> tuple[str, Any]:
+def _value(row: Mapping[str, Any], name: str, place: str, use: str = PROMPT) -> tuple[str, Any]:
     """Return the value of a placeholder, and the field that it is; ``messages`` stands in for a missing ``prompt``."""
     if name == "prompt" and row.get("prompt") is None and row.get("messages") is not None:
         name = "messages"

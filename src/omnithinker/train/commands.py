@@ -6,7 +6,7 @@ torch is imported when a function runs, after its arguments have been checked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +15,9 @@ from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe, known_task
 from omnithinker.config.warmup import WarmupSettings
 from omnithinker.errors import BadInput
-from omnithinker.io.layout import CHECKPOINTS, RESULT, WARMUP
+from omnithinker.evals.completions import EvaluatedCompletions
+from omnithinker.io.files import make_folder, write_json
+from omnithinker.io.layout import CHECKPOINTS, RESULT, WARMUP, completions_file
 from omnithinker.policy.source import require_model
 from omnithinker.schedules.plan import RunPlan, plan_run
 from omnithinker.train.folder import read_record
@@ -153,6 +155,8 @@ def evaluate_model(
     *,
     model: str | Path | None = None,
     tasks: Sequence[str] | None = None,
+    output: str | Path | None = None,
+    completions: EvaluatedCompletions | None = None,
     view: View | None = None,
 ) -> dict[str, EvalResult]:
     """Measure accuracy and entropy of a model on the held-out rows of a recipe's tasks.
@@ -161,6 +165,8 @@ def evaluate_model(
         recipe: a recipe, its file, or the name of a shipped one.
         model: folder or hub name of a model or adapter; by default the recipe's base model.
         tasks: evaluate on these tasks only.
+        output: JSON file for the results; all completions go to a file of the same name that ends in ``.jsonl``.
+        completions: receives all completions.
         view: progress display; by default one on standard error. At the end it shows calls and cost of judges.
 
     Returns:
@@ -171,6 +177,8 @@ def evaluate_model(
     """
     recipe = _for_evaluation(as_recipe(recipe), model, tasks)
     require_model(recipe.model.path)
+    if output is not None:
+        make_folder(Path(output).parent)
 
     from omnithinker.train.context import RunContext
 
@@ -178,7 +186,12 @@ def evaluate_model(
         context = RunContext(recipe, view.note)
         try:
             with context:
-                return context.evaluate_base()
+                completions = completions or EvaluatedCompletions()
+                results = context.evaluate_base(completions)
+                if output is not None:
+                    completions.save(completions_file(Path(output)))
+                    write_json(Path(output), {task: asdict(result) for task, result in results.items()})
+                return results
         finally:
             for line in usage_lines(context.resources.ledger.metrics()):
                 view.print(line)

@@ -10,6 +10,7 @@ from typing import Any
 
 from omnithinker.config.model import ModelSettings
 from omnithinker.config.recipe import Recipe
+from omnithinker.evals.completions import EvaluatedCompletions
 from omnithinker.evals.evaluate import evaluate, validate
 from omnithinker.io.closing import Closing
 from omnithinker.io.trackers import require
@@ -104,20 +105,30 @@ class RunContext(Closing):
         """Number of training prompts per task."""
         return {task: len(prompts) for task, prompts in self.train_prompts.items()}
 
-    def evaluate(self, policy: Policy, seed: int, generator: Generator | None = None) -> dict[str, EvalResult]:
+    def evaluate(
+        self,
+        policy: Policy,
+        seed: int,
+        generator: Generator | None = None,
+        *,
+        completions: EvaluatedCompletions | None = None,
+    ) -> dict[str, EvalResult]:
         """Evaluate a policy on the held-out prompts of every task.
 
         Args:
             policy: the policy.
             seed: fixes the sampled completions.
             generator: generator with the policy's weights; a new one by default.
+            completions: receives all completions.
         """
         with self._generator(policy, generator) as ready:
-            return evaluate(policy, ready, self.test_prompts, self.scorer, self.recipe, seed=seed)
+            return evaluate(
+                policy, ready, self.test_prompts, self.scorer, self.recipe, seed=seed, completions=completions
+            )
 
-    def evaluate_base(self) -> dict[str, EvalResult]:
-        """Evaluate the base policy on the held-out prompts of every task."""
-        return self.evaluate(self.base, self.recipe.seed)
+    def evaluate_base(self, completions: EvaluatedCompletions | None = None) -> dict[str, EvalResult]:
+        """Evaluate the base policy on the held-out prompts of every task; see :meth:`evaluate`."""
+        return self.evaluate(self.base, self.recipe.seed, completions=completions)
 
     def validate(
         self, policy: Policy, tasks: Sequence[str], seed: int, generator: Generator | None = None

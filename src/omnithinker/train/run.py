@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.config.sharing import shareable_settings
+from omnithinker.evals.completions import EvaluatedCompletions
 from omnithinker.io.files import read_json, read_json_lines, remove_leftovers, write_json
 from omnithinker.io.layout import (
     BEST,
@@ -19,6 +20,7 @@ from omnithinker.io.layout import (
     METRICS,
     RESULT,
     VALIDATIONS,
+    completions_file,
     step_file,
 )
 from omnithinker.io.lock import lock
@@ -96,12 +98,14 @@ def _train_and_evaluate(
         best = state.selection.overall if recipe.evaluation.result == "best" else None
         step = best.step if best else state.step
         view.note(f"evaluating step {step} on held-out items")
+        completions = EvaluatedCompletions()
         if best:
-            results = context.evaluate(load_policy(context.model, folder / CHECKPOINTS / "best"), plan.seed)
+            weights = load_policy(context.model, folder / CHECKPOINTS / "best")
+            results = context.evaluate(weights, plan.seed, completions=completions)
         else:
-            results = context.evaluate(trainer.policy, plan.seed, trainer.generator)
+            results = context.evaluate(trainer.policy, plan.seed, trainer.generator, completions=completions)
     trackers.result(state.step, {task: asdict(result) for task, result in results.items()})
-    write_evaluation(folder / EVALUATIONS, step, results)
+    write_evaluation(folder / EVALUATIONS, step, results, completions)
     write_json(
         folder / RESULT,
         manifest(plan.name, recipe, context.resources, results, time.monotonic() - started)
@@ -136,8 +140,9 @@ class RunObserver:
 
     def on_evaluate(self, trainer: Trainer) -> None:
         """Evaluate on the held-out prompts of every task, and write the evaluation."""
-        step, results = trainer.state.step, self.context.evaluate(trainer.policy, self.plan.seed, trainer.generator)
-        write_evaluation(self.folder / EVALUATIONS, step, results)
+        completions = EvaluatedCompletions()
+        results = self.context.evaluate(trainer.policy, self.plan.seed, trainer.generator, completions=completions)
+        write_evaluation(self.folder / EVALUATIONS, trainer.state.step, results, completions)
 
     def on_validate(self, trainer: Trainer) -> dict[str, float]:
         """Validate on the run's tasks, write the validation, and return the accuracy per task."""
@@ -163,9 +168,23 @@ def best_checkpoints(folder: Path, selection: Selection) -> dict[str, Any]:
     return {name: read_json(folder / name / BEST) for name in names}
 
 
-def write_evaluation(folder: Path, step: int, results: Mapping[str, EvalResult] | Mapping[str, Validation]) -> None:
-    """Write an evaluation or validation of a run into its folder of evaluations or validations."""
+def write_evaluation(
+    folder: Path,
+    step: int,
+    results: Mapping[str, EvalResult] | Mapping[str, Validation],
+    completions: EvaluatedCompletions | None = None,
+) -> None:
+    """Write an evaluation or validation of a run into its folder of evaluations or validations.
+
+    Args:
+        folder: the folder.
+        step: steps finished.
+        results: result per task.
+        completions: its completions, written to a file of the same name that ends in ``.jsonl``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if completions is not None:
+        completions.save(completions_file(step_file(folder, step)))
     write_json(
         step_file(folder, step), {"step": step, "tasks": {task: asdict(result) for task, result in results.items()}}
     )

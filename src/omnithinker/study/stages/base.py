@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.io.files import write_json
-from omnithinker.io.layout import JUDGES
+from omnithinker.io.layout import JUDGES, completions_file
 from omnithinker.io.lock import lock
 from omnithinker.study.stage import Stage, starting_point
 
@@ -37,11 +37,14 @@ class BaseStage(Stage):
 
     def run(self, context: RunContext, study: Path, view: View) -> None:
         """Evaluate and write the result."""
+        from omnithinker.evals.completions import EvaluatedCompletions
         from omnithinker.train.manifest import manifest
 
         started = time.monotonic()
         view.note("evaluating the base model on held-out items")
         with lock(self.folder(study)), context.resources.ledger.of_run(self.folder(study) / JUDGES):
-            results = context.evaluate_base()
+            completions = EvaluatedCompletions()
+            results = context.evaluate_base(completions)
+            completions.save(completions_file(self.result(study)))
             record = manifest("base", context.recipe, context.resources, results, time.monotonic() - started)
             write_json(self.result(study), record)
