@@ -68,10 +68,14 @@ def train_model(
     require_model(recipe.model.path)
 
     from omnithinker.train.context import RunContext
+    from omnithinker.train.number_format import with_number_format
     from omnithinker.train.run import run_training
 
     folder = Path(output) if output else Path(f"{recipe.output}-{plan.folder_name}")
-    with view or View(Console(stderr=True)) as view, RunContext(recipe, view.note) as context:
+    with (
+        view or View(Console(stderr=True)) as view,
+        RunContext(with_number_format(recipe, view.note, folder), view.note) as context,
+    ):
         evaluation = run_training(context, plan, folder, view)
     result = read_record(folder / RESULT, "measured_step", "best")
     step = result["measured_step"]
@@ -105,9 +109,10 @@ def evaluate_model(
     require_model(recipe.model.path)
 
     from omnithinker.train.context import RunContext
+    from omnithinker.train.number_format import with_number_format
 
     with view or View(Console(stderr=True)) as view:
-        context = RunContext(recipe, view.note)
+        context = RunContext(with_number_format(recipe, view.note), view.note)
         try:
             with context:
                 return context.evaluate_base()
