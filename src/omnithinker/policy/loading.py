@@ -15,6 +15,7 @@ from omnithinker.policy import adapter
 from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import hidden_states, logits_of
+from omnithinker.policy.number_format import fast_in_bfloat16
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.policy.shared_prompt import can_share
 from omnithinker.policy.source import require_model
@@ -39,7 +40,7 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     transformers.utils.logging.disable_progress_bar()
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    gpu = _uses_gpu(settings)
+    gpu = uses_gpu(settings)
     source = model_source(settings, path)
     tokenizer = load_tokenizer(settings, path)
     try:
@@ -51,7 +52,11 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
         speed_up_decoding(model)
     _check_logits(model, source)
     check_compilable(settings, model)
-    return Policy(model, tokenizer, bfloat16=settings.uses_autocast(gpu))
+    return Policy(
+        model,
+        tokenizer,
+        bfloat16=settings.uses_autocast(settings.compute == "auto" and fast_in_bfloat16(model.config, gpu=gpu)),
+    )
 
 
 def check_compilable(settings: ModelSettings, model: Any) -> None:
@@ -64,8 +69,8 @@ def check_compilable(settings: ModelSettings, model: Any) -> None:
         raise BadInput(f"model.compile: {type(model).__name__} has layers with a running state; set it to false")
 
 
-def _uses_gpu(settings: ModelSettings) -> bool:
-    """True if the model runs on a GPU.
+def uses_gpu(settings: ModelSettings) -> bool:
+    """Return True if the model runs on a GPU.
 
     Raises:
         BadInput: if the settings need a GPU and there is none.

@@ -7,7 +7,8 @@ no random state needs saving.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.policy.base import Policy
+from omnithinker.policy.narrow import NarrowWeights
 from omnithinker.rollout.base import Sampling
 from omnithinker.rollout.compiled import CompiledStep
 from omnithinker.rollout.decoding import prefill
@@ -46,11 +48,13 @@ class NativeGenerator:
     ) -> Iterator[tuple[int, RolloutGroup]]:
         """Sample completions; see :meth:`omnithinker.rollout.base.Generator.generate`."""
         sizes = [len(seeds) for seeds in seeds_PG]
+        # Compiled code converts weights itself. Copies last as long as this call: no update can make them stale.
+        narrow = None if self.compiled else NarrowWeights(self.policy)
         for members in split_batches(sizes, self.batch_size or sum(sizes)):
             part = slice(members.start, members.stop)
             rows = _Rows(self.policy, self.compiled, prompts[part], seeds_PG[part], sampling_P[part])
             unfinished = sizes[part]
-            for finished in _autocast_steps(self.policy, rows.decode()):
+            for finished in _steps(self.policy.autocast if narrow is None else narrow.in_use, rows.decode()):
                 for b in finished:
                     unfinished[rows.prompt_B[b]] -= 1
                 for p in sorted({rows.prompt_B[b] for b in finished}):
@@ -83,10 +87,12 @@ def split_batches(sizes: Sequence[int], limit: int) -> list[range]:
     return [*batches, range(start, len(sizes))] if sizes else []
 
 
-def _autocast_steps(policy: Policy, steps: Iterator[list[int]]) -> Iterator[list[int]]:
-    """Run decoding steps under autocast, and leave it while the caller has control."""
+def _steps(
+    number_format: Callable[[], AbstractContextManager[object]], steps: Iterator[list[int]]
+) -> Iterator[list[int]]:
+    """Run decoding steps in a number format, and leave it while the caller has control."""
     while True:
-        with policy.autocast():
+        with number_format():
             finished = next(steps, None)
         if finished is None:
             return

@@ -68,8 +68,12 @@ def run_study(
 
     from omnithinker.study.runner import run_stages
     from omnithinker.train.context import RunContext
+    from omnithinker.train.number_format import with_number_format
 
-    with view or View(Console(stderr=True)) as view, RunContext(recipe, view.note) as context:
+    with (
+        view or View(Console(stderr=True)) as view,
+        RunContext(with_number_format(recipe, view.note, Path(recipe.output)), view.note) as context,
+    ):
         run_stages(context, view, stage)
     return read_study(recipe)
 

@@ -90,11 +90,15 @@ def train_model(
     require_model(recipe.model.path)
 
     from omnithinker.train.context import RunContext
+    from omnithinker.train.number_format import with_number_format
     from omnithinker.train.run import run_training
     from omnithinker.train.sft.run import run_warmup
 
     folder = Path(output) if output else Path(f"{recipe.output}-{plan.folder_name}")
-    with view or View(Console(stderr=True)) as view, RunContext(recipe, view.note) as context:
+    with (
+        view or View(Console(stderr=True)) as view,
+        RunContext(with_number_format(recipe, view.note, folder), view.note) as context,
+    ):
         if recipe.warmup:
             context.start = run_warmup(context, Path(output or recipe.output) / WARMUP, view)
         evaluation = run_training(context, plan, folder, view)
@@ -181,9 +185,10 @@ def evaluate_model(
         make_folder(Path(output).parent)
 
     from omnithinker.train.context import RunContext
+    from omnithinker.train.number_format import with_number_format
 
     with view or View(Console(stderr=True)) as view:
-        context = RunContext(recipe, view.note)
+        context = RunContext(with_number_format(recipe, view.note), view.note)
         try:
             with context:
                 completions = completions or EvaluatedCompletions()

@@ -1,0 +1,41 @@
+"""The number format of a run's matrix products, chosen once: a run that resumes elsewhere computes in the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from omnithinker.config.file import load_recipe
+from omnithinker.config.recipe import Recipe
+from omnithinker.io.layout import RECIPE
+from omnithinker.policy.loading import uses_gpu
+from omnithinker.policy.number_format import fast_in_bfloat16, load_config
+from omnithinker.policy.tokenizer import cannot_load, model_source
+
+
+def with_number_format(recipe: Recipe, note: Callable[[str], None], folder: Path | None = None) -> Recipe:
+    """Replace ``model.compute = "auto"`` by the format of the results in a folder, or by the faster one here.
+
+    Args:
+        recipe: all settings.
+        note: receives a message if a CPU computes in bfloat16.
+        folder: output folder of the run or study.
+
+    Raises:
+        BadInput: if there is no such model.
+    """
+    settings = recipe.model
+    if settings.compute != "auto":
+        return recipe
+    if folder is not None and (folder / RECIPE).exists():
+        compute = load_recipe(folder / RECIPE).model.compute
+    else:
+        gpu, source = uses_gpu(settings), model_source(settings)
+        try:
+            config = load_config(settings, source)
+        except (OSError, ValueError, ImportError) as error:
+            raise cannot_load(source, error) from error
+        compute = "bfloat16" if fast_in_bfloat16(config, gpu=gpu) else "float32"
+        if compute == "bfloat16" and not gpu:
+            note("matrix products in bfloat16, which this CPU computes much faster (model.compute)")
+    return recipe.model_copy(update={"model": settings.model_copy(update={"compute": compute})})
