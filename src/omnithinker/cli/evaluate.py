@@ -18,7 +18,7 @@ from omnithinker.types import EvalResult
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_recipe(parser)
-    parser.add_argument("--model", metavar="M", help="folder or hub name; default: the recipe's base model")
+    parser.add_argument("--model", metavar="M", help="folder or hub name; default: the recipe's, after its warm-up")
     parser.add_argument("--task", metavar="NAME", action="append", help="evaluate on this task only; repeatable")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
