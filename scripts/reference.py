@@ -34,6 +34,7 @@ from omnithinker.config.registry import REWARDS
 from omnithinker.config.rewards import RewardSettings
 from omnithinker.config.tasks import TaskSettings
 from omnithinker.config.training import PRESETS
+from omnithinker.io.sft_metrics import SftMetrics, SftTaskMetrics
 from omnithinker.io.step_metrics import NESTED, JudgeMetrics, Seconds, StepMetrics, TaskMetrics
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -231,6 +232,17 @@ def metrics_page() -> str:
         "## Judge: `judge/<name>/...`",
         prose(JudgeMetrics.__doc__),
         table(("metric", "meaning"), _nested_rows(JudgeMetrics)),
+    ]
+    sft = field_docs(SftMetrics)
+    hidden = ("step", "tasks", "seconds_train", "seconds_validate")
+    of_sft = [(code(f"sft/{name}"), text) for name, text in sft.items() if name not in hidden]
+    of_sft.append((code("sft/tokens_per_second"), prose(inspect.getdoc(SftMetrics.tokens_per_second))))
+    of_sft += [(code(f"seconds/{name}"), sft[f"seconds_{name}"]) for name in ("train", "validate")]
+    of_sft += [(code(f"sft/task/<name>/{name}"), text) for name, text in field_docs(SftTaskMetrics).items()]
+    parts += [
+        "## Supervised fine-tuning",
+        "`metrics.jsonl` in the folder of a warm-up has one line per update, with `step` and these names.",
+        table(("metric", "meaning"), of_sft),
     ]
     return page("Metrics", *parts)
 

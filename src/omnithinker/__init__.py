@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from omnithinker.planning.plan import make_plan
     from omnithinker.report.page import write_report
     from omnithinker.study.commands import read_study, run_study
-    from omnithinker.train.commands import evaluate_model, train_model
+    from omnithinker.train.commands import evaluate_model, finetune_model, train_model
     from omnithinker.ui.view import View
 
 __version__ = "0.1.0"
@@ -27,6 +27,7 @@ __all__ = [
     "View",
     "check_recipe",
     "evaluate_model",
+    "finetune_model",
     "load_recipe",
     "make_plan",
     "read_study",
@@ -41,6 +42,7 @@ _MODULES = {
     "View": "ui.view",
     "check_recipe": "checks.run",
     "evaluate_model": "train.commands",
+    "finetune_model": "train.commands",
     "load_recipe": "config.file",
     "make_plan": "planning.plan",
     "read_study": "study.commands",

@@ -27,7 +27,7 @@ from omnithinker.ui.completions import example
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_recipe(parser)
-    parser.add_argument("--model", metavar="M", help="folder or hub name; default: the recipe's base model")
+    parser.add_argument("--model", metavar="M", help="folder or hub name; default: the recipe's, after its warm-up")
     parser.add_argument("--task", metavar="NAME", action="append", help="evaluate on this task only; repeatable")
     parser.add_argument(
         "--show", type=int, default=0, metavar="N", help="print the completions of N items per task with their verdicts"

@@ -24,6 +24,7 @@ from omnithinker.io.layout import (
     WARMUP,
     step_files,
 )
+from omnithinker.io.sft_metrics import SftMetrics
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.report.records import (
     BestWeights,
@@ -68,7 +69,17 @@ def read_folder(folder: Path) -> Study:
         groups=tuple(group for group in groups if group.kind != "base"),
         plan=_read_plan(folder / PLAN) if (folder / PLAN).exists() else None,
         expected=tuple(dict.fromkeys(entry.kind for entry in index)),
+        warmup=_warmup(folder),
     )
+
+
+def _warmup(folder: Path) -> tuple[SftMetrics, ...]:
+    """Read the metrics of the warm-up in a study's folder, or in that of a run."""
+    file = folder / WARMUP / METRICS
+    try:
+        return tuple(SftMetrics.from_record(record) for record in read_json_lines(file))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{file}: a line does not hold the metrics of an update; remove it") from error
 
 
 def _read_plan(file: Path) -> dict[str, Any]:
@@ -100,7 +111,9 @@ def _read_single_run(folder: Path, recipe: Recipe | None) -> Study:
     label = str(run.manifest.get("name", folder.resolve().name))
     group = RunGroup(kind="other", label=label, subject="", runs=(run,), expected=1 if run.done else 0)
     tasks = tuple(recipe.tasks) if recipe else _common_tasks([group])
-    return Study(folder=folder, tasks=tasks, recipe=recipe, base=None, groups=(group,), plan=None)
+    return Study(
+        folder=folder, tasks=tasks, recipe=recipe, base=None, groups=(group,), plan=None, warmup=_warmup(folder)
+    )
 
 
 def _read_groups(folder: Path, index: Sequence[StageEntry]) -> list[RunGroup]:

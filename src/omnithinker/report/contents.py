@@ -16,6 +16,7 @@ from omnithinker.report.tables import (
     transfer_table,
 )
 from omnithinker.report.validation import validation_table
+from omnithinker.report.warmup import warmup_table
 
 
 def tables(study: Study) -> list[Table]:
@@ -31,5 +32,11 @@ def tables(study: Study) -> list[Table]:
             outcome_table(study),
             difference_table(study),
         ]
-    candidates += [validation_table(study), runs_table(study), judges_table(study), lengths_table(study)]
+    candidates += [
+        warmup_table(study),
+        validation_table(study),
+        runs_table(study),
+        judges_table(study),
+        lengths_table(study),
+    ]
     return [table for table in candidates if table is not None]

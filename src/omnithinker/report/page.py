@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from omnithinker.io.files import write_text
 from omnithinker.io.layout import REPORT
-from omnithinker.report import plots, tables
+from omnithinker.report import plots, tables, warmup
 from omnithinker.report.accounting import environment, runs_table, settings
 from omnithinker.report.collect import read_folder
 from omnithinker.report.findings import findings
@@ -21,6 +21,7 @@ from omnithinker.report.judging import judges_table, lengths_table
 from omnithinker.report.records import Run, Study
 from omnithinker.report.tables import Table, number
 from omnithinker.report.validation import validation_table, validation_words
+from omnithinker.report.warmup import warmup_table
 
 SHOWN_EXAMPLES = 3
 """Completions shown per task."""
@@ -105,6 +106,8 @@ def _content(study: Study) -> dict[str, Any]:
         "outcomes": [] if single else _present(tables.outcome_table(study), tables.difference_table(study)),
         "figures": [] if single else _outcome_figures(study),
         "curves": _curves(study),
+        "warmup": _present(warmup_table(study)),
+        "warmup_figures": _warmup_figures(study),
         "validations": _present(validation_table(study)),
         "examples": {task: _examples(study, task) for task in study.tasks},
         "runs": _present(runs_table(study), judges_table(study), lengths_table(study)),
@@ -158,6 +161,12 @@ def _outcome_figures(study: Study) -> list[Figure]:
         note = "Points above the dashed line did better than predicted."
         figures.append(Figure("Predicted against measured", note, plots.prediction_keys(study, groups), [image]))
     return figures
+
+
+def _warmup_figures(study: Study) -> list[Figure]:
+    if not study.warmup:
+        return []
+    return [Figure("Loss of the warm-up", "", warmup.KEYS, [Markup(warmup.loss_plot(study.warmup))])]
 
 
 def _curves(study: Study) -> list[Figure]:

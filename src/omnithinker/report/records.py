@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from omnithinker.config.recipe import Recipe
+from omnithinker.io.sft_metrics import SftMetrics
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.types import EvalResult, Validation
 
@@ -162,6 +163,8 @@ class Study:
     """Content of ``plan.json``; None until done."""
     expected: tuple[str, ...] = ()
     """Kinds of the stages in the index."""
+    warmup: tuple[SftMetrics, ...] = ()
+    """Metrics of every update of the warm-up that the runs start from; empty without one."""
 
     @property
     def title(self) -> str:

@@ -26,12 +26,13 @@ def dry_run(context: RunContext, study: Path) -> list[dict[str, Any]]:
         completions = Counter({task: n * recipe.sampling_of(task).completions for task, n in prompts.items()})
         if stage.evaluates:
             completions += _evaluation_completions(context, len(schedule), set(plan.order) if plan else set())
+        demonstrations, updates = stage.work(context)
         records.append(
             {
                 "stage": stage.name,
                 "done": stage.result(study).exists(),
-                "prompts": prompts.total(),
-                "steps": len(schedule),
+                "prompts": prompts.total() + demonstrations,
+                "steps": len(schedule) + updates,
                 "completions": completions.total(),
                 "most_tokens": sum(n * recipe.sampling_of(task).max_new_tokens for task, n in completions.items()),
             }

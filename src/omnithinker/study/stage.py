@@ -72,6 +72,10 @@ class Stage(ABC):
         """
         return None
 
+    def work(self, context: RunContext) -> tuple[int, int]:
+        """Return training prompts and steps of a stage that trains without a run plan."""
+        return 0, 0
+
     def folder(self, study: Path) -> Path:
         """Return the folder of its results."""
         return study / stage_folder(self.name)

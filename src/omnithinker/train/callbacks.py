@@ -51,6 +51,9 @@ class Callback:
     def on_step_error(self, trainer: Any, error: OmniThinkerError) -> None:
         """React to an error in a step; ``trainer.state`` is that of the last finished step."""
 
+    def on_stop(self, trainer: Any) -> None:
+        """React to a stop by the user after a step."""
+
 
 def default_callbacks(trainer: Trainer) -> list[Callback]:
     """Return the callbacks of every run, in order: log, evaluate, save, show, stop."""
@@ -109,7 +112,7 @@ class SaveCheckpoints(Callback):
         state = trainer.state
         improved = state.selection.improved_at(state.step)
         due = state.step % trainer.recipe.training.checkpoint_every == 0
-        if due or improved or trainer.finished or trainer.stop.requested:
+        if due or improved or trainer.finished:
             self._save(trainer)
         if improved:
             checkpoint.keep_best(self.folder, state.selection)
@@ -122,10 +125,14 @@ class SaveCheckpoints(Callback):
         """
         if isinstance(error, TrainingError):
             return
-        if trainer.state.step and not (self.folder / f"step-{trainer.state.step}").exists():
-            self._save(trainer)
+        self.on_stop(trainer)
         if isinstance(error, BudgetSpent):
             raise BudgetSpent(f"stopped after step {trainer.state.step}: {error}") from error
+
+    def on_stop(self, trainer: TrainingLoop) -> None:
+        """Save the last finished step if it has no checkpoint."""
+        if trainer.state.step and not (self.folder / f"step-{trainer.state.step}").exists():
+            self._save(trainer)
 
     def _save(self, trainer: TrainingLoop) -> None:
         keep = trainer.recipe.training.keep

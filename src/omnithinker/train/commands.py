@@ -71,7 +71,8 @@ def train_model(
 ) -> TrainingResult:
     """Train a model on one task, or on all tasks under a schedule, and evaluate it.
 
-    An interrupted run resumes in its folder; a finished one is only read.
+    An interrupted run resumes in its folder; a finished one is only read. If the recipe has a warm-up, it comes first;
+    runs with the same ``output`` share it.
 
     Args:
         recipe: a recipe, its file, or the name of a shipped one.
@@ -167,7 +168,8 @@ def evaluate_model(
 
     Args:
         recipe: a recipe, its file, or the name of a shipped one.
-        model: folder or hub name of a model or adapter; by default the recipe's base model.
+        model: folder or hub name of a model or adapter; by default the model that runs start from: the result of a
+            finished warm-up in the recipe's ``output``, else the recipe's base model.
         tasks: evaluate on these tasks only.
         output: JSON file for the results; all completions go to a file of the same name that ends in ``.jsonl``.
         completions: receives all completions.
@@ -179,16 +181,22 @@ def evaluate_model(
     Raises:
         BadInput: if there is no such task, or something that the recipe needs is missing.
     """
-    recipe = _for_evaluation(as_recipe(recipe), model, tasks)
+    whole = as_recipe(recipe)
+    recipe = _for_evaluation(whole, model, tasks)
     require_model(recipe.model.path)
     if output is not None:
         make_folder(Path(output).parent)
 
     from omnithinker.train.context import RunContext
     from omnithinker.train.number_format import with_number_format
+    from omnithinker.train.sft.run import finished_warmup
 
     with view or View(Console(stderr=True)) as view:
         context = RunContext(with_number_format(recipe, view.note), view.note)
+        warmup = Path(recipe.output) / WARMUP
+        if model is None and recipe.warmup and (warmup / RESULT).exists():
+            context.start = finished_warmup(warmup, whole)
+            view.note(f"evaluating the warmed-up model {context.start}")
         try:
             with context:
                 completions = completions or EvaluatedCompletions()

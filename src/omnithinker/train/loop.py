@@ -83,6 +83,8 @@ class TrainingLoop(Closing):
                 for callback in self.callbacks:
                     callback.on_step_end(self, result)
                 if self.stop.requested and not self.finished:
+                    for callback in self.callbacks:
+                        callback.on_stop(self)
                     raise Interrupted(f"stopped after step {self.state.step}; the same command resumes from there")
         return self.state
 

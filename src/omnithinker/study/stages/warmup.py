@@ -33,6 +33,13 @@ class WarmupStage(Stage):
         """Name in the report."""
         return "warm-up"
 
+    def work(self, context: RunContext) -> tuple[int, int]:
+        """Return demonstrations over all epochs, and updates."""
+        from omnithinker.train.sft.run import planned_schedule
+
+        batches = planned_schedule(context).batches
+        return sum(map(len, batches)), len(batches)
+
     def run(self, context: RunContext, study: Path, view: View) -> None:
         """Train and write the model."""
         from omnithinker.train.sft.run import run_warmup

@@ -18,17 +18,17 @@ from omnithinker.io.lock import lock
 from omnithinker.io.sft_metrics import SftMetrics
 from omnithinker.io.trackers import Trackers
 from omnithinker.policy.loading import load_policy
+from omnithinker.schedules.base import FixedSchedule
 from omnithinker.train.checkpoint import link_weights, replacing
 from omnithinker.train.context import RunContext
 from omnithinker.train.folder import open_output_folder, refuse_changed_settings
 from omnithinker.train.manifest import manifest
 from omnithinker.train.sft.demonstrations import Demonstration, from_rows, split
-from omnithinker.train.sft.trainer import SftTrainer
+from omnithinker.train.sft.trainer import SftTrainer, sft_schedule
 from omnithinker.ui.view import View
 
-UNRELATED = frozenset(
-    ("test", "beta", "weight", "share", "clip_low", "clip_high", "completions", "temperature", "rewards")
-)
+SAMPLING = ("completions", "temperature", "max_new_tokens")
+UNRELATED = frozenset(("test", "beta", "weight", "share", "clip_low", "clip_high", "rewards", *SAMPLING))
 """Settings of a task that do not change a warm-up."""
 
 
@@ -77,6 +77,20 @@ def run_warmup(context: RunContext, folder: Path, view: View) -> Path:
     return finished_warmup(folder, context.recipe)
 
 
+def planned_schedule(context: RunContext) -> FixedSchedule:
+    """Return the batches of the warm-up of a recipe."""
+    recipe = context.recipe
+    settings = recipe.warmup or WarmupSettings()
+    learned, _ = _split(from_rows(recipe, context.train_prompts), settings, recipe)
+    return sft_schedule(learned, settings, recipe.seed)
+
+
+def _split(
+    demonstrations: Sequence[Demonstration], settings: WarmupSettings, recipe: Recipe
+) -> tuple[list[Demonstration], list[Demonstration]]:
+    return split(demonstrations, items=settings.items, validation_items=settings.validation_items, seed=recipe.seed)
+
+
 def finished_warmup(folder: Path, recipe: Recipe) -> Path:
     """Return the folder of the model of a finished warm-up.
 
@@ -111,9 +125,7 @@ def run_sft(
         Interrupted: if the user stops it.
     """
     recipe = context.recipe
-    learned, held_out = split(
-        demonstrations, items=settings.items, validation_items=settings.validation_items, seed=recipe.seed
-    )
+    learned, held_out = _split(demonstrations, settings, recipe)
     if not learned:
         raise DataError(f"{folder}: no demonstrations to learn")
     started = time.monotonic()
