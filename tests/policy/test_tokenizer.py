@@ -99,7 +99,10 @@ def test_all_messages_go_through_the_template():
 
 def test_variables_of_the_template():
     tokenizer = make_policy().tokenizer
-    tokenizer.hf.chat_template = "{{ messages[-1]['content'] }}{% if enable_thinking is defined and not enable_thinking %} no thoughts{% endif %}"
+    tokenizer.hf.chat_template = (
+        "{{ messages[-1]['content'] }}"
+        "{% if enable_thinking is defined and not enable_thinking %} no thoughts{% endif %}"
+    )
     assert tokenizer.rendered(tokenizer.encode("hi")) == "hi"
     assert tokenizer.rendered(tokenizer.encode("hi", {"enable_thinking": False})) == "hi no thoughts"
     assert tokenizer.rendered(tokenizer.encode_within("hi", {"enable_thinking": False}, 99, "drop")) == "hi no thoughts"
