@@ -18,6 +18,7 @@ import omnithinker
 from omnithinker.cli import COMMANDS, main
 from omnithinker.config.file import load_recipe
 from omnithinker.config.recipe import Recipe
+from omnithinker.config.registry import FORMATS
 from omnithinker.io.step_metrics import JudgeMetrics, Seconds, StepMetrics, TaskMetrics
 from omnithinker.schedules.base import count_tasks
 from omnithinker.schedules.shares import next_prompts
@@ -216,6 +217,18 @@ def test_documented_task_is_the_example():
     assert block["tasks"]["colours"] == example["tasks"]["colours"]
     row = json.loads(re.search(r"```json\n(.*?)\n```", text, re.DOTALL)[1])
     assert row.keys() == json.loads((ROOT / "examples/fifth-task/colours.jsonl").open().readline()).keys()
+
+
+def test_every_row_format_has_an_example():
+    text = (DOCS / "tasks.md").read_text()
+    examples = [tomllib.loads(block) for block in re.findall(r"```toml\n(\[tasks\..*?)```", text, re.DOTALL)]
+    tasks = {name: task for example in examples for name, task in example["tasks"].items() if "rewards" in task}
+    tasks = {name: task for name, task in tasks.items() if "train" in task or "data" in task}
+    recipe = Recipe.model_validate({"tasks": tasks})
+    used = {task.format for task in recipe.tasks.values()}
+    assert {id(FORMATS.load(name)) for name in FORMATS} == {id(FORMATS.load(name)) for name in used if name}
+    table = text[text.index("## Row formats") :]
+    assert [name for name in FORMATS if f"`{name}`" not in table] == []
 
 
 def test_documented_task_trains(tmp_path, capsys):

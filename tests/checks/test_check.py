@@ -402,8 +402,48 @@ def test_trackers_are_shown_where_a_recipe_names_some(check, tmp_path, capsys, m
     assert main(["check", recipe]) == 0
     assert "✓ trackers  tensorboard\n" in capsys.readouterr().out
     assert main(["check", recipe, "--set", "trackers=[]"]) == 0
-    assert "trackers" not in capsys.readouterr().out
+    assert "✓ trackers" not in capsys.readouterr().out
     monkeypatch.setattr("omnithinker.io.trackers.find_spec", lambda name: None)
     assert main(["check", recipe]) == 2
     shown = capsys.readouterr().out
     assert "✗ trackers  tensorboard\n  ✗ trackers: tensorboard is not installed; run: pip install" in shown
+
+
+def test_the_first_prompt_is_shown_as_the_model_sees_it(check):
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "1 + 1?"},
+        {"role": "assistant", "content": "2"},
+        {"role": "user", "content": "2 + 2?"},
+    ]
+    rows = [{"messages": messages, "answer": "4"}]
+    _, report = check(rows, [{"prompt": "3 + 3?", "answer": "6"}], {"short_answer": 1.0})
+    assert report["prompts"]["tasks"]["t"]["text"] == (
+        "<|im_start|> Be brief.<|im_end|><|im_start|> 1 + 1?<|im_end|>"
+        "<|im_start|>2<|im_end|><|im_start|> 2 + 2?<|im_end|><|im_start|>"
+    )
+
+
+def test_a_shown_prompt_cannot_control_the_terminal(tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "a\x1b[31m\u202eb\tc\nd" + "e" * 3000, "answer": "x"}))
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('[tasks.t]\ntrain = "rows.jsonl"\ntest = "rows.jsonl"\nrewards.short_answer = 1.0\n')
+    main(["check", str(recipe)])
+    shown = capsys.readouterr().out
+    assert "a\\x1b[31m\\u202eb\\tc\n  │ deee" in shown
+    assert "more characters (--all shows them)" in shown
+    assert "\x1b" not in shown
+    main(["check", str(recipe), "--all"])
+    assert "e" * 3000 in capsys.readouterr().out
+
+
+def test_a_chat_template_that_refuses_a_row_names_it(check, tmp_path, model_folder):
+    template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}x"
+    (model_folder / "chat_template.jinja").write_text(template)
+    rows = [{"prompt": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}], "answer": "a"}]
+    code, report = check(
+        rows, [{"prompt": "p", "answer": "a"}], {"short_answer": 1.0}, more=f'model.path = "{model_folder}"'
+    )
+    assert code == 2
+    (problem,) = problems(report, "data")
+    assert "train.jsonl:1: the model's chat template refuses messages of roles system, user: no system" in problem

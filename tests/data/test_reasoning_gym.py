@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.data.sources import read_source
-from omnithinker.errors import DataError
+from omnithinker.errors import BadInput, DataError
 from omnithinker.rewards.resources import Resources
 from omnithinker.tasks.base import load_tasks, read_split
 
@@ -81,3 +86,29 @@ def test_a_task_of_a_recipe():
     place, row = read_split("sums", "test", recipe)[0]
     assert place == "reasoning_gym:chain_sum test row 1"
     assert row["question"].startswith("State the final answer")
+
+
+def test_rows_do_not_depend_on_the_process():
+    # This kind iterates over sets of letters.
+    code = (
+        "import json; from omnithinker.data.reasoning_gym import generate_rows; "
+        "print(json.dumps(generate_rows('isomorphic_strings', 'train', 5, seed=0, settings={})))"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+    assert len(json.loads(outputs.pop())) == 5
+
+
+def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
+    (tmp_path / "reasoning_gym").mkdir()
+    (tmp_path / "reasoning_gym" / "__init__.py").write_text("raise ImportError('none here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(
+        BadInput, match=r"needs the package 'reasoning-gym': pip install 'omnithinker\[reasoning-gym\]'"
+    ):
+        rows()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from omnithinker.config.model import ModelSettings
-from omnithinker.errors import BadInput
+from omnithinker.errors import BadInput, DataError
 from omnithinker.policy.loading import load_policy
 from omnithinker.policy.tokenizer import load_tokenizer
 from tests.builders.policy import make_policy
@@ -75,6 +75,60 @@ def test_the_prompt_ends_with_the_generation_prompt():
     brief = policy.tokenizer.encode([{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}])
     assert brief[:1] == (start,)
     assert len(brief) > len(policy.tokenizer.encode("hi"))
+
+
+CHAT = [
+    {"role": "system", "content": "s"},
+    {"role": "user", "content": "1 + 1?"},
+    {"role": "assistant", "content": "2"},
+    {"role": "user", "content": "2 + 2?"},
+]
+
+
+def test_all_messages_go_through_the_template():
+    tokenizer = make_policy().tokenizer
+    tokenizer.hf.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}: {{ m['content'] }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>{% endif %}"
+    )
+    assert tokenizer.rendered(tokenizer.encode(CHAT)) == (
+        "<|im_start|>system: s<|im_end|><|im_start|>user: 1 + 1?<|im_end|>"
+        "<|im_start|>assistant: 2<|im_end|><|im_start|>user: 2 + 2?<|im_end|><|im_start|>"
+    )
+
+
+def test_variables_of_the_template():
+    tokenizer = make_policy().tokenizer
+    tokenizer.hf.chat_template = (
+        "{{ messages[-1]['content'] }}"
+        "{% if enable_thinking is defined and not enable_thinking %} no thoughts{% endif %}"
+    )
+    assert tokenizer.rendered(tokenizer.encode("hi")) == "hi"
+    assert tokenizer.rendered(tokenizer.encode("hi", {"enable_thinking": False})) == "hi no thoughts"
+    assert tokenizer.rendered(tokenizer.encode_within("hi", {"enable_thinking": False}, 99, "drop")) == "hi no thoughts"
+
+
+def test_messages_that_the_template_refuses_are_an_error_of_the_data():
+    tokenizer = make_policy().tokenizer
+    tokenizer.hf.chat_template = "{{ raise_exception('System role not supported') }}"
+    with pytest.raises(
+        DataError, match=r"refuses messages of roles system, user, assistant, user: System role not supp"
+    ):
+        tokenizer.encode(CHAT)
+
+
+@pytest.mark.parametrize(("overlong", "kept"), [("truncate_left", "6789"), ("truncate_right", "0123")])
+def test_of_several_messages_the_last_is_cut(overlong, kept):
+    tokenizer = make_policy().tokenizer
+    earlier, empty = CHAT[:3], {"role": "user", "content": ""}
+    limit = len(tokenizer.encode([*earlier, empty])) + 4
+    cut = tokenizer.encode_within([*earlier, {"role": "user", "content": "0123456789"}], {}, limit, overlong)
+    assert cut == tokenizer.encode([*earlier, {"role": "user", "content": kept}])
+
+
+def test_earlier_messages_far_over_the_limit_drop_the_prompt():
+    earlier = [{"role": "user", "content": "x" * 10_000_000}, {"role": "assistant", "content": "y"}]
+    assert make_policy().tokenizer.encode_within([*earlier, CHAT[-1]], {}, 50, "truncate_left") is None
 
 
 def test_a_template_without_generation_prompt_is_taken_as_it_is():

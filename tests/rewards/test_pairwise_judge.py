@@ -127,3 +127,12 @@ def test_values_come_with_the_lengths_of_what_was_compared() -> None:
     texts = ["<think>a long plan</think><answer>story</answer>", "a longer story", ""]
     lengths = [dict(answer.details) for answer in explained(PairwiseJudge(Always(JudgeError("no"))), *texts)]
     assert lengths == [{"candidate_chars": count, "reference_chars": 5} for count in (5, 14, 0)]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "request_shown"), [("Tell a story.", "Tell a story."), ([{"role": "user"}], "rendered")]
+)
+def test_the_judge_reads_the_rows_text_or_the_last_user_message(prompt: Any, request_shown: str) -> None:
+    judge = LongerWins()
+    score(PairwiseJudge(judge, "fixed"), "123456", row={"prompt": prompt, "reference": "12345"})
+    assert judge.shown[0][0] == request_shown

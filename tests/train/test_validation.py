@@ -32,24 +32,24 @@ def placed(*rows: object) -> list:
 
 def test_rows_are_held_out_once_and_by_seed():
     rows = placed(*range(20))
-    rest, held = hold_out(rows, 6, "x")
+    rest, held = hold_out(rows, 6, "x", "items")
     assert len(held) == 6
     assert sorted([*rest, *held], key=rows.index) == rows
     assert [rest, held] == [sorted(part, key=rows.index) for part in (rest, held)]
-    assert hold_out(rows, 6, "x") == (rest, held)
+    assert hold_out(rows, 6, "x", "items") == (rest, held)
     assert hold_out(rows, 6, "y") != (rest, held)
     assert hold_out(rows, 0, "x") == (rows, [])
 
 
 def test_a_row_that_equals_a_held_out_one_is_not_trained_on():
     for seed in range(10):
-        rest, held = hold_out(placed("same", "other", "same", "more"), 1, str(seed))
+        rest, held = hold_out(placed("same", "other", "same", "more"), 1, str(seed), "items")
         assert not {row["prompt"] for _, row in rest} & {row["prompt"] for _, row in held}
 
 
 def test_rows_that_leave_none_to_train_on_are_refused():
     with pytest.raises(DataError, match=r"file:1: evaluation.validation_items = 3 leaves none of the 3 training rows"):
-        hold_out(placed("a", "b", "c"), 3, "x")
+        hold_out(placed("a", "b", "c"), 3, "x", "evaluation.validation_items")
 
 
 def lab(seed: int = 0, **evaluation: object) -> Recipe:

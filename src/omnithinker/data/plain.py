@@ -43,5 +43,5 @@ def _plain(value: Any, place: str, field: str) -> Any:
         return str(value)
     kind = "binary data" if isinstance(value, bytes) else type(value).__name__
     raise DataError(
-        f"{place}: field {field!r} holds {kind}; remove the column, as only texts, numbers, lists and objects can be used"
+        f"{place}: field {field!r} holds {kind}; remove the column; texts, numbers, lists and objects can be used"
     )

@@ -58,7 +58,6 @@ def read_source(
         if prefix == "lab":
             rows = lab.generate_rows(name, split, count, seed=seed)
         else:
-            reasoning_gym.check_settings(name, settings)
             rows = reasoning_gym.generate_rows(name, split, count, seed=seed, settings=settings)
         return [(f"{source} {split} row {number}", row) for number, row in enumerate(rows, start=1)]
     if source.startswith(hub.PREFIX):

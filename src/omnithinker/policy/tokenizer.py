@@ -97,7 +97,7 @@ class ChatTokenizer:
 
     def rendered(self, token_ids: Sequence[int]) -> str:
         """Return the text of a prompt as the model sees it, special tokens included."""
-        return str(self.hf.decode(token_ids, skip_special_tokens=False))
+        return str(self.hf.decode(token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of a completion, end tokens removed."""
