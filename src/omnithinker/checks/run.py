@@ -147,7 +147,7 @@ def check_rewards(
             check = check_component(scorer, component, settings, recipe, sample, task)
             checks.append(check)
             problems += _problems(check)
-            notes += _notes(check, settings)
+            notes += _notes(check, settings, tried=bool(sample))
     return Section("rewards", {"components": [check.to_json() for check in checks]}, tuple(problems), tuple(notes))
 
 
@@ -172,10 +172,14 @@ def _problems(check: ComponentCheck) -> list[str]:
     return lines
 
 
-def _notes(check: ComponentCheck, settings: RewardSettings) -> list[str]:
+def _notes(check: ComponentCheck, settings: RewardSettings, *, tried: bool) -> list[str]:
     place = f"tasks.{check.task}.rewards.{check.name}"
     missing = reward_class(settings).missing_probe_notes
-    notes = [f"{place}: {note}" for probe, note in missing.items() if check.rows and probe not in check.tallies]
+    notes = [
+        f"{place}: {note}"
+        for probe, note in missing.items()
+        if tried and not check.error and probe not in check.tallies
+    ]
     if check.weak_tests:
         notes.append(
             f"{place}: {len(check.weak_tests)} of {check.rows} rows have tests that constant output passes "

@@ -220,7 +220,9 @@ def _samples(data: Mapping[str, Any], console: Console, *, whole: bool) -> None:
         for group in task["groups"]:
             completions = group["completions"]
             shown = completions if whole else varied(completions)
-            title, hidden = f"{name}, {group['place']}", len(completions) - len(shown)
+            # The file's name says enough.
+            title = f"{name}, {group['place'].rpartition('/')[2]}"
+            hidden = len(completions) - len(shown)
             console.print(example(title, group["prompt"], group["gold"], shown, console, whole=whole, hidden=hidden))
 
 

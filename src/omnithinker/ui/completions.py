@@ -73,7 +73,7 @@ def example(
     prompt_lines, text_lines = (None, None) if whole else (PROMPT_LINES, TEXT_LINES)
     heading = Text(title, "bold")
     if gold is not None:
-        heading += Text("  gold ", "dim") + Text(one_line(gold, 60, end=True), "cyan")
+        heading += Text("  gold ", "dim") + Text(one_line(gold, max(width - len(title) - 7, 20), end=True), "cyan")
     parts: list[RenderableType] = [heading, *_lines(prompt, console, width, prompt_lines, "│ ", "dim")]
     for completion in completions:
         parts += [_verdict(completion), *_lines(str(completion["text"]), console, width, text_lines, "  ", "")]
