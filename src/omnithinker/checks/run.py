@@ -37,7 +37,7 @@ def check_recipe(
     *,
     rows: int = 100,
     generate: int = 0,
-    note: Callable[[str], None] = lambda text: None,
+    note: Callable[[str], None] | None = None,
 ) -> Report:
     """Find mistakes in a recipe before training: model, data, rewards, sandbox, judges, trackers, memory, tokens.
 
@@ -45,7 +45,7 @@ def check_recipe(
         recipe: a recipe, its file, or the name of a shipped one.
         rows: rows per task on which rewards are tried, sampled with the recipe's seed; 0 for all.
         generate: prompts per task for which completions are sampled from the model; 0 samples none.
-        note: receives messages about the progress.
+        note: receives messages about the progress; by default there are none.
 
     Raises:
         RecipeError: if the recipe is not valid. All other problems are in the report.
@@ -60,7 +60,7 @@ def check_recipe(
         rewards = check_rewards(recipe, resources, scorer, tasks, rows, has_sandbox=not sandbox.problems)
         samples = None
         if generate and outline is not None and chats and not model.problems:
-            samples = check_samples(recipe, resources, scorer, tasks, generate, note)
+            samples = check_samples(recipe, resources, scorer, tasks, generate, note or _ignore)
         elif generate:
             samples = Section("samples", {"prompts": generate, "tasks": {}}, (), (NOT_SAMPLED,))
         judges = check_judges(recipe, resources)
@@ -70,6 +70,10 @@ def check_recipe(
     if samples is not None:
         sections.append(samples)
     return Report(tuple(sections))
+
+
+def _ignore(text: str) -> None:
+    """Drop a message."""
 
 
 def _encoder(recipe: Recipe, tokenizer: ChatTokenizer) -> Encode:
