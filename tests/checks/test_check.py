@@ -447,3 +447,72 @@ def test_a_chat_template_that_refuses_a_row_names_it(check, tmp_path, model_fold
     assert code == 2
     (problem,) = problems(report, "data")
     assert "train.jsonl:1: the model's chat template refuses messages of roles system, user: no system" in problem
+
+
+def test_probes_are_written_where_the_answer_is_looked_for(check):
+    rows = [{"prompt": "a", "answer": "so\n#### 1,234"}, {"prompt": "b", "answer": "2"}]
+    for places in ('"last_number"', '["boxed", "tags"]', '"after:####"', '"text"'):
+        code, report = check(rows, [{"prompt": "c", "answer": "3"}], {"math_answer": f"{{ answer_from = {places} }}"})
+        assert code == 0
+        found = tallies(report, "math_answer")
+        assert (found["gold answer"]["ones"], found["wrong answer"]["ones"]) == (3, 0)
+
+
+def test_a_gold_answer_that_the_place_cannot_hold_is_a_problem(check):
+    rows = [{"prompt": "a", "answer": "x+1"}]
+    code, report = check(rows, [{"prompt": "c", "answer": "3"}], {"math_answer": '{ answer_from = "last_number" }'})
+    assert code == 2
+    assert any("gold answer: 1 of 2 did not score 1" in line for line in problems(report, "rewards"))
+
+
+def test_an_expression_that_no_completion_is_known_for_is_a_note(check):
+    pytest.importorskip("re2", reason="google-re2 is not installed (pip install 'omnithinker[regex]')")
+    setting = "{ answer_from = 'regex:FINAL<<(.*)>>' }"
+    code, report = check([{"prompt": "a", "answer": "1"}], [{"prompt": "b", "answer": "2"}], {"math_answer": setting})
+    assert code == 0
+    assert any("not tried: no completion is known" in note for note in report["rewards"]["notes"])
+
+
+def test_a_bad_place_is_refused_when_the_recipe_is_read(tmp_path, capsys):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[tasks.t]\ndata = "lab:math"\nrewards.math_answer = { answer_from = "boxd" }\n')
+    assert main(["check", str(recipe)]) == 2
+    err = capsys.readouterr().err
+    assert "recipe.toml:3" in err
+    assert "no place 'boxd'; did you mean 'boxed'?" in err
+
+
+SAMPLED = ("--rows", "3", "--generate", "2", "--set", "sandbox.cpu_seconds=0.5", "--set", "sampling.completions=4")
+
+
+def test_samples_are_shown_with_their_verdicts(capsys):
+    assert main(["check", LAB, *SAMPLED]) == 0
+    out = capsys.readouterr().out
+    assert "✓ samples  2 prompts per task" in out
+    assert re.search(r"math, lab:math train row \d+  gold \d+", out)
+    assert re.search(r"● \d\.\d\d  math_answer [01] · format [01]", out)
+    assert re.search(r"\n  math +8 +\d", out)
+
+
+def test_the_remedy_is_the_place_where_the_answer_is(capsys):
+    # The lab's model writes <answer> tags, and the recipe looks for a box.
+    places = ["--set", 'tasks.math.rewards.math_answer={answer_from="boxed"}', "--json"]
+    only = ["--set", "tasks.math.rewards.format={weight=0}", "--set", "tasks.math.rewards.tags={weight=0}"]
+    assert main(["check", LAB, *SAMPLED, *places, *only]) == 0
+    samples = json.loads(capsys.readouterr().out)["samples"]
+    task = samples["tasks"]["math"]
+    assert (task["samples"], task["right"], task["rewards"]) == (8, 0, [0.0])
+    assert [len(group["completions"]) for group in task["groups"]] == [4, 4]
+    assert all(completion["answer"] is None for group in task["groups"] for completion in group["completions"])
+    first, second = samples["notes"]
+    assert first == "tasks.math: none of 8 samples earns any reward, so nothing can be learnt"
+    best = max(task["alternatives"], key=lambda one: (one["varying"], one["right"]))
+    assert best["right"] > 0
+    assert second.startswith(
+        f'tasks.math: set rewards.math_answer.answer_from = ["boxed", "{best["answer_from"][1]}"]: {best["right"]} of 8'
+    )
+
+
+def test_bad_numbers_of_prompts(capsys):
+    assert main(["check", LAB, "--generate", "-1"]) == 2
+    assert "--generate -1" in capsys.readouterr().err

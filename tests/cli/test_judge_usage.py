@@ -81,29 +81,36 @@ def test_nothing_is_said_where_no_judge_was_asked(score, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_evaluate_says_it_and_prints_json_alone(recipe, server, capsys):
+def test_evaluate_says_it_and_prints_json_alone(recipe, server, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert main(["evaluate", recipe, "--json"]) == 0
     out, err = capsys.readouterr()
     calls = len(server.requests)
     assert json.loads(out)["writing"]["n"] == 4
     # An item that is answered alike with and without chance is judged once.
     assert 4 <= calls <= 8
-    assert err.splitlines()[-1] == f"judge default: {calls} calls, {8 - calls} from the cache, cost {calls}"
+    said = err.splitlines()
+    assert said[-2] == f"judge default: {calls} calls, {8 - calls} from the cache, cost {calls}"
+    assert said[-1] == "all completions: runs/recipe-evaluate/base.jsonl"
 
 
-def test_evaluate_says_it_when_interrupted(recipe, server, capsys):
+def test_evaluate_says_it_when_interrupted(recipe, server, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     server.replies, server.answer = [paid()], interrupt
     assert main(["evaluate", recipe]) == 130
     said = capsys.readouterr().err.splitlines()
     assert said[-3:-1] == ["judge default: 1 calls, 0 from the cache, cost 1", ""]
 
 
-def test_evaluate_says_it_after_an_error(recipe, server, capsys):
+def test_evaluate_says_it_after_an_error(recipe, server, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     server.answer = lambda body: Reply("no", status=400)
     assert main(["evaluate", recipe]) == 1
     said = capsys.readouterr().err.splitlines()
     assert said[-2] == "judge default: 0 calls, 0 from the cache, 8 failed"
     assert "no held-out item has a defined outcome (judge_refused)" in said[-1]
+    saved = [json.loads(line) for line in (tmp_path / "runs/recipe-evaluate/base.jsonl").read_text().splitlines()]
+    assert [record["causes"] for record in saved] == [{"pairwise_judge": "judge_refused"}] * 8
 
 
 def test_a_reader_that_leaves_early_is_told_too(recipe):

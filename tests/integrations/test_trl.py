@@ -172,3 +172,10 @@ def test_trl_trains_on_them(tmp_path: Path) -> None:
     assert first["rewards/omnithinker/mean"] == pytest.approx(0.5 * first["rewards/only_qa/mean"])
     assert 0 <= second["math/math_answer"] <= 1
     assert second["qa/undefined"] == 0.0
+
+
+def test_the_answer_is_looked_for_where_the_recipe_says() -> None:
+    settings = {"data": "lab:math", "train_items": 4, "rewards": {"math_answer": {"answer_from": "boxed"}}}
+    with RecipeReward(Recipe.model_validate({"tasks": {"math": settings}})) as reward:
+        texts = [r"so \boxed{5}", ANSWER % "5"]
+        assert reward(prompts=["q"] * 2, completions=texts, answer=["5"] * 2) == [1.0, 0.0]

@@ -120,3 +120,13 @@ def test_a_closed_recipe_opens_again(recipe: str) -> None:
 def test_a_row_without_what_the_rewards_read_is_named(recipe: str) -> None:
     with pytest.raises(DataError, match="no field 'reference'"):
         compute_score("writing", "text", None, {"prompt": "a story"}, recipe=recipe)
+
+
+def test_the_answer_is_looked_for_where_the_recipe_says(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        '[tasks.math]\ndata = "lab:math"\ntrain_items = 3\n'
+        'rewards.math_answer = { answer_from = ["tags", "last_number"] }\n'
+    )
+    for text, value in ((ANSWER % "5", 1.0), ("It is 5.", 1.0), ("<answer>4</answer> 5", 0.0)):
+        assert compute_score("math", text, "5", recipe=str(path))["acc"] == value

@@ -27,12 +27,16 @@ def test_rollouts_over_several_turns_keep_their_masks(tmp_path):
         "task": "math",
         "prompt": "q",
         "completions": [
-            {"text": "five", "reward": 1.0, "components": {"a": 1.0}, "causes": {}},
+            {"text": "five", "reward": 1.0, "components": {"a": 1.0}, "causes": {}}
+            | {"correct": None, "length": one.length, "truncated": False},
             {
                 "text": "call five",
                 "reward": None,
                 "components": {"a": None},
                 "causes": {"a": "x"},
+                "correct": None,
+                "length": turns.length,
+                "truncated": False,
                 "token_ids": [1, 7, 8, 2],
                 "attention_mask": [True, True, False, True],
                 "action_mask": [True, False, False, True],

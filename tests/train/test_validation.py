@@ -94,7 +94,7 @@ def test_validation_takes_the_place_of_evaluation_during_training(recipe, tmp_pa
     result = train(recipe, folder, *VALIDATED)
     # Three of six rows train: one step an epoch.
     assert (result["steps"], result["stopped_early"], result["measured_step"]) == (4, False, 4)
-    assert [p.name for p in (folder / "eval").iterdir()] == ["step-4.json"]
+    assert sorted(p.name for p in (folder / "eval").iterdir()) == ["step-4.json", "step-4.jsonl"]
     files = {json.loads(p.read_text())["step"]: json.loads(p.read_text()) for p in (folder / "validation").iterdir()}
     assert sorted(files) == [1, 2, 3, 4]
     assert all(set(file["tasks"]) == {"up"} and file["tasks"]["up"]["n"] == 3 for file in files.values())

@@ -39,7 +39,7 @@ def check_recipe(
     *,
     rows: int = 100,
     generate: int = 0,
-    note: Callable[[str], None] = lambda text: None,
+    note: Callable[[str], None] | None = None,
 ) -> Report:
     """Find mistakes in a recipe before training: model, data, rewards, sandbox, judges, trackers, memory, tokens.
 
@@ -47,7 +47,7 @@ def check_recipe(
         recipe: a recipe, its file, or the name of a shipped one.
         rows: rows per task on which rewards are tried, sampled with the recipe's seed; 0 for all.
         generate: prompts per task for which completions are sampled from the model; 0 samples none.
-        note: receives messages about the progress.
+        note: receives messages about the progress; by default there are none.
 
     Raises:
         RecipeError: if the recipe is not valid. All other problems are in the report.
@@ -62,7 +62,7 @@ def check_recipe(
         rewards = check_rewards(recipe, resources, scorer, tasks, rows, has_sandbox=not sandbox.problems)
         samples = None
         if generate and outline is not None and chats and not model.problems:
-            samples = check_samples(recipe, resources, scorer, tasks, generate, note)
+            samples = check_samples(recipe, resources, scorer, tasks, generate, note or _ignore)
         elif generate:
             samples = Section("samples", {"prompts": generate, "tasks": {}}, (), (NOT_SAMPLED,))
         judges = check_judges(recipe, resources)
@@ -73,6 +73,10 @@ def check_recipe(
     if samples is not None:
         sections.append(samples)
     return Report(tuple(sections))
+
+
+def _ignore(text: str) -> None:
+    """Drop a message."""
 
 
 def _encoder(recipe: Recipe, tokenizer: ChatTokenizer) -> Encode:
@@ -155,7 +159,7 @@ def check_rewards(
             check = check_component(scorer, component, settings, recipe, sample, task)
             checks.append(check)
             problems += _problems(check)
-            notes += _notes(check, settings)
+            notes += _notes(check, settings, tried=bool(sample))
     return Section("rewards", {"components": [check.to_json() for check in checks]}, tuple(problems), tuple(notes))
 
 
@@ -180,10 +184,14 @@ def _problems(check: ComponentCheck) -> list[str]:
     return lines
 
 
-def _notes(check: ComponentCheck, settings: RewardSettings) -> list[str]:
+def _notes(check: ComponentCheck, settings: RewardSettings, *, tried: bool) -> list[str]:
     place = f"tasks.{check.task}.rewards.{check.name}"
     missing = reward_class(settings).missing_probe_notes
-    notes = [f"{place}: {note}" for probe, note in missing.items() if check.rows and probe not in check.tallies]
+    notes = [
+        f"{place}: {note}"
+        for probe, note in missing.items()
+        if tried and not check.error and probe not in check.tallies
+    ]
     if check.weak_tests:
         notes.append(
             f"{place}: {len(check.weak_tests)} of {check.rows} rows have tests that constant output passes "

@@ -56,7 +56,7 @@ def check_samples(
                 if not rows:
                     notes.append(f"tasks.{task}: not sampled, because no training row can be used")
                     continue
-                note(f"task {task}: sampling from {len(rows)} prompts")
+                note(f"task {task}: sampling")
                 groups = _sample(generator, recipe, task, rows)
                 note(f"task {task}: scoring")
                 data["tasks"][task], warnings = _judge(recipe, resources, scorer, task, rows, groups)

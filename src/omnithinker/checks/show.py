@@ -238,10 +238,10 @@ def _samples(data: Mapping[str, Any], console: Console, *, whole: bool) -> None:
         for group in task["groups"]:
             completions = group["completions"]
             shown = completions if whole else varied(completions)
-            title = f"{name}, {group['place']}"
-            console.print(example(title, group["prompt"], group["gold"], shown, console, whole=whole))
-            if hidden := len(completions) - len(shown):
-                console.print(Text(f"  ⋯ {hidden} more samples (--all shows them)\n", "dim italic"))
+            # The file's name says enough.
+            title = f"{name}, {group['place'].rpartition('/')[2]}"
+            hidden = len(completions) - len(shown)
+            console.print(example(title, group["prompt"], group["gold"], shown, console, whole=whole, hidden=hidden))
 
 
 def varied(completions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

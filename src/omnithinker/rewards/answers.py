@@ -335,8 +335,9 @@ def answer_record(rewards: Mapping[str, RewardSettings], text: str) -> dict[str,
 
 
 def gold_of(row: Mapping[str, Any]) -> str | None:
-    """Return the gold answers of a row as text, for people; None if it has none in words."""
+    """Return the gold answers of a row, for people: of a worked solution the part behind ``####``; None without any."""
     value = row.get("answers", row.get("answer"))
     if value is None:
         return None
-    return " | ".join(map(str, value)) if isinstance(value, list) else str(value)
+    answers = value if isinstance(value, list) else [value]
+    return " | ".join(str(answer).rpartition("####")[2].strip() for answer in answers)

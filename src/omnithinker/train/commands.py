@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -24,6 +25,9 @@ from omnithinker.train.folder import read_record
 from omnithinker.types import EvalResult
 from omnithinker.ui.judge_usage import usage_lines
 from omnithinker.ui.view import View
+
+if TYPE_CHECKING:
+    from omnithinker.train.context import RunContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,15 +203,24 @@ def evaluate_model(
             view.note(f"evaluating the warmed-up model {context.start}")
         try:
             with context:
-                completions = completions or EvaluatedCompletions()
-                results = context.evaluate_base(completions)
-                if output is not None:
-                    completions.save(completions_file(Path(output)))
-                    write_json(Path(output), {task: asdict(result) for task, result in results.items()})
-                return results
+                return _evaluate(context, output, completions or EvaluatedCompletions())
         finally:
             for line in usage_lines(context.resources.ledger.metrics()):
                 view.print(line)
+
+
+def _evaluate(
+    context: RunContext, output: str | Path | None, completions: EvaluatedCompletions
+) -> dict[str, EvalResult]:
+    """Evaluate the recipe's model; write completions, also if no outcome is defined, and results."""
+    try:
+        results = context.evaluate_base(completions)
+    finally:
+        if output is not None and completions.tasks:
+            completions.save(completions_file(Path(output)))
+    if output is not None:
+        write_json(Path(output), {task: asdict(result) for task, result in results.items()})
+    return results
 
 
 def _for_evaluation(recipe: Recipe, model: str | Path | None, tasks: Sequence[str] | None) -> Recipe:

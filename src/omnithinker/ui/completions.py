@@ -6,7 +6,7 @@ Model output is untrusted: control characters are shown as escapes, never sent.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -20,7 +20,7 @@ PROMPT_LINES = 5
 """Lines shown of a prompt."""
 TEXT_LINES = 7
 """Lines shown of a completion."""
-_ANSWER_CHARS = 40
+_SHORT_ANSWER = 24
 _MOST_CHARS = 50_000
 
 
@@ -49,7 +49,14 @@ def one_line(text: str, most: int, *, end: bool = False) -> str:
 
 
 def example(
-    title: str, prompt: str, gold: str | None, completions: Iterable[Record], console: Console, *, whole: bool
+    title: str,
+    prompt: str,
+    gold: str | None,
+    completions: Sequence[Record],
+    console: Console,
+    *,
+    whole: bool,
+    hidden: int = 0,
 ) -> RenderableType:
     """Format a prompt with its completions.
 
@@ -60,16 +67,19 @@ def example(
         completions: Completions to show.
         console: Destination; its width wraps the texts.
         whole: True to show all lines of all texts.
+        hidden: Number of further completions.
     """
     width = max(console.width - 2, 20)
     prompt_lines, text_lines = (None, None) if whole else (PROMPT_LINES, TEXT_LINES)
     heading = Text(title, "bold")
     if gold is not None:
-        heading += Text("  gold ", "dim") + Text(one_line(gold, 60, end=True), "cyan")
+        heading += Text("  gold ", "dim") + Text(one_line(gold, max(width - len(title) - 7, 20), end=True), "cyan")
     parts: list[RenderableType] = [heading, *_lines(prompt, console, width, prompt_lines, "│ ", "dim")]
     for completion in completions:
         parts += [_verdict(completion), *_lines(str(completion["text"]), console, width, text_lines, "  ", "")]
-    return Padding(Group(*parts, Text("")), (0, 0, 0, 2))
+    if hidden:
+        parts.append(Text(f"⋯ {hidden} more (--all shows them)", "dim italic"))
+    return Padding(Group(*parts), (0, 0, 1, 2), expand=False)
 
 
 def _verdict(completion: Record) -> Text:
@@ -85,8 +95,8 @@ def _verdict(completion: Record) -> Text:
         answer = completion["answer"]
         if answer is None:
             line += Text("  no answer found", "yellow")
-        else:
-            line += Text("  answer ", "dim") + Text(one_line(answer, _ANSWER_CHARS) or "(empty)", "cyan")
+        elif len(answer) <= _SHORT_ANSWER:  # a longer one is the text below
+            line += Text("  answer ", "dim") + Text(one_line(answer, _SHORT_ANSWER) or "(empty)", "cyan")
     length = f"  {completion['length']} tokens"
     return line + (Text(f"{length}, cut off", "yellow") if completion["truncated"] else Text(length, "dim"))
 
