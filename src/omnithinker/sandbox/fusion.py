@@ -25,7 +25,7 @@ from omnithinker.sandbox.result import Result, Status
 from omnithinker.sandbox.slot import Limits, ProcessResult
 from omnithinker.sandbox.verdict import judge_calls, judge_output
 
-_MODULES = ("codec", "channel", "report", "solver", "preamble", "judge", "runner")
+_MODULES = ("codec", "channel", "report", "proxies", "solver", "preamble", "judge", "runner")
 _SCRIPT = """
 import json, os, sys, tempfile, types
 for name in ("omnithinker", "omnithinker.sandbox", "omnithinker.sandbox.inside"):
