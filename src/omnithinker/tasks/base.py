@@ -15,7 +15,7 @@ from omnithinker.errors import DataError
 from omnithinker.io.parsing import json_type
 from omnithinker.lab import generate_rows
 from omnithinker.rewards.base import Component
-from omnithinker.rewards.components import build_components, check_row
+from omnithinker.rewards.components import build_components, check_row, refusal
 from omnithinker.rewards.resources import Resources
 from omnithinker.types import Prompt
 
@@ -45,6 +45,8 @@ class Task:
     """R_k, the weighted rewards."""
     beta: float
     """beta_k of Eq. 4."""
+    unjudged: Sequence[str] = ()
+    """Rows left out because the rewards cannot judge them: place and reason, one line each."""
 
 
 def load_tasks(recipe: Recipe, resources: Resources, *, only: Sequence[str] | None = None) -> dict[str, Task]:
@@ -65,15 +67,33 @@ def load_tasks(recipe: Recipe, resources: Resources, *, only: Sequence[str] | No
 def _load(name: str, settings: TaskSettings, recipe: Recipe, resources: Resources) -> Task:
     components = build_components(name, settings.rewards, resources)
     splits: dict[Split, list[Row]] = {"validation": []}
+    unjudged: list[str] = []
     for split in splits_of(recipe):
         rows = read_split(name, split, recipe)
         for place, row in rows:
             fill(settings.prompt, row, place)
             check_row(settings.rewards, row, place)
-        splits[split] = [row for _, row in rows]
+        splits[split], left_out = judged(name, rows, recipe)
+        unjudged += left_out
+        if rows and not splits[split]:
+            raise DataError(f"tasks.{name}: no {split} row can be judged; first {left_out[0]}")
     return Task(
-        **splits, name=name, template=settings.prompt, system=settings.system, components=components, beta=settings.beta
+        **splits,
+        name=name,
+        template=settings.prompt,
+        system=settings.system,
+        components=components,
+        beta=settings.beta,
+        unjudged=unjudged,
     )
+
+
+def judged(name: str, rows: Sequence[tuple[str, Row]], recipe: Recipe) -> tuple[list[Row], list[str]]:
+    """Split valid rows of a task into those that its rewards can judge, and place and reason of each other."""
+    reasons = [refusal(recipe, name, row) for _, row in rows]
+    kept = [row for (_, row), reason in zip(rows, reasons, strict=True) if reason is None]
+    left_out = [f"{place}: {reason}" for (place, _), reason in zip(rows, reasons, strict=True) if reason is not None]
+    return kept, left_out
 
 
 def splits_of(recipe: Recipe) -> tuple[Split, ...]:
