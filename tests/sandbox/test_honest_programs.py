@@ -12,6 +12,8 @@ CALLS, STDIO = parse_tests(hostile.CALLS), parse_tests(hostile.STDIO)
 FUNCTIONS = {
     "typing names": "def add(a: int, b: Optional[List[int]]) -> Dict[str, int]:\n    return a + b",
     "helpers": "def add(a, b):\n    return reduce(lambda x, y: x + y, Counter({'x': a, 'y': b}).values())",
+    "names of star imports": "def add(a, b):\n    return sum(y - x for x, y in pairwise([-a, b])) + "
+    "len(ascii_lowercase) - 26",
     "star imports": "from math import *\nfrom typing import *\ndef add(a, b):\n    return floor(a + b)",
     "dataclass": "from __future__ import annotations\nfrom dataclasses import dataclass\n"
     "@dataclass(order=True)\nclass P:\n    x: int\n    y: list[int]\ndef add(a, b):\n    return P(a + b, []).x",

@@ -54,6 +54,8 @@ def test_tests_that_no_judge_can_run_are_invalid(sandbox, source, message):
         "assert sorted(map(f, [2, 1]), key=lambda x: -x) == [2, 1]",
         "def check(candidate):\n    assert candidate(1) == sum([1])\ncheck(f)",
         "assert all(f(x) == len(x) for x in ([], [1]))",
+        "for str in ('a', 'b'):\n    assert f(str) == str",
+        "def check(list):\n    assert f(list) == 1\ncheck([])",
         "def f_is_right(x):\n    return f(x) == 1\nassert f_is_right(1)",
     ],
 )

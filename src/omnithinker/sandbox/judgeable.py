@@ -92,6 +92,9 @@ class _Reader:
         self.factories = objects & names
         self.classes = {name for name in names if CLASS_NAME.fullmatch(name)} | self.factories
         self.functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        self.assigned = {
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        } | {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
         self.objects: dict[str, str] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and (source := self._class_of(node.value)) is not None:
@@ -152,7 +155,7 @@ class _Reader:
                 return True
             case ast.Name(id=name):
                 builtin = isinstance(getattr(builtins, name, None), types.BuiltinFunctionType | type)
-                return name in self.functions or (builtin and name not in self.names)
+                return name in self.functions or (builtin and name not in self.names | self.assigned)
         return False
 
 
