@@ -50,7 +50,9 @@ class Node:
         self.next = next
 """
 
-_STAR_IMPORTS = "from functools import *; from itertools import *; from heapq import *; from string import *"
+_STAR_IMPORTS = (
+    "from functools import *; from itertools import *; from heapq import *; from math import *; from string import *"
+)
 """Further names that solutions of LeetCode-style data sets use. Tests do not: there ``repeat`` is the program's."""
 
 _LARGEST_STACK = 64 << 20
