@@ -516,3 +516,23 @@ def test_the_remedy_is_the_place_where_the_answer_is(capsys):
 def test_bad_numbers_of_prompts(capsys):
     assert main(["check", LAB, "--generate", "-1"]) == 2
     assert "--generate -1" in capsys.readouterr().err
+
+
+def test_rows_that_cannot_be_judged_are_listed_wherever_they_are(check):
+    def row(number, source):
+        return {"prompt": f"p{number}", "tests": [source]}
+
+    good = [row(number, f"x = inc({number})\nassert x == {number + 1}") for number in range(30)]
+    bad = [row(30, "assert apply(lambda x: x, 1) == 1"), row(31, "class B(A):\n    pass\nassert B().f() == 1")]
+    code, report = check([*good, *bad], [row(32, "x = inc(1)\nassert x == 2")], {"unit_tests": 1.0}, "--rows", "1")
+    assert code == 0
+    first, second = report["data"]["tasks"]["t"]["unjudged"]
+    assert re.search(r"train\.jsonl:31: .* test 0, line 1: a function as an argument", first)
+    assert re.search(r"train\.jsonl:32: .* test 0, line 1: a subclass of the program's class", second)
+    assert report["data"]["tasks"]["t"]["train"]["rows"] == 30
+    (note,) = [note for note in report["data"]["notes"] if "judged" in note]
+    assert note.startswith("tasks.t: 2 rows cannot be judged and are left out (")
+
+    code, report = check(good, bad, {"unit_tests": 1.0}, "--rows", "1")
+    assert code == 2
+    assert "tasks.t: no test row is left that can be judged" in problems(report, "data")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from omnithinker.errors import SandboxError
+from omnithinker.config.file import load_recipe
+from omnithinker.errors import DataError, SandboxError
+from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.unit_tests import UnitTests, extract_code
 from omnithinker.sandbox import Result, SandboxSettings, Status, open_sandbox
+from omnithinker.tasks.base import load_tasks
 from omnithinker.types import Prompt, Trajectory, Undefined
 
 TESTS = {"fn_name": "add", "inputs": [[1, 2], [3, 4]], "outputs": [3, 7]}
@@ -97,3 +102,30 @@ def test_few_sandbox_failures_among_many_runs_do_not():
     sandbox.status = Status.SANDBOX_ERROR
     with pytest.raises(SandboxError, match="5 of 401 runs"):
         reward.score_group(*_group(RIGHT))
+
+
+def test_rows_that_cannot_be_judged_are_left_out_of_the_task(tmp_path):
+    unittests = {"test": "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.fail()\n"}
+    rows = [{"prompt": f"p{n}", "tests": ["x = f(1)\nassert x == 1"]} for n in range(30)]
+    rows[25]["tests"] = ["assert f(lambda: 1) == 1"]
+    rows[27]["tests"] = unittests
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    recipe = '[tasks.t]\ntrain = "rows.jsonl"\ntest = "rows.jsonl"\nrewards.unit_tests = 1.0\n'
+    (tmp_path / "r.toml").write_text(recipe)
+
+    def task(text):
+        (tmp_path / "r.toml").write_text(text)
+        with Resources(load_recipe(tmp_path / "r.toml")) as resources:
+            return load_tasks(load_recipe(tmp_path / "r.toml"), resources)["t"]
+
+    loaded = task(recipe)
+    assert len(loaded.train) == len(loaded.test) == 28
+    assert [row["prompt"] for row in rows if row not in loaded.train] == ["p25", "p27"]
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in loaded.unjudged] == [
+        "rows.jsonl:26",
+        "rows.jsonl:28",
+    ] * 2
+    assert len(task("sandbox.in_process_tests = true\n" + recipe).train) == 29
+    (tmp_path / "rows.jsonl").write_text(json.dumps(rows[25]))
+    with pytest.raises(DataError, match=r"tasks.t: no train row can be judged; first .*rows.jsonl:1: .*a function as"):
+        task(recipe)

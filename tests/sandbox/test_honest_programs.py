@@ -12,6 +12,8 @@ CALLS, STDIO = parse_tests(hostile.CALLS), parse_tests(hostile.STDIO)
 FUNCTIONS = {
     "typing names": "def add(a: int, b: Optional[List[int]]) -> Dict[str, int]:\n    return a + b",
     "helpers": "def add(a, b):\n    return reduce(lambda x, y: x + y, Counter({'x': a, 'y': b}).values())",
+    "names of star imports": "def add(a, b):\n    return sum(y - x for x, y in pairwise([-a, b])) + "
+    "len(ascii_lowercase) - 26",
     "star imports": "from math import *\nfrom typing import *\ndef add(a, b):\n    return floor(a + b)",
     "dataclass": "from __future__ import annotations\nfrom dataclasses import dataclass\n"
     "@dataclass(order=True)\nclass P:\n    x: int\n    y: list[int]\ndef add(a, b):\n    return P(a + b, []).x",
@@ -26,6 +28,13 @@ FUNCTIONS = {
     "    t = threading.Thread(target=lambda: q.put(a + b))\n    t.start()\n    t.join()\n    return q.get()",
     "pool of threads": "from concurrent.futures import ThreadPoolExecutor\ndef add(a, b):\n"
     "    with ThreadPoolExecutor(2) as p:\n        return sum(p.map(int, [a, b]))",
+    "event loop": "import asyncio\nasync def late(x):\n    await asyncio.sleep(0.001)\n    return x\n"
+    "async def main(a, b):\n    queue, loop = asyncio.Queue(), asyncio.get_running_loop()\n"
+    "    await queue.put(await loop.run_in_executor(None, lambda: a))\n"
+    "    return sum(await asyncio.wait_for(asyncio.gather(queue.get(), late(b)), 5))\n"
+    "def add(a, b):\n    return asyncio.run(main(a, b))",
+    "socket pair": "import socket\ndef add(a, b):\n    left, right = socket.socketpair()\n"
+    "    left.sendall(bytes([a + 9, b + 9]))\n    return sum(right.recv(2)) - 18",
     "asyncio-free coroutine": "async def f(x):\n    return x\ndef add(a, b):\n    try: f(a + b).send(None)\n"
     "    except StopIteration as e: return e.value",
     "clocks and chance": "import time, random, datetime, uuid, secrets\ndef add(a, b):\n"

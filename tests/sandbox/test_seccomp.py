@@ -35,7 +35,8 @@ def verdict(machine, monkeypatch, number, *arguments, audit=None):
     monkeypatch.setattr(seccomp.platform, "machine", lambda: machine)
     program = seccomp._program()
     data = {0: number, 4: AUDIT[machine] if audit is None else audit}
-    data |= {16 + 8 * index: value & 0xFFFFFFFF for index, value in enumerate((*arguments, 0, 0, 0))}
+    for index, value in enumerate((*arguments, *[0] * (6 - len(arguments)))):
+        data |= {16 + 8 * index: value & 0xFFFFFFFF, 20 + 8 * index: value >> 32}
     accumulator, at = 0, 0
     while True:
         code, if_true, if_false, constant = program[at]
@@ -43,6 +44,8 @@ def verdict(machine, monkeypatch, number, *arguments, audit=None):
         match code:
             case 0x20:
                 accumulator = data[constant]
+            case 0x54:
+                accumulator &= constant
             case 0x15:
                 at += if_true if accumulator == constant else if_false
             case 0x35:
@@ -69,7 +72,7 @@ def test_calls_by_number(machine, monkeypatch):
 @pytest.mark.parametrize("machine", AUDIT)
 def test_calls_outside_the_table_are_refused(machine, monkeypatch):
     table = {"x86_64": syscalls.X86_64, "aarch64": syscalls.AARCH64}[machine]
-    by_argument = {table[name] for name in ("clone", "clone3", "prlimit64", "ioctl", "fcntl")}
+    by_argument = {table[name] for name in ("clone", "clone3", "prlimit64", "ioctl", "fcntl", "socketpair")}
     for number in range(452):
         expected = ALLOW if number in table.values() else EPERM
         assert number in by_argument or verdict(machine, monkeypatch, number) == expected, number
@@ -90,6 +93,18 @@ def test_calls_by_argument(machine, monkeypatch):
         ("ioctl", (0, 0x5412), ENOTTY),
         ("fcntl", (0, 3), ALLOW),
         ("fcntl", (0, 8), EPERM),
+        ("ioctl", (0, 0x5421), ALLOW),
+        ("socketpair", (1, 1), ALLOW),
+        ("socketpair", (1, 1 | 0x80800), ALLOW),
+        ("socketpair", (1, 1 | 0x1000), EPERM),
+        ("socketpair", (1, 2), EPERM),
+        ("socketpair", (1, 5), EPERM),
+        ("socketpair", (2, 1), EPERM),
+        ("socketpair", (16, 3), EPERM),
+        *((name, (5, 1 << 40, 9), ALLOW) for name in ("sendto", "recvfrom")),
+        *((name, (5, 1 << 40, 9, 0, 1 << 12), EPERM) for name in ("sendto", "recvfrom")),
+        *((name, (5, 1 << 40, 9, 0, 1 << 40), EPERM) for name in ("sendto", "recvfrom")),
+        *((name, (5, 1 << 40, 9, flags), EPERM) for name in ("sendto", "recvfrom") for flags in (1, 2, 0x40)),
     ]
     for name, arguments, expected in cases:
         assert verdict(machine, monkeypatch, table[name], *arguments) == expected, (name, arguments)

@@ -10,7 +10,7 @@ from typing import Any
 from omnithinker.checks.report import Section
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import DataError
-from omnithinker.rewards.components import check_row
+from omnithinker.rewards.components import check_row, refusal
 from omnithinker.tasks.base import prompt_of, read_split, splits_of
 from omnithinker.tasks.messages import Message, render
 from omnithinker.types import Prompt
@@ -42,6 +42,8 @@ class TaskRows:
     """Usable rows, training rows first, including prompts over the length limit."""
     bad: list[str] = field(default_factory=list)
     """Problem of each unusable row, one line each."""
+    unjudged: list[str] = field(default_factory=list)
+    """Place and reason of each usable row that the rewards cannot judge; such rows are left out."""
     lengths: dict[str, list[int]] = field(default_factory=dict)
     """Tokens of every prompt, per split; empty without a tokenizer."""
 
@@ -84,6 +86,9 @@ def read_task(name: str, recipe: Recipe, encode: Encode | None) -> TaskRows:
             except DataError as error:
                 task.bad.append(str(error))
                 continue
+            if (reason := refusal(recipe, name, row)) is not None:
+                task.unjudged.append(f"{place}: {reason}")
+                continue
             task.rows.append(PlacedRow(place, split, prompt_of(name, index, messages, row, ids)))
             if encode:
                 task.lengths.setdefault(split, []).append(len(ids))
@@ -107,10 +112,20 @@ def _check_task(name: str, task: TaskRows, recipe: Recipe) -> Section:
         problems.append(f"tasks.{name}: {_counted(in_both, 'test prompt is', 'test prompts are')} also in training")
     if repeated:
         notes.append(f"tasks.{name}: {_counted(repeated, 'prompt is', 'prompts are')} repeated within a split")
-    data: dict[str, Any] = {"bad_rows": task.bad, "in_both_splits": in_both, "repeated": repeated}
+    if task.unjudged:
+        line = _counted(task.unjudged, "row cannot be judged and is left out", "rows cannot be judged and are left out")
+        (notes if task.rows else problems).append(f"tasks.{name}: {line}")
+    data: dict[str, Any] = {
+        "bad_rows": task.bad,
+        "unjudged": task.unjudged,
+        "in_both_splits": in_both,
+        "repeated": repeated,
+    }
     limit, overlong = recipe.sampling.max_prompt_tokens, recipe.sampling.overlong_prompts
     for split in splits_of(recipe):
         rows, lengths = sum(row.split == split for row in task.rows), task.lengths.get(split)
+        if task.unjudged and not rows:
+            problems.append(f"tasks.{name}: no {split} row is left that can be judged")
         too_long = None if lengths is None else sum(length > limit for length in lengths)
         data[split] = {"rows": rows, "too_long": too_long, "longest_prompt": max(lengths) if lengths else None}
         if not too_long:

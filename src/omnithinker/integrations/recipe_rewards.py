@@ -18,7 +18,7 @@ from omnithinker.errors import BadInput, DataError
 from omnithinker.io.closing import Closing
 from omnithinker.judge.ledger import Ledger
 from omnithinker.rewards.base import Component, with_details
-from omnithinker.rewards.components import build_components, check_row
+from omnithinker.rewards.components import build_components, check_row, refusal
 from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
 from omnithinker.tasks.base import Split, read_split
@@ -160,6 +160,8 @@ def portable_rows(recipe: Recipe, task: str, split: Split) -> list[tuple[list[di
     portable = []
     for place, row in read_split(task, split, recipe):
         check_row(recipe.tasks[task].rewards, row, place)
+        if refusal(recipe, task, row) is not None:
+            continue
         texts = {name: value for name, value in row.items() if isinstance(value, str)}
         portable.append((messages_of(recipe, task, row, place), texts | {"row": json.dumps(row)}))
     return portable

@@ -14,6 +14,7 @@ from omnithinker.rewards.row_fields import RowField
 from omnithinker.types import Prompt, RewardOutput, Score, Trajectory, Undefined, Value
 
 if TYPE_CHECKING:
+    from omnithinker.config.recipe import Recipe
     from omnithinker.rewards.resources import Resources
 
 Result = TypeVar("Result")
@@ -107,6 +108,14 @@ class Reward(ABC):
         """
         for field in cls.row_fields:
             field.check(row, place)
+
+    @classmethod
+    def refusal(cls, row: Mapping[str, Any], recipe: Recipe) -> str | None:
+        """Return the reason that this reward cannot judge any completion of a valid row; None if it can.
+
+        Such rows are left out of the data and counted; their rewards would all be undefined.
+        """
+        return None
 
     @classmethod
     def gold_field(cls) -> str | None:

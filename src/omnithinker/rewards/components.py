@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from omnithinker.config.recipe import Recipe
 from omnithinker.config.registry import REWARDS
 from omnithinker.config.rewards import RewardSettings
 from omnithinker.errors import RecipeError
@@ -61,6 +62,16 @@ def check_row(rewards: Mapping[str, RewardSettings], row: Mapping[str, Any], pla
     """
     for settings in rewards.values():
         reward_class(settings).check_row(row, place)
+
+
+def refusal(recipe: Recipe, task: str, row: Mapping[str, Any]) -> str | None:
+    """Return the reason that no primary component of a task can judge a valid row; None if one can."""
+    reasons = [
+        reward_class(settings).refusal(row, recipe)
+        for settings in recipe.tasks[task].rewards.values()
+        if settings.primary
+    ]
+    return next(iter(reasons), None) if all(reasons) else None
 
 
 def gold_fields(rewards: Mapping[str, RewardSettings]) -> list[str]:

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, Self
 
+from omnithinker.config.recipe import Recipe
 from omnithinker.errors import DataError, SandboxError
 from omnithinker.rewards.answers import NO_COMPLETION, AnswerFinder, AnswerSettings, in_completions, python_blocks
 from omnithinker.rewards.base import Reward
 from omnithinker.rewards.probes import Probe, ProbeContext
 from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.row_fields import RowField
-from omnithinker.sandbox import Result, Sandbox, Status, Tests, parse_tests
+from omnithinker.sandbox import Result, Sandbox, Status, Tests, parse_tests, refusal
 from omnithinker.sandbox.cheats import SLOW, cheats, constant_programs
 from omnithinker.types import Prompt, RewardOutput, Trajectory, Undefined, Value
 
@@ -85,6 +86,11 @@ class UnitTests(Reward):
     def build(cls, settings: Settings, place: str, resources: Resources) -> Self:
         """Create the reward with the shared sandbox."""
         return cls(resources.sandbox(), settings.finder)
+
+    @classmethod
+    def refusal(cls, row: Mapping[str, Any], recipe: Recipe) -> str | None:
+        """Return what the recipe's sandbox cannot do for the row's tests."""
+        return refusal(parse_tests(row["tests"]), recipe.sandbox)
 
     @classmethod
     def probes(cls, row: Mapping[str, Any], context: ProbeContext) -> list[Probe]:

@@ -9,6 +9,7 @@ from omnithinker.sandbox.base import Sandbox
 from omnithinker.sandbox.cases import AssertTests, Call, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.fork_server import ForkServer
 from omnithinker.sandbox.parsing import parse_tests
+from omnithinker.sandbox.refusal import refusal
 from omnithinker.sandbox.result import Result, Status, TestResult, Trust
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "UnittestTests",
     "open_sandbox",
     "parse_tests",
+    "refusal",
 ]
 
 

@@ -10,6 +10,7 @@ from omnithinker.errors import SandboxError
 from omnithinker.sandbox.cases import AssertTests, CallTests, Tests
 from omnithinker.sandbox.inside.codec import encode
 from omnithinker.sandbox.judgeable import program_names, refuse_unjudgeable
+from omnithinker.sandbox.objects import object_labels
 from omnithinker.sandbox.result import Result, Status
 from omnithinker.sandbox.slot import ProcessResult
 from omnithinker.sandbox.verdict import Verdict, shorten
@@ -87,7 +88,10 @@ def judge_request(tests: AssertTests) -> dict[str, object]:
     """
     uses = free_names(tests.sources)
     names = program_names(tests, uses)
-    refuse_unjudgeable(tests, names)
+    objects, classes = object_labels((tests.preamble, *tests.sources), {*names, "candidate"})
+    if "candidate" in objects and tests.entry_point is not None:
+        objects |= {tests.entry_point}
+    refuse_unjudgeable(tests, names, objects)
     return {
         "mode": "judge",
         "sources": tests.sources,
@@ -97,6 +101,8 @@ def judge_request(tests: AssertTests) -> dict[str, object]:
         "uses": uses,
         "attributes": spelled_names((tests.preamble, *tests.sources)),
         "exceptions": caught_names((tests.preamble, *tests.sources)),
+        "objects": sorted(objects),
+        "classes": sorted(classes),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import deque
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
@@ -17,15 +18,15 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 def same_value(got: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
     """Return True if a returned value equals the expected one.
 
-    Equality is Python's ``==`` except that tuples equal lists of the same items (JSON has no tuples), numbers equal an
-    expected float within ``tolerance``, NaN equals NaN, and keys of an expected JSON object also match in their JSON
-    spelling. An expected integer is exact.
+    Equality is Python's ``==`` except that tuples and deques equal lists of the same items (JSON has neither), numbers
+    equal an expected float within ``tolerance``, NaN equals NaN, and keys of an expected JSON object also match in
+    their JSON spelling. An expected integer is exact.
     """
     if isinstance(expected, float):
         return _same_number(got, expected, tolerance)
     if isinstance(expected, list | tuple):
         return (
-            isinstance(got, list | tuple)
+            isinstance(got, list | tuple | deque)
             and len(got) == len(expected)
             and all(same_value(a, b, tolerance) for a, b in zip(got, expected, strict=True))
         )

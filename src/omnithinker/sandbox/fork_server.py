@@ -15,19 +15,17 @@ from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.io.closing import Closing
 from omnithinker.sandbox.assemble import (
     assemble_result,
-    call_request,
     invalid_result,
     judge_request,
     run_with_retry,
-    unsendable,
 )
 from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.bubblewrap import bubblewrap_command
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
-from omnithinker.sandbox.judgeable import NotJudgeable
 from omnithinker.sandbox.plain_slot import PlainSlot
+from omnithinker.sandbox.refusal import encoded_calls, refusal
 from omnithinker.sandbox.result import Result, Status, Trust
-from omnithinker.sandbox.slot import FILE_SIZE, Limits, Slot
+from omnithinker.sandbox.slot import Limits, Slot
 from omnithinker.sandbox.verdict import judge_asserts, judge_calls, judge_output, judge_unittests
 
 PLATFORM = sys.platform
@@ -60,7 +58,7 @@ class ForkServer(Closing):
         outer = bubblewrap_command(settings.preload) if settings.backend == "bubblewrap" else ()
         limits = Limits(settings.cpu_seconds, settings.memory_mb, settings.preload, outer, settings.in_process_tests)
         self._backend = settings.backend
-        self._in_process_tests = settings.in_process_tests
+        self._settings = settings
         with ThreadPoolExecutor(self.slots) as threads:
             slot_class: type[Slot | PlainSlot] = PlainSlot if portable else Slot
             self._slots = list(threads.map(lambda _: slot_class(limits), range(self.slots)))
@@ -81,10 +79,9 @@ class ForkServer(Closing):
         """See :meth:`omnithinker.sandbox.Sandbox.run`."""
         if os.getpid() != self._owner:
             raise SandboxError("the sandbox belongs to another process; open a new one in this process")
-        if len(tests) == 0:
-            return self._annotated(invalid_result(tests, "no tests"), 0)
-        if isinstance(tests, UnittestTests) and not self._in_process_tests:
-            return self._annotated(invalid_result(tests, _UNITTEST_REFUSED), 0)
+        # Calls are encoded only once, for the run.
+        if not isinstance(tests, CallTests) and (reason := refusal(tests, self._settings)) is not None:
+            return self._annotated(invalid_result(tests, reason), 0)
         slot = self._free.get()
         try:
             if self._closed:
@@ -111,11 +108,10 @@ class ForkServer(Closing):
 def _run(slot: Slot | PlainSlot, code: str, tests: Tests, stop_early: bool) -> Result:
     match tests:
         case CallTests():
-            try:
-                call = call_request(code, tests)
-            except (ValueError, RecursionError) as error:
-                return invalid_result(tests, unsendable(error))
-            process = slot.run(marshal.dumps(call))
+            request = encoded_calls(code, tests)
+            if isinstance(request, str):
+                return invalid_result(tests, request)
+            process = slot.run(marshal.dumps(request))
             return assemble_result([process], [judge_calls(process, tests)], tests)
         case StdioTests():
             return _run_stdio(slot, code, tests, stop_early)
@@ -123,22 +119,13 @@ def _run(slot: Slot | PlainSlot, code: str, tests: Tests, stop_early: bool) -> R
             return _run_pair(slot, code, tests)
         case UnittestTests():
             canary = f"T{secrets.token_hex(8)}"
-            request = {"mode": "unittest", "code": code, "canary": canary, **asdict(tests)}
-            process = slot.run(marshal.dumps(request))
+            unittests = {"mode": "unittest", "code": code, "canary": canary, **asdict(tests)}
+            process = slot.run(marshal.dumps(unittests))
             result = assemble_result([process], [judge_unittests(process, tests)], tests)
             return replace(result, trust=Trust.IN_PROCESS)
 
 
-_UNITTEST_REFUSED = (
-    "unittest classes run in the program's own process, which could forge the verdict; "
-    "set sandbox.in_process_tests = true to accept that"
-)
-
-
 def _run_stdio(slot: Slot | PlainSlot, code: str, tests: StdioTests, stop_early: bool) -> Result:
-    longest = max(len(output.encode("utf-8", "surrogatepass")) for output in tests.outputs)
-    if longest >= FILE_SIZE:
-        return invalid_result(tests, f"an expected output has {longest} bytes; a program may write {FILE_SIZE - 1}")
     request = marshal.dumps({"mode": "stdio", "code": code})
     processes, verdicts = [], []
     for index, (stdin, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
@@ -150,14 +137,6 @@ def _run_stdio(slot: Slot | PlainSlot, code: str, tests: StdioTests, stop_early:
 
 
 def _run_pair(slot: Slot | PlainSlot, code: str, tests: AssertTests) -> Result:
-    try:
-        request = judge_request(tests)
-    except NotJudgeable as error:
-        return invalid_result(
-            tests, f"the tests are invalid for this mode, where the program has its own process: {error}"
-        )
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return invalid_result(tests, f"the tests are not valid Python: {error}")
-    processes = slot.run_pair(marshal.dumps(request), marshal.dumps({"mode": "solver", "code": code}))
+    processes = slot.run_pair(marshal.dumps(judge_request(tests)), marshal.dumps({"mode": "solver", "code": code}))
     verdict = judge_asserts(*processes, len(tests))
     return replace(assemble_result(processes, [verdict], tests), trust=Trust.JUDGE)

@@ -17,15 +17,16 @@ import httpx
 from omnithinker.config.sandbox import SandboxSettings
 from omnithinker.errors import SandboxError, SandboxUnavailable
 from omnithinker.io.closing import Closing
-from omnithinker.sandbox.assemble import assemble_result, call_request, invalid_result, run_with_retry, unsendable
+from omnithinker.sandbox.assemble import assemble_result, invalid_result, run_with_retry
 from omnithinker.sandbox.base import usable_cores
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.inside import template
+from omnithinker.sandbox.refusal import encoded_calls, refusal
 from omnithinker.sandbox.result import Result, Status
 from omnithinker.sandbox.slot import Limits, ProcessResult
 from omnithinker.sandbox.verdict import judge_calls, judge_output
 
-_MODULES = ("codec", "channel", "report", "solver", "preamble", "judge", "runner")
+_MODULES = ("codec", "channel", "report", "proxies", "solver", "preamble", "judge", "runner")
 _SCRIPT = """
 import json, os, sys, tempfile, types
 for name in ("omnithinker", "omnithinker.sandbox", "omnithinker.sandbox.inside"):
@@ -64,6 +65,7 @@ class FusionSandbox(Closing):
                 "sandbox: the confinement of a SandboxFusion service cannot be verified (its default has none); "
                 "set sandbox.level = 'weak' if you trust it"
             )
+        self._settings = settings
         self._limits = Limits(settings.cpu_seconds, settings.memory_mb)
         self.slots = settings.slots or usable_cores()
         self.level = "weak"
@@ -78,6 +80,9 @@ class FusionSandbox(Closing):
         """See :meth:`omnithinker.sandbox.Sandbox.run`."""
         if self._client.is_closed:
             raise SandboxError("the sandbox is closed")
+        # Calls are encoded only once, for the run.
+        if not isinstance(tests, CallTests) and (reason := refusal(tests, self._settings)) is not None:
+            return self._annotated(invalid_result(tests, reason), 0)
         return run_with_retry(lambda retries: self._annotated(self._run(code, tests, stop_early), retries), tests)
 
     def close(self) -> None:
@@ -87,12 +92,11 @@ class FusionSandbox(Closing):
     def _run(self, code: str, tests: Tests, stop_early: bool) -> Result:
         match tests:
             case CallTests():
-                try:
-                    request = json.dumps(call_request(code, tests))
-                except (ValueError, RecursionError) as error:
-                    return invalid_result(tests, unsendable(error))
+                request = encoded_calls(code, tests)
+                if isinstance(request, str):
+                    return invalid_result(tests, request)
                 marker = secrets.token_hex(16)
-                process = self._post(_wrap(request, marker), "", marker)
+                process = self._post(_wrap(json.dumps(request), marker), "", marker)
                 return assemble_result([process], [judge_calls(process, tests)], tests)
             case StdioTests():
                 processes, verdicts = [], []
@@ -103,7 +107,7 @@ class FusionSandbox(Closing):
                         break
                 return assemble_result(processes, verdicts, tests)
             case AssertTests() | UnittestTests():
-                return invalid_result(tests, "a SandboxFusion service cannot judge tests that are source code")
+                raise AssertionError("refused before")
 
     def _post(self, code: str, stdin: str, marker: str | None) -> ProcessResult:
         seconds = self._limits.wall_seconds

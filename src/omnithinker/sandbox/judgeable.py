@@ -1,25 +1,24 @@
 """Find in source tests which names are the program's, and what they do with it that a judge cannot.
 
-A judge holds only proxies. It cannot pass functions to the program, and it does not ask the program's objects for
-operators, since an answer of ``==`` or ``-`` would be the program's verdict on itself. Tests that need this are invalid
-for every program; a wrong program cannot make tests invalid, because only the tests are read.
+A judge holds only proxies (:mod:`.inside.proxies`). It cannot pass functions to the program or derive classes from the
+program's. Tests that need this are invalid for every program; a wrong program cannot make tests invalid, because only
+the tests are read.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-import re
 import types
 from collections.abc import Iterator
 from functools import lru_cache
 
 from omnithinker.sandbox.cases import AssertTests
 from omnithinker.sandbox.inside import preamble
+from omnithinker.sandbox.objects import CLASS_NAME
 
-_CLASS_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
-_ASKS_OBJECT = ("hash", "repr", "reversed", "int", "float", "complex", "abs", "round", "type", "vars", "dir")
-_COMPARES_ITEMS = ("sorted", "min", "max", "set", "sum")
+_READS_OBJECT = ("type", "vars", "dir", "bytes", "copy", "deepcopy", "dumps")
+"""Functions that look into an object, of which the judge has only a proxy."""
 
 
 class NotJudgeable(ValueError):
@@ -66,67 +65,69 @@ def program_names(tests: AssertTests, uses: tuple[str, ...]) -> list[str]:
 _DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 
 
-def refuse_unjudgeable(tests: AssertTests, names: list[str]) -> None:
+def refuse_unjudgeable(tests: AssertTests, names: list[str], objects: frozenset[str]) -> None:
     """Refuse tests that no program can pass in a judge.
 
     Args:
         tests: the tests.
         names: the program's names.
+        objects: labels of values that the tests use as objects; see :mod:`omnithinker.sandbox.objects`.
 
     Raises:
         NotJudgeable: names the first such construct.
     """
     for position, source in enumerate(tests.sources):
-        reader = _Reader(ast.parse(source), {*names, "candidate"})
+        reader = _Reader(ast.parse(source), {*names, "candidate"}, objects)
         for node in ast.walk(reader.tree):
             for problem in reader.problems(node):
                 raise NotJudgeable(f"test {position}, line {getattr(node, 'lineno', 1)}: {problem}")
 
 
 class _Reader:
-    """Recognizes the program's objects in one source by the names of its classes, such as ``Stack()``."""
+    """Recognizes the program's objects in one source by the names of its classes, such as ``Stack()``, or their use."""
 
-    def __init__(self, tree: ast.Module, names: set[str]) -> None:
+    def __init__(self, tree: ast.Module, names: set[str], objects: frozenset[str]) -> None:
         self.tree = tree
         self.names = names
+        self.factories = objects & names
+        self.classes = {name for name in names if CLASS_NAME.fullmatch(name)} | self.factories
         self.functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-        self.objects: set[str] = set()
+        self.assigned = {
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        } | {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+        self.objects: dict[str, str] = {}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Assign) and self._is_object(node.value):
-                self.objects |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            if isinstance(node, ast.Assign) and (source := self._class_of(node.value)) is not None:
+                self.objects |= {target.id: source for target in node.targets if isinstance(target, ast.Name)}
 
-    def _is_object(self, node: ast.expr) -> bool:
+    def _class_of(self, node: ast.expr) -> str | None:
+        """Return the class or factory that an object comes from; None for anything else."""
         match node:
             case ast.Name(id=name):
-                return name in self.objects
-            case ast.Call(func=ast.Name(id=name)):
-                return name in self.names and _CLASS_NAME.fullmatch(name) is not None
-        return False
+                return self.objects.get(name)
+            case ast.Call(func=ast.Name(id=name)) if name in self.classes:
+                return name
+        return None
 
     def _is_called_on_program(self, node: ast.expr) -> bool:
         while isinstance(node, ast.Attribute | ast.Call):
             node = node.value if isinstance(node, ast.Attribute) else node.func
-        return isinstance(node, ast.Name) and node.id in self.names | self.objects
+        return isinstance(node, ast.Name) and (node.id in self.names or node.id in self.objects)
 
     def problems(self, node: ast.AST) -> Iterator[str]:
         """Yield what a judge cannot do in this node."""
         match node:
-            case ast.BinOp(left=left, right=right) if self._is_object(left) and self._is_object(right):
-                yield "an operator on two objects of the program"
-            case ast.Compare(left=left, comparators=[right]) if self._is_object(left) and self._is_object(right):
-                if not isinstance(node.ops[0], ast.Is | ast.IsNot):
-                    yield "a comparison of two objects of the program"
-            case ast.withitem(context_expr=value) if self._is_object(value):
-                yield "'with' on an object of the program"
-            case ast.Delete(targets=[ast.Subscript(value=value)]) if self._is_object(value):
-                yield "'del' of an item of the program's object"
             case ast.ClassDef(bases=bases):
                 if any(isinstance(base, ast.Name) and base.id in self.names for base in bases):
                     yield "a subclass of the program's class"
+            case ast.With(items=items, body=body):
+                # The judge ignores the answer of __exit__: a program could suppress a failed assertion.
+                if any(self._is_called_on_program(item.context_expr) for item in items) and any(map(_raises, body)):
+                    yield "an exception raised in 'with' on an object of the program"
+            case ast.AsyncWith() | ast.AsyncFor():
+                yield "'async' in the tests"
             case ast.Attribute(value=value, attr=name) if name.startswith("__") and self._is_called_on_program(value):
                 yield f"attribute {name!r} of the program"
-            case ast.FormattedValue(value=value, conversion=114) if self._is_object(value):
-                yield "'repr' of the program's object"
             case ast.Await(value=value) if self._is_called_on_program(value):
                 yield "'await' of the program's coroutine"
             case ast.Call(func=function, args=arguments):
@@ -138,12 +139,12 @@ class _Reader:
                 yield "a function as an argument of the program's function"
             return
         match function, arguments:
-            case ast.Name(id=name), [value, *_] if name in _ASKS_OBJECT and self._is_object(value):
-                yield f"{name!r} of the program's object"
-            case ast.Name(id=name), [ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items), *_] if (
-                name in _COMPARES_ITEMS and any(map(self._is_object, items))
-            ):
-                yield f"{name!r} of the program's objects"
+            case ast.Name(id=name) | ast.Attribute(attr=name), [value, *_] if name in _READS_OBJECT:
+                if self._class_of(value) is not None:
+                    yield f"{name!r} of the program's object"
+            case ast.Name(id="sum"), [ast.List(elts=items) | ast.Tuple(elts=items)]:
+                if {self._class_of(item) for item in items} - self.factories - {None}:  # 0 + the first object
+                    yield "'sum' of the program's objects"
             case ast.Attribute(value=ast.Name(id="asyncio"), attr="run"), [value, *_]:
                 if self._is_called_on_program(value):
                     yield "'asyncio.run' of the program's coroutine"
@@ -154,5 +155,9 @@ class _Reader:
                 return True
             case ast.Name(id=name):
                 builtin = isinstance(getattr(builtins, name, None), types.BuiltinFunctionType | type)
-                return name in self.functions or (builtin and name not in self.names)
+                return name in self.functions or (builtin and name not in self.names | self.assigned)
         return False
+
+
+def _raises(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Raise) for part in ast.walk(node))

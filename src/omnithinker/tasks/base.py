@@ -13,7 +13,7 @@ from omnithinker.data.rows import Row, hold_out
 from omnithinker.data.sources import GENERATED_ITEMS, is_generated, read_source, shaped
 from omnithinker.errors import DataError
 from omnithinker.rewards.base import Component
-from omnithinker.rewards.components import build_components, check_row
+from omnithinker.rewards.components import build_components, check_row, refusal
 from omnithinker.rewards.resources import Resources
 from omnithinker.tasks.messages import DEMONSTRATION, Message, fill, render
 from omnithinker.types import Prompt
@@ -44,6 +44,8 @@ class Task:
     """R_k, the weighted rewards."""
     beta: float
     """beta_k of Eq. 4."""
+    unjudged: Sequence[str] = ()
+    """Rows left out because the rewards cannot judge them: place and reason, one line each."""
 
 
 def load_tasks(recipe: Recipe, resources: Resources, *, only: Sequence[str] | None = None) -> dict[str, Task]:
@@ -64,6 +66,7 @@ def load_tasks(recipe: Recipe, resources: Resources, *, only: Sequence[str] | No
 def _load(name: str, settings: TaskSettings, recipe: Recipe, resources: Resources) -> Task:
     components = build_components(name, settings.rewards, resources)
     splits: dict[Split, list[Row]] = {"validation": []}
+    unjudged: list[str] = []
     for split in splits_of(recipe):
         rows = read_split(name, split, recipe)
         for place, row in rows:
@@ -71,7 +74,10 @@ def _load(name: str, settings: TaskSettings, recipe: Recipe, resources: Resource
             check_row(settings.rewards, row, place)
             if split == "train" and settings.demonstration is not None:
                 fill(settings.demonstration, row, place, DEMONSTRATION)
-        splits[split] = [row for _, row in rows]
+        splits[split], left_out = judged(name, rows, recipe)
+        unjudged += left_out
+        if rows and not splits[split]:
+            raise DataError(f"tasks.{name}: no {split} row can be judged; first {left_out[0]}")
     return Task(
         **splits,
         name=name,
@@ -80,7 +86,16 @@ def _load(name: str, settings: TaskSettings, recipe: Recipe, resources: Resource
         chat_template_kwargs=settings.chat_template_kwargs,
         components=components,
         beta=settings.beta,
+        unjudged=unjudged,
     )
+
+
+def judged(name: str, rows: Sequence[tuple[str, Row]], recipe: Recipe) -> tuple[list[Row], list[str]]:
+    """Split valid rows of a task into those that its rewards can judge, and place and reason of each other."""
+    reasons = [refusal(recipe, name, row) for _, row in rows]
+    kept = [row for (_, row), reason in zip(rows, reasons, strict=True) if reason is None]
+    left_out = [f"{place}: {reason}" for (place, _), reason in zip(rows, reasons, strict=True) if reason is not None]
+    return kept, left_out
 
 
 def splits_of(recipe: Recipe) -> tuple[Split, ...]:

@@ -52,6 +52,12 @@ class RunContext(Closing):
         except BaseException:
             self.resources.close()
             raise
+        for name, task in self.tasks.items():
+            if task.unjudged:
+                self.note(
+                    f"task {name}: left out {len(task.unjudged)} rows that its rewards cannot judge; first "
+                    f"{task.unjudged[0]} ('omnithinker check' lists them)"
+                )
         if level := self.resources.sandbox_level():
             note(f"sandbox: {level}")
         self.scorer = Scorer(

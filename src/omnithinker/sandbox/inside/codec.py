@@ -1,9 +1,9 @@
 """Encode plain data as JSON between processes; decoding builds exact built-in types only.
 
 Lists, strings, numbers, booleans and None encode as themselves. Any other value is an object with one key, its tag:
-``t`` tuple, ``s`` set, ``f`` frozenset, ``d`` dict as pairs, ``b`` bytes, ``i`` large int, ``c`` complex, ``q``
-fraction, ``m`` decimal, ``o`` an index into a table of objects (class name and attributes), which allows linked lists,
-trees and graphs of any size.
+``t`` tuple, ``s`` set, ``f`` frozenset, ``d`` dict as pairs, ``l`` deque, ``g`` range, ``b`` bytes, ``i`` large int,
+``c`` complex, ``q`` fraction, ``m`` decimal, ``p`` datetime and its kin, ``o`` an index into a table of objects (class
+name and attributes), which allows linked lists, trees and graphs of any size.
 Subclasses are flattened: a string with its own ``__eq__`` arrives as a string.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -18,6 +19,8 @@ from typing import Any
 _LARGE = 1 << 256
 """Smallest integer encoded in hexadecimal; Python limits the number of decimal digits it converts."""
 
+_POINTS: dict[str, type[date] | type[time]] = {kind.__name__: kind for kind in (date, datetime, time)}
+_PLAIN = {bool, str, float, int, tuple, list, deque, dict, set, frozenset, bytes, bytearray, complex, range}
 _LONGEST_NUMBER = 1000
 """Maximum number of digits, and exponent, of a fraction or decimal."""
 
@@ -37,15 +40,19 @@ class Encoder:
     Args:
         as_object: returns True for a value of unknown type to encode by class name and attributes.
         as_reference: returns a handle for any other value, or None.
+        flatten: False to give instances of subclasses, such as named tuples, a handle too.
     """
 
     def __init__(
         self,
         as_object: Callable[[Any], bool] = lambda value: False,
         as_reference: Callable[[Any], Any] = lambda value: None,
+        *,
+        flatten: bool = True,
     ) -> None:
         self._as_object = as_object
         self._as_reference = as_reference
+        self._flatten = flatten
         self._indices: dict[int, int] = {}
         self._objects: list[Any] = []
 
@@ -76,6 +83,8 @@ class Encoder:
         return self._other(value)
 
     def _other(self, value: Any) -> Any:
+        if not self._flatten and type(value) not in _PLAIN and isinstance(value, tuple(_PLAIN)):
+            return self._as_reference(value)
         match value:
             case bool() | str() | float() | int():
                 for base in (bool, int, float, str):
@@ -83,8 +92,12 @@ class Encoder:
                         return self._value(base(value))
             case tuple():
                 return {"t": [self._value(item) for item in value]}
-            case list() | deque():
+            case list():
                 return [self._value(item) for item in value]
+            case deque():
+                return {"l": [self._value(item) for item in value]}
+            case range():
+                return {"g": [self._value(part) for part in (value.start, value.stop, value.step)]}
             case dict():
                 return {"d": [[self._value(key), self._value(item)] for key, item in value.items()]}
             case set():
@@ -99,6 +112,11 @@ class Encoder:
                 return {"q": [hex(value.numerator), hex(value.denominator)]}
             case Decimal():
                 return {"m": str(value)}
+            case datetime() | date() | time():
+                name = next(kind for kind in ("datetime", "date", "time") if isinstance(value, _POINTS[kind]))
+                return {"p": [name, _POINTS[name].isoformat(value)]}
+            case timedelta():
+                return {"p": ["timedelta", [value.days, value.seconds, value.microseconds]]}
         if self._as_object(value):
             return {"o": self._index(value)}
         if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
@@ -140,11 +158,11 @@ def decode(
     """
     try:
         return _Decoder(classes or {}, reference, largest).decode(data)
-    except (TypeError, IndexError, AttributeError, ArithmeticError) as error:
+    except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"malformed data: {error}") from error
 
 
-def _is_data(cls: type, name: str) -> bool:
+def is_data(cls: type, name: str) -> bool:
     """Return True if instances may have this attribute: one that hides no method and answers no protocol."""
     inherited = getattr(cls, name, None)
     return not is_protocol(name) and not callable(inherited) and not hasattr(type(inherited), "__get__")
@@ -184,7 +202,7 @@ class _Decoder:
         value = self._value(data)
         for instance, (_, attributes) in zip(self._objects, table, strict=True):
             own = {key: self._value(item) for key, item in attributes.items()}
-            instance.__dict__.update({key: item for key, item in own.items() if _is_data(type(instance), key)})
+            instance.__dict__.update({key: item for key, item in own.items() if is_data(type(instance), key)})
         return value
 
     def _value(self, data: Any) -> Any:
@@ -214,6 +232,13 @@ class _Decoder:
                 return Fraction(*(int(_short(part), 16) for part in body))
             case "m":
                 return _finite(Decimal(_short(body)))
+            case "l":
+                return deque([self._value(item) for item in body])
+            case "g":
+                return range(*map(self._value, body))
+            case "p":
+                name, value = body
+                return timedelta(*value) if name == "timedelta" else _POINTS[name].fromisoformat(value)
             case "o":
                 return self._objects[body]
             case "r" if self._reference is not None:

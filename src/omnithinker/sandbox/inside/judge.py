@@ -1,23 +1,20 @@
 """The judge of a judge/solver pair: run the tests, with proxies for the program's names.
 
-The program's answers arrive as plain data of exact built-in types, or as a :class:`Remote` that equals only itself, so
-no method of the program takes part in a comparison. A proxy forwards only attributes that the tests spell out: the
-interpreter and C libraries look up others, such as ``__array_interface__``, and trust the answer with their memory.
+The program's answers arrive as plain data of exact built-in types, or as a :class:`Remote`, so no method of the program
+takes part in a comparison with the tests' values; see :mod:`.proxies`.
 """
 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from omnithinker.sandbox.inside.channel import Channel, PeerGone
-from omnithinker.sandbox.inside.codec import Encoder, decode, is_protocol
+from omnithinker.sandbox.inside.codec import Encoder, decode, is_data, is_protocol
 from omnithinker.sandbox.inside.preamble import HELPER_ATTRIBUTES, judge_helpers
+from omnithinker.sandbox.inside.proxies import ProgramError, Remote
 from omnithinker.sandbox.inside.report import Reporter, describe_error
-
-_T = TypeVar("_T")
-
 
 _ENDS_OF_ITERATION = (StopIteration, StopAsyncIteration)
 _SIGNALS: dict[str, tuple[type[Exception], ...]] = {
@@ -45,6 +42,8 @@ class Link:
         namespace: namespace of the tests; objects of classes defined there are sent by their attributes.
         attributes: attributes that proxies forward.
         caught: exceptions that the tests name; those of the program also derive from them.
+        objects: labels of values that the tests use as objects.
+        classes: labels of values that may be objects, going by the name.
     """
 
     def __init__(
@@ -53,29 +52,36 @@ class Link:
         namespace: dict[str, Any],
         attributes: Iterable[str],
         caught: Mapping[str, type[Exception]],
+        objects: frozenset[str],
+        classes: frozenset[str],
     ) -> None:
         self.channel = channel
         self.caught = caught
         self.namespace = namespace
         self.attributes = {name for name in attributes if not is_protocol(name)}
         self.preamble_classes = _shared_classes(namespace["__builtins__"])
-        self.calls = 0
+        self.objects, self.classes = objects, classes
+        self.requests = 0
+        self._proxies: dict[tuple[Any, int], Remote] = {}
         self.gone = False
 
-    def request(self, operation: str, target: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        """Have the solver perform an operation; return its result or raise its exception."""
+    def request(self, operation: str, target: Any, arguments: list[Any], keywords: dict[str, Any], label: str) -> Any:
+        """Have the solver perform an operation; return its result, with proxies of this label, or raise its error."""
         classes = {**self.preamble_classes, **_shared_classes(self.namespace)}
         types = tuple(classes.values())
         # A value that cannot be sent fails the test: the program may have caused it. What no program can pass is found
         # in the tests themselves, before the run.
         data = Encoder(lambda value: isinstance(value, types), _reference_of).encode([arguments, keywords])
-        message = {"operation": operation, "target": target, "arguments": data, "shared": list(classes)}
+        keep = label in self.objects or label + "[]" in self.objects
+        message = {"operation": operation, "target": target, "arguments": data, "shared": list(classes), "keep": keep}
+        self.requests += 1
         try:
             self.channel.send(message)
             reply = self.channel.receive()
             if "raise" in reply:
-                raise _ProgramError(self._exception(operation, *reply["raise"]))
-            return self._result(reply, arguments, keywords, classes)
+                names, text, attributes = reply["raise"]
+                raise ProgramError(self._exception(operation, names, text, self._decode(attributes, classes, "")))
+            return self._result(reply, arguments, keywords, classes, label)
         except PeerGone:
             self.gone = True
             raise
@@ -84,18 +90,23 @@ class Link:
             raise PeerGone(f"the program's process sent a malformed reply: {error}") from error
 
     def _result(
-        self, reply: dict[str, Any], arguments: list[Any], keywords: dict[str, Any], classes: dict[str, type]
+        self,
+        reply: dict[str, Any],
+        arguments: list[Any],
+        keywords: dict[str, Any],
+        classes: dict[str, type],
+        label: str,
     ) -> Any:
-        value = self._decode(reply["value"], classes)
+        value = self._decode(reply["value"], classes, label)
         if "arguments" in reply:
-            new_arguments, new_keywords = self._decode(reply["arguments"], classes)
+            new_arguments, new_keywords = self._decode(reply["arguments"], classes, "")
             for old, new in zip(arguments, new_arguments, strict=True):
                 write_back(old, new)
             for key, new in new_keywords.items():
                 write_back(keywords[key], new)
         return value
 
-    def _exception(self, operation: str, names: list[str], text: str) -> Exception:
+    def _exception(self, operation: str, names: list[str], text: str, attributes: dict[str, Any]) -> Exception:
         """Return the exception for one whose class and base classes have these names."""
         known = {**self.caught, **{kind.__name__: kind for kind in _SIGNALS.get(operation, ())}}
         kinds = [known[name] for name in names if name in known]
@@ -103,84 +114,25 @@ class Link:
         standard = [kind for kind in kinds if kind.__module__ == "builtins"][:1]
         try:
             kind: type[RemoteError] = type(names[0], (RemoteError, *own, *standard), {})
-            return kind(str(text))
+            error = kind(str(text))
+            error.__dict__.update({key: value for key, value in attributes.items() if is_data(kind, key)})
+            return error
         except TypeError:  # such as UnicodeDecodeError, which takes several arguments
             return RemoteError(f"{names[0]}: {text}")
 
-    def _decode(self, data: Any, classes: dict[str, type]) -> Any:
-        return decode(data, classes, lambda reference: Remote(self, reference))
+    def _decode(self, data: Any, classes: dict[str, type], label: str) -> Any:
+        if type(data) is not dict or data.keys() != {"r"}:
+            label += "[]"  # a proxy is then an item
+        return decode(data, classes, lambda reference: self.proxy(reference, label))
 
-
-class _ProgramError(BaseException):
-    """Carries the program's exception past the handlers of malformed replies."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
-class Remote:
-    """Proxy for a function, class or object of the program. Equal only to itself."""
-
-    __slots__ = ("_link", "_target")
-
-    def __init__(self, link: Link, target: Any) -> None:
-        object.__setattr__(self, "_link", link)
-        object.__setattr__(self, "_target", target)
-
-    def _forward(self, operation: str, *arguments: Any, **keywords: Any) -> Any:
-        link: Link = object.__getattribute__(self, "_link")
-        target = object.__getattribute__(self, "_target")
-        if operation in ("get", "set") and arguments[0] not in link.attributes:
-            raise AttributeError(f"the tests do not name an attribute {arguments[0]!r}")
-        link.calls += operation == "call"
-        try:
-            return link.request(operation, target, list(arguments), keywords)
-        except _ProgramError as raised:
-            raise raised.error from None
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """Call the function in the program's process."""
-        return self._forward("call", *arguments, **keywords)
-
-    def __getattr__(self, name: str) -> Any:
-        return self._forward("get", name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._forward("set", name, value)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._forward("item", key)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._forward("put", key, value)
-
-    def __len__(self) -> int:
-        return _exactly(int, self._forward("len"))
-
-    def __bool__(self) -> bool:
-        return self._forward("bool") is True
-
-    def __str__(self) -> str:
-        return _exactly(str, self._forward("str"))
-
-    # Also used for ``in``: membership is decided here, over the items that the program gives.
-    def __iter__(self) -> Iterator[Any]:
-        return self._forward("iter")  # type: ignore[no-any-return]
-
-    __reversed__ = None
-    """None: otherwise ``reversed`` would use ``len`` and items, where an IndexError of the program ends it early."""
-
-    def __next__(self) -> Any:
-        return self._forward("next")
-
-    def __instancecheck__(self, value: Any) -> bool:
-        return type(value) is Remote and self._forward("instance", value) is True
-
-
-def _exactly(kind: type[_T], value: Any) -> _T:
-    if type(value) is not kind:
-        raise TypeError(f"the program's process answered {type(value).__name__} instead of {kind.__name__}")
-    return value
+    def proxy(self, reference: Any, label: str) -> Remote:
+        """Return the proxy for a handle or name. Tests may compare objects by ``is``, so an object keeps its proxy."""
+        # The rights of a proxy depend on where the tests got it, not on what the program sent there.
+        key = reference, 2 if label in self.objects else int(label in self.classes)
+        proxy = self._proxies.get(key)
+        if proxy is None:
+            proxy = self._proxies[key] = Remote(self, reference, label)
+        return proxy
 
 
 def _reference_of(value: Any) -> Any:
@@ -207,12 +159,13 @@ def write_back(old: Any, new: Any) -> None:
 
 
 def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, channel: Channel) -> None:
-    """Run the tests against the solver. Report one line per test and a last line with the number of calls.
+    """Run the tests against the solver. Report one line per test and a last one with the number of requests.
 
     Args:
         request: ``sources`` of the tests, ``preamble`` source they share, ``entry_point`` or None, ``program``, the
             names that the program supplies, ``uses``, all names that the tests use and do not define, ``attributes``,
-            those that they spell out, and ``exceptions``, the names that they catch.
+            those that they spell out, ``exceptions``, the names that they catch, and ``objects`` and ``classes``,
+            labels; see :mod:`omnithinker.sandbox.objects`.
         names: the preamble of data sets, built-ins included; trusted code, not the program's.
         reporter: destination of the report; only the judge holds it.
         channel: connection to the solver.
@@ -225,7 +178,8 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     for name in request["program"]:
         namespace["__builtins__"].pop(name, None)
     caught = _caught(request)
-    link = Link(channel, namespace, (*HELPER_ATTRIBUTES, *request["attributes"]), caught)
+    labels = frozenset(request["objects"]), frozenset(request["classes"])
+    link = Link(channel, namespace, (*HELPER_ATTRIBUTES, *request["attributes"]), caught, *labels)
     try:
         greeting = channel.receive()
     except PeerGone as error:
@@ -235,7 +189,7 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
         reporter.send(stage=str(greeting["stage"]), error=str(greeting["error"]))
         return
     for name in set(request["program"]) & set(map(str, greeting["names"])):
-        namespace[name] = caught.get(name) or Remote(link, name)
+        namespace[name] = caught.get(name) or link.proxy(name, name)
     if request["entry_point"] is not None:
         namespace["candidate"] = namespace.get(request["entry_point"])
     for index, source in enumerate(sources):
@@ -243,7 +197,7 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
         if link.gone:
             reporter.send(stage="gone", error="the program's process ended")
             return
-    reporter.send(stage="done", calls=link.calls)
+    reporter.send(stage="done", calls=link.requests)
 
 
 def _caught(request: dict[str, Any]) -> dict[str, type[Exception]]:

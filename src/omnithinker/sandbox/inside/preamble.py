@@ -50,6 +50,11 @@ class Node:
         self.next = next
 """
 
+_STAR_IMPORTS = (
+    "from functools import *; from itertools import *; from heapq import *; from math import *; from string import *"
+)
+"""Further names that solutions of LeetCode-style data sets use. Tests do not: there ``repeat`` is the program's."""
+
 _LARGEST_STACK = 64 << 20
 HELPER_ATTRIBUTES = ("val", "next", "left", "right")
 """Attributes that :func:`judge_helpers` read."""
@@ -63,7 +68,7 @@ def build() -> dict[str, Any]:
     """
     random.seed(0)
     _thread.stack_size = _stack_size  # before any program imports threading, which every end of a run would visit
-    return namespace()
+    return {**_of_solutions(), **namespace()}
 
 
 def _stack_size(size: int = 0, *, _set: Callable[[int], int] = _thread.stack_size) -> int:
@@ -80,6 +85,12 @@ def namespace() -> dict[str, Any]:
     exec(compile(_SOURCE, "<preamble>", "exec"), module.__dict__)
     names = {name: value for name, value in vars(module).items() if not name.startswith("__")}
     return {**vars(builtins), **names}
+
+
+def _of_solutions() -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(_STAR_IMPORTS, names)
+    return {name: value for name, value in names.items() if not name.startswith("__")}
 
 
 def judge_helpers(names: dict[str, Any]) -> dict[str, Any]:

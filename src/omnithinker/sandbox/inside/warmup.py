@@ -55,6 +55,8 @@ _JUDGE = {
     "uses": ["Solution"],
     "attributes": ["f"],
     "exceptions": [],
+    "objects": [],
+    "classes": [],
 }
 
 
