@@ -7,6 +7,7 @@ here are applied before it, and are documented in docs/rewards.md.
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from omnithinker.rewards.math_text import as_number
 from omnithinker.rewards.math_units import split_unit
@@ -169,6 +170,14 @@ def _ordered(kind: str, inner: str) -> str:
 def _lines(kind: str, inner: str) -> str:
     parts = _inner_list(inner) if kind else elements(inner)
     return "\n".join(split_unit(part)[0] if len(parts) > 1 else part for part in parts)
+
+
+def numbers_of(aligned: str) -> list[Fraction] | None:
+    """Return the elements of a list from :func:`align_lists` if all are numbers, else None."""
+    kind, inner = ("", aligned) if "\n" in aligned else brackets(aligned)
+    parts = inner.split("\n") if not kind else inner.split(", ") if ", " in inner else _inner_list(inner)
+    numbers = [as_number(part) for part in parts]
+    return None if None in numbers else [number for number in numbers if number is not None]
 
 
 _MEMBER = re.compile(r"^[a-zA-Z] ?\\in ?(?=\\\{[^|:]*\\\}$)")

@@ -89,7 +89,8 @@ def parse_answer(text: str) -> list[Any]:
         parsing_timeout=None,
         raise_on_error=True,
     )
-    return [_standard(item) for item in parsed]
+    # Only texts with these letters or an equation have anything to replace.
+    return [_standard(item) for item in parsed] if any(letter in text for letter in "di=") else parsed
 
 
 def _standard(expression: Any) -> Any:
@@ -204,7 +205,7 @@ def _common_symbols(gold: Any, answer: Any) -> tuple[Any, Any]:
     if not (isinstance(gold, sympy.Basic) and isinstance(answer, sympy.Basic)):
         return gold, answer
     ours, theirs = gold.free_symbols, answer.free_symbols
-    if ours == theirs or {str(symbol) for symbol in ours ^ theirs}.isdisjoint(map(str, ours & theirs | ours)):
+    if ours == theirs or {str(symbol) for symbol in ours - theirs}.isdisjoint(map(str, theirs - ours)):
         return gold, answer
     plain = {symbol: sympy.Symbol(str(symbol), complex=True) for symbol in ours | theirs}
     return gold.subs(plain), answer.subs(plain)
