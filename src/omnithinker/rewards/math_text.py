@@ -38,7 +38,9 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
     for needs, pattern, replacement in (
         ("%", r"\\%", "%"),
         ("percent", r"(?<=\d) ?\bpercent\b", "%"),
-        ("\\!", r"(?<!\\)\\!", ""),
+        ("\\!", r"(?<!\\)\\!(?: +(?=\d))?", ""),
+        ("./", r"(?<=\d)\./(?=\d)", "/"),
+        ("np.", r"(?<![a-zA-Z])np\.(?=[a-z])", r"\\"),
         ("~", r"~", " "),
         ("\\", r"(?<!\\)\\[,;:> ]|\\hspace\{[^{}]*\}", " "),
         ("\\circ", r"\^\s*\{\s*\\circ\s*\}", r"^\\circ"),
@@ -49,6 +51,7 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("math", r"\\mathrm ([eid])(?![a-zA-Z])", r"\1"),
         ("text", r"^\\text(?:bf|normal|rm)?\s*\{\s*([-+]?\d[^{}]*)\}$", r"\1"),
         ("d", r"(?<![a-zA-Z\\{])d([a-zA-Z])\s*/\s*d([a-zA-Z])(?![a-zA-Z])", r"\\frac{d\1}{d\2}"),
+        ("arc", r"(?<![a-zA-Z\\])arc(sin|cos|tan)(?![a-zA-Z])", r"\\arc\1"),
         ("pi", r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", r"\\pi"),
         ("inf", r"(?<![a-zA-Z\\])inf(?:inity|ty)?(?![a-zA-Z])", r"\\infty"),
         ("oo", r"(?<![a-zA-Z\\])oo(?![a-zA-Z])", r"\\infty"),
@@ -59,7 +62,9 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("{,}", r"(?<=\d)\{,\}(?=\d{3})", ","),
         ("\\frac", r"\\frac\s*([^\s{}\\])\s*([^\s{}\\])", r"\\frac{\1}{\2}"),
         ("\\frac", r"\\frac\s*\{([^{}]*)\}\s*(\d)", r"\\frac{\1}{\2}"),
-        ("\\sqrt", r"\\sqrt\s*([^\s{}\\\[])", r"\\sqrt{\1}"),
+        ("\\sqrt", r"\\sqrt(\[[^][]*\])?\s*([^\s{}\\\[])", r"\\sqrt\1{\2}"),
+        ("binom", r"\\[dt]?binom\s*([^\s{}\\])\s*([^\s{}\\])", r"\\binom{\1}{\2}"),
+        ("mathbb{R}", r"\\mathbb\{R\}\s*\^\s*\{?\s*\+\s*\}?|\\mathbb\{R\}_\{\+\}", r"(0,\\infty)"),
     )
 )
 """(text that every match contains, pattern, replacement), applied in this order."""

@@ -66,9 +66,10 @@ def speed_up_parser() -> None:
 
 @functools.lru_cache(maxsize=4096)
 def parse_answer(text: str) -> list[Any]:
-    """Parse LaTeX into symbolic form; empty if it contains no mathematical expression."""
+    """Parse LaTeX into symbolic form; empty if it contains no mathematical expression or one without a value."""
     from latex2sympy2_extended import NormalizationConfig
     from math_verify import LatexExtractionConfig, parse
+    from sympy import Basic, nan, zoo
 
     normalization = NormalizationConfig(
         basic_latex=True,
@@ -90,7 +91,8 @@ def parse_answer(text: str) -> list[Any]:
         raise_on_error=True,
     )
     # Only texts with these letters or an equation have anything to replace.
-    return [_standard(item) for item in parsed] if any(letter in text for letter in "di=") else parsed
+    parsed = [_standard(item) for item in parsed] if any(letter in text for letter in "di=") else parsed
+    return [] if any(isinstance(item, Basic) and item.has(zoo, nan) for item in parsed) else parsed
 
 
 def _standard(expression: Any) -> Any:
