@@ -25,6 +25,7 @@ from omnithinker.rewards.math_forms import (
     as_words,
     condition,
     for_algebra,
+    numbers_of,
     plain_text,
     set_in_symbols,
     split_assignment,
@@ -32,7 +33,7 @@ from omnithinker.rewards.math_forms import (
 )
 from omnithinker.rewards.math_intervals import align_inequalities
 from omnithinker.rewards.math_pool import Equality, MathPool
-from omnithinker.rewards.math_text import MAX_LENGTH, as_number, balanced, normalize, too_complex
+from omnithinker.rewards.math_text import MAX_LENGTH, SIMPLE_NUMBER, as_number, balanced, normalize, too_complex
 from omnithinker.rewards.math_units import split_unit
 from omnithinker.rewards.probes import UNLIKELY_ANSWER, Probe, ProbeContext
 from omnithinker.rewards.resources import Resources
@@ -73,12 +74,15 @@ def quick_verdict(gold: str, answer: str) -> Equality | tuple[str, str]:
 
 def _compare_numbers(gold: str, answer: str) -> Equality | None:
     """Compare two numbers exactly; a percent sign may mean a hundredth or be omitted."""
-    gold_number, answer_number = as_number(gold.removesuffix("%")), as_number(answer.removesuffix("%"))
+    gold_number = as_number(gold.removesuffix("%"))
+    answer_number = None if gold_number is None else as_number(answer.removesuffix("%"))
     if gold_number is None or answer_number is None:
         return None
-    gold_value = gold_number / 100 if gold.endswith("%") else gold_number
-    answer_value = answer_number / 100 if answer.endswith("%") else answer_number
-    return _verdict(gold_number == answer_number or gold_value == answer_value)
+    if gold_number == answer_number:
+        return Equality.EQUAL
+    if gold.endswith("%") == answer.endswith("%"):
+        return Equality.DIFFERENT
+    return _verdict(gold_number == 100 * answer_number if gold.endswith("%") else 100 * gold_number == answer_number)
 
 
 def _compare_words(gold: str, answer: str) -> Equality | None:
@@ -131,7 +135,20 @@ def _compare_forms(gold: str, answer: str) -> Equality | tuple[str, str]:
         return Equality.DIFFERENT
     if pair[0] == pair[1]:
         return Equality.EQUAL
+    verdict = _compare_number_lists(*pair)
+    if verdict is not None:
+        return verdict
     return for_algebra(pair[0]), for_algebra(pair[1])
+
+
+def _compare_number_lists(gold: str, answer: str) -> Equality | None:
+    """Compare two aligned sets, or two aligned tuples or intervals, of numbers exactly."""
+    golds, answers = numbers_of(gold), numbers_of(answer)
+    if golds is None or answers is None or (gold[0] + gold[-1] != answer[0] + answer[-1] and "\n" not in gold + answer):
+        return None
+    if "\n" in gold or "\n" in answer:
+        return _verdict(set(golds) == set(answers))
+    return _verdict(golds == answers)
 
 
 def _word_list(text: str) -> list[str]:
@@ -249,7 +266,8 @@ def gold_body(row: Mapping[str, Any]) -> str:
 
 def answer_text(body: str) -> str:
     """Return the normalized final answer in the body of an answer; only the end of a very long body is read."""
-    return normalize(final_answer(body[-8 * MAX_LENGTH :].strip()))
+    text = body[-8 * MAX_LENGTH :].strip()
+    return text if SIMPLE_NUMBER.fullmatch(text) else normalize(final_answer(text))
 
 
 def wrong_number(gold: str, others: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ _LEAD_IN = re.compile(
     r"[*_]*(?: is| are|:|=| =)+:?[*_]* *",
     re.IGNORECASE,
 )
+_OPENING = re.compile(r"(?:either\s+|both\s+|=\s*)", re.IGNORECASE)
 _BRACES = re.compile(r"(\\(?:boxed|fbox)\s*\{)|\\.|([{}])", re.DOTALL)
 _FORMULA = re.compile(
     r"(?<!\\)\$\$((?:[^$\\]|\\.)+)\$\$|(?<!\\)\$((?:[^$\\]|\\.)+)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL
@@ -51,17 +52,17 @@ _ALTERNATIVE = re.compile(r"\b(?:or|otherwise|else)\b", re.IGNORECASE)
 
 def final_answer(text: str) -> str:
     """Return the part of an answer that states its result; the text itself if it is nothing but the result."""
-    contents = boxes(text)
+    contents = boxes(text) if "box" in text else []
     if contents:
         return _joined(contents)
     text = text.strip()
-    if text.startswith("**") and text.endswith("**"):
-        text = text.strip("* ")
-    if lead_in := _LEAD_IN.match(text):
-        text = text[lead_in.end() :]
-    text = re.sub(r"^(?:either\s+|both\s+|=\s*)", "", text, flags=re.IGNORECASE)
-    text = re.sub(r"(?<=[a-z])\$(\^\{?[23]\}?)\$", r"\1", text)  # cm$^2$
-    text = re.sub(r"([-+*/=])\s*(?<!\\)\$\s*\$", r"\1 ", text)  # a formula that a line break cut in two
+    if text[:1].isalpha() or text[:1] in ("*", "#", "_", "="):
+        text = _without_opening(text)
+    if "$" not in text and "\\" not in text:
+        return _from_words(text)
+    if "$" in text:
+        text = re.sub(r"(?<=[a-z])\$(\^\{?[23]\}?)\$", r"\1", text)  # cm$^2$
+        text = re.sub(r"([-+*/=])\s*(?<!\\)\$\s*\$", r"\1 ", text)  # a formula that a line break cut in two
     formulas = [(match.start(), match.end(), _content(match)) for match in _FORMULA.finditer(text)]
     if not formulas:
         return _from_words(text)
@@ -70,6 +71,15 @@ def final_answer(text: str) -> str:
     if _BETWEEN.fullmatch(_without(text, formulas)):
         return _joined(formulas_with_gaps(text, formulas))
     return _from_sentence(text, formulas)
+
+
+def _without_opening(text: str) -> str:
+    """Remove what may precede a result, such as ``The answer is``."""
+    if text.startswith("**") and text.endswith("**"):
+        text = text.strip("* ")
+    if lead_in := _LEAD_IN.match(text):
+        text = text[lead_in.end() :]
+    return text[opening.end() :] if (opening := _OPENING.match(text)) else text
 
 
 def boxes(text: str) -> list[tuple[str, str]]:

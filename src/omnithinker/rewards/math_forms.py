@@ -7,6 +7,7 @@ here are applied before it, and are documented in docs/rewards.md.
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from omnithinker.rewards.math_text import as_number
 from omnithinker.rewards.math_units import split_unit
@@ -167,8 +168,18 @@ def _ordered(kind: str, inner: str) -> str:
 
 
 def _lines(kind: str, inner: str) -> str:
+    if kind and inner == r"\emptyset":
+        return ""  # a set with one element
     parts = _inner_list(inner) if kind else elements(inner)
     return "\n".join(split_unit(part)[0] if len(parts) > 1 else part for part in parts)
+
+
+def numbers_of(aligned: str) -> list[Fraction] | None:
+    """Return the elements of a list from :func:`align_lists` if all are numbers, else None."""
+    kind, inner = ("", aligned) if "\n" in aligned else brackets(aligned)
+    parts = inner.split("\n") if not kind else inner.split(", ") if ", " in inner else _inner_list(inner)
+    numbers = [as_number(part) for part in parts]
+    return None if None in numbers else [number for number in numbers if number is not None]
 
 
 _MEMBER = re.compile(r"^[a-zA-Z] ?\\in ?(?=\\\{[^|:]*\\\}$)")
@@ -202,8 +213,36 @@ _PARSER_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 _TRIGONOMETRIC = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 
 
+_TRANSPOSED = re.compile(r"\^\s*(?:T(?![a-zA-Z])|\{\s*T\s*\})")
+"""An exponent that the parser takes for the transposition of a number, which changes nothing."""
+_MISREAD = re.compile(r"\\[gG]amma(?![a-zA-Z])|I|[eE]\s*_|_\s*\{?\s*\\")
+_NAME = re.compile(
+    r"(\\[a-zA-Z]+|[a-zA-Z])(?:\s*_\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|([a-zA-Z0-9]|\\[a-zA-Z]+)))?(?P<call>\s*[({])?"
+)
+_GREEK = re.compile(
+    r"\\(?:alpha|beta|delta|(?:var)?epsilon|zeta|eta|(?:var)?theta|iota|kappa|lambda|mu|nu|xi|rho|sigma|tau|upsilon"
+    r"|(?:var)?phi|chi|psi|omega|Delta|Theta|Lambda|Xi|Sigma|Phi|Psi|Omega|ell|hbar)"
+)
+_SUBSCRIPT_SIGNS = str.maketrans({"+": "plus", "-": "minus", "*": "star", ",": "comma", "/": "over", "'": "prime"})
+
+
+def _readable_name(match: re.Match[str]) -> str:
+    r"""Rename what the parser takes for something else: ``\gamma`` is its function, ``I`` its imaginary unit.
+
+    It also reads no index of ``e``, and no command in an index.
+    """
+    name, index = match[1], match[2] or match[3] or ""
+    misread = name in (r"\gamma", "I") or (name == r"\Gamma" and not match["call"]) or (index and name in "eE")
+    if not misread and not ("\\" in index and (len(name) == 1 or _GREEK.fullmatch(name))):
+        return match[0]
+    letters = re.sub(r"[^a-zA-Z0-9]", "", plain_text(index).translate(_SUBSCRIPT_SIGNS))
+    if misread:
+        name, letters = "v", {"I": "capi"}.get(name, name.strip("\\").lower() + name.strip("\\")[:1]) + letters
+    return f"{name}_{{{letters}}}{match['call'] or ''}"
+
+
 def for_algebra(text: str) -> str:
-    """Rewrite what the parser cannot read: some numbers, percent signs, and degrees in trigonometric functions.
+    """Rewrite what the parser cannot read: some numbers and names, percent signs, degrees in trigonometric functions.
 
     Each line is rewritten by itself.
     """
@@ -217,6 +256,10 @@ def for_algebra(text: str) -> str:
         text = re.sub(r"\\partial ?", "d", text)
     if "'" in text:
         text = _PRIMES.sub(lambda match: f"{match[1]}_{{{'p' * len(match[2])}}}", text)
+    if "^" in text and "matrix" not in text:
+        text = _TRANSPOSED.sub("^{t}", text)
+    if _MISREAD.search(text):
+        text = _NAME.sub(_readable_name, text)
     if _TRIGONOMETRIC.search(text):
         text = _DEGREES.sub(r"{(\1\\pi/180)}", text)
     return text

@@ -24,23 +24,26 @@ _CHARACTERS = str.maketrans(
     } | {chr(0xFF10 + digit): str(digit) for digit in range(10)}
 )  # fmt: skip
 _PAIRS = ((r"\[", r"\]"), (r"\(", r"\)"), ("$$", "$$"), ("$", "$"), ("**", "**"), ("`", "`"))
+_COMMANDS = {
+    **dict.fromkeys(["left", "right", "displaystyle", "textstyle", "scriptstyle", "limits"], ""),
+    **{first + "ig" + second + side: "" for first in "bB" for second in ("", "g") for side in ("", "l", "r")},
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac"), r"\frac"),
+    **{"leq": r"\le", "geq": r"\ge", "neq": r"\ne", "varnothing": r"\emptyset", "degree": r"^\circ"},
+    **{"lbrace": r"\{", "rbrace": r"\}", "imath": "i", "jmath": "i", "quad": " ", "qquad": " "},
+}
+"""Commands that are removed or have another spelling."""
+_COMMAND = re.compile(rf"\\({'|'.join(_COMMANDS)})(?![a-zA-Z])(\s*)")
 _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
     (needs, re.compile(pattern), replacement)
     for needs, pattern, replacement in (
-        ("\\", r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\s*", ""),
-        ("\\", r"\\(?:displaystyle|textstyle|scriptstyle|limits)(?![a-zA-Z])\s*", ""),
-        ("\\", r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
-        ("", r"\\%|(?<=\d) ?\bpercent\b", "%"),
-        ("\\!", r"(?<!\\)\\!", ""),
-        ("", r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\hspace\{[^{}]*\}", " "),
-        ("\\", r"\\leq(?![a-zA-Z])", r"\\le"),
-        ("\\", r"\\geq(?![a-zA-Z])", r"\\ge"),
-        ("\\", r"\\neq(?![a-zA-Z])", r"\\ne"),
-        ("\\", r"\\varnothing(?![a-zA-Z])", r"\\emptyset"),
-        ("\\", r"\\(?:lbrace|\{)(?![a-zA-Z])", r"\\{"),
-        ("\\", r"\\rbrace(?![a-zA-Z])", r"\\}"),
-        ("\\", r"\\degree(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}", r"^\\circ"),
-        ("math", r"\\[ij]math(?![a-zA-Z])", "i"),
+        ("%", r"\\%", "%"),
+        ("percent", r"(?<=\d) ?\bpercent\b", "%"),
+        ("\\!", r"(?<!\\)\\!(?: +(?=\d))?", ""),
+        ("./", r"(?<=\d)\./(?=\d)", "/"),
+        ("np.", r"(?<![a-zA-Z])np\.(?=[a-z])", r"\\"),
+        ("~", r"~", " "),
+        ("\\", r"(?<!\\)\\[,;:> ]|\\hspace\{[^{}]*\}", " "),
+        ("\\circ", r"\^\s*\{\s*\\circ\s*\}", r"^\\circ"),
         ("math", r"\\math(?:rm|it|bf)\s*\{\s*([eid])\s*\}", r"\1"),
         ("operator", r"\\operatorname\*?\s*\{\s*([eid])\s*\}", r"\1"),
         ("text", r"\\text(?:rm)?\s*\{\s*([eid])\s*\}", r"\1"),
@@ -48,22 +51,29 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("math", r"\\mathrm ([eid])(?![a-zA-Z])", r"\1"),
         ("text", r"^\\text(?:bf|normal|rm)?\s*\{\s*([-+]?\d[^{}]*)\}$", r"\1"),
         ("d", r"(?<![a-zA-Z\\{])d([a-zA-Z])\s*/\s*d([a-zA-Z])(?![a-zA-Z])", r"\\frac{d\1}{d\2}"),
+        ("arc", r"(?<![a-zA-Z\\])arc(sin|cos|tan)(?![a-zA-Z])", r"\\arc\1"),
         ("pi", r"(?<![a-zA-Z\\])pi(?![a-zA-Z])", r"\\pi"),
-        ("", r"(?<![a-zA-Z\\])(?:infinity|infty|inf|oo)(?![a-zA-Z])", r"\\infty"),
+        ("inf", r"(?<![a-zA-Z\\])inf(?:inity|ty)?(?![a-zA-Z])", r"\\infty"),
+        ("oo", r"(?<![a-zA-Z\\])oo(?![a-zA-Z])", r"\\infty"),
         ("**", r"(?<=[\w)}])\s*\*\*\s*(?=[\w({-])", "^"),
         ("√", r"√\s*\(([^()]*)\)", r"\\sqrt{\1}"),
         ("√", r"√\s*(\w+)", r"\\sqrt{\1}"),
         ("sqrt", r"(?<![a-zA-Z\\])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
-        ("{", r"(?<=\d)\{,\}(?=\d{3})", ","),
-        ("\\", r"\\frac\s*([^\s{}\\])\s*([^\s{}\\])", r"\\frac{\1}{\2}"),
-        ("\\", r"\\frac\s*\{([^{}]*)\}\s*(\d)", r"\\frac{\1}{\2}"),
-        ("\\", r"\\sqrt\s*([^\s{}\\\[])", r"\\sqrt{\1}"),
-        ("", r"\s+", " "),
-        # The space in ``5, 100`` tells a list from the number ``5,100``.
-        (" ", r"(?<![a-zA-Z0-9}]) (?!(?<=\d, )(?:\d{1,3},)?\d{3}(?!\d)|(?<=,\d{3}, )\d)| (?![a-zA-Z0-9\\{])", ""),
+        ("{,}", r"(?<=\d)\{,\}(?=\d{3})", ","),
+        ("\\frac", r"\\frac\s*([^\s{}\\])\s*([^\s{}\\])", r"\\frac{\1}{\2}"),
+        ("\\frac", r"\\frac\s*\{([^{}]*)\}\s*(\d)", r"\\frac{\1}{\2}"),
+        ("\\sqrt", r"\\sqrt(\[[^][]*\])?\s*([^\s{}\\\[])", r"\\sqrt\1{\2}"),
+        ("binom", r"\\[dt]?binom\s*([^\s{}\\])\s*([^\s{}\\])", r"\\binom{\1}{\2}"),
+        ("mathbb{R}", r"\\mathbb\{R\}\s*\^\s*\{?\s*\+\s*\}?|\\mathbb\{R\}_\{\+\}", r"(0,\\infty)"),
     )
 )
 """(text that every match contains, pattern, replacement), applied in this order."""
+_NEEDLESS_SPACE = re.compile(
+    # The space in ``5, 100`` tells a list from the number ``5,100``.
+    r"(?<![a-zA-Z0-9}]) (?!(?<=\d, )(?:\d{1,3},)?\d{3}(?!\d)|(?<=,\d{3}, )\d)| (?![a-zA-Z0-9\\{])"
+)
+SIMPLE_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+|/\d+)?", re.ASCII)
+"""A number in the form that :func:`normalize` returns."""
 _PLAIN = re.compile(
     r"(?P<sign>[-+]?)(?P<int>[1-9]\d{0,2}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?P<dec>\.\d*)?"
     r"(?:[eE](?P<exp>[-+]?\d{1,3}))?"
@@ -81,12 +91,24 @@ def normalize(text: str) -> str:
     Removes ``$``, ``\(``, ``\boxed`` and a final period around it, and unifies spacing and spelling variants of LaTeX.
     Only the end of a very long text is read.
     """
-    text = text[-8 * MAX_LENGTH :].translate(_CHARACTERS).strip()
-    text = _unwrap(text)
+    text = text[-8 * MAX_LENGTH :].strip()
+    if SIMPLE_NUMBER.fullmatch(text):
+        return text
+    text = _unwrap(text if text.isascii() else text.translate(_CHARACTERS).strip())
+    if SIMPLE_NUMBER.fullmatch(text):
+        return text
+    if "\\" in text:
+        text = _COMMAND.sub(_standard_command, text)
     for needs, pattern, replacement in _REWRITES:
         if needs in text:
             text = pattern.sub(replacement, text)
-    return text.strip()
+    text = " ".join(text.split())
+    return _NEEDLESS_SPACE.sub("", text).strip() if " " in text else text
+
+
+def _standard_command(match: re.Match[str]) -> str:
+    replacement = _COMMANDS[match[1]]
+    return replacement + match[2] if replacement else ""
 
 
 def _unwrap(text: str) -> str:
@@ -157,7 +179,7 @@ def _plain(match: re.Match[str]) -> Fraction | None:
     if not whole and not decimals:
         return None
     value = Fraction(match["sign"] + (whole.replace(",", "").replace(" ", "") or "0") + decimals)
-    return value * Fraction(10) ** int(match["exp"] or 0)
+    return value * Fraction(10) ** int(match["exp"]) if match["exp"] else value
 
 
 def _quotient(signs: str, numerator: int, denominator: int) -> Fraction | None:

@@ -77,8 +77,8 @@ def split_unit(text: str) -> tuple[str, str | None]:
     if quantity is not None and (name := _composed(text, quantity["unit"])) is not None:
         return quantity["value"], name
     match = _TAIL.fullmatch(text)
-    if match is None:
-        return text, None
+    if match is None or re.search(r"\\(?:sum|prod|int|lim)(?![a-z])", match["value"]):
+        return text, None  # ``\sum k``
     words = " ".join((match["text"] or match["word"] or "").split()).rstrip(".")
     name = _unit_name(words, match["power"])
     if name is None:

@@ -66,9 +66,10 @@ def speed_up_parser() -> None:
 
 @functools.lru_cache(maxsize=4096)
 def parse_answer(text: str) -> list[Any]:
-    """Parse LaTeX into symbolic form; empty if it contains no mathematical expression."""
+    """Parse LaTeX into symbolic form; empty if it contains no mathematical expression or one without a value."""
     from latex2sympy2_extended import NormalizationConfig
     from math_verify import LatexExtractionConfig, parse
+    from sympy import Basic, nan, zoo
 
     normalization = NormalizationConfig(
         basic_latex=True,
@@ -89,7 +90,9 @@ def parse_answer(text: str) -> list[Any]:
         parsing_timeout=None,
         raise_on_error=True,
     )
-    return [_standard(item) for item in parsed]
+    # Only texts with these letters or an equation have anything to replace.
+    parsed = [_standard(item) for item in parsed] if any(letter in text for letter in "di=") else parsed
+    return [] if any(isinstance(item, Basic) and item.has(zoo, nan) for item in parsed) else parsed
 
 
 def _standard(expression: Any) -> Any:
@@ -204,7 +207,7 @@ def _common_symbols(gold: Any, answer: Any) -> tuple[Any, Any]:
     if not (isinstance(gold, sympy.Basic) and isinstance(answer, sympy.Basic)):
         return gold, answer
     ours, theirs = gold.free_symbols, answer.free_symbols
-    if ours == theirs or {str(symbol) for symbol in ours ^ theirs}.isdisjoint(map(str, ours & theirs | ours)):
+    if ours == theirs or {str(symbol) for symbol in ours - theirs}.isdisjoint(map(str, theirs - ours)):
         return gold, answer
     plain = {symbol: sympy.Symbol(str(symbol), complex=True) for symbol in ours | theirs}
     return gold.subs(plain), answer.subs(plain)
