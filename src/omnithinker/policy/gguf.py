@@ -118,7 +118,9 @@ def _read(file: Path, progress: bool) -> tuple[Any, Any]:
     import transformers
 
     place, name = str(file.resolve().parent), file.resolve().name
-    # transformers has no switch for this progress bar.
+    if not progress:
+        transformers.utils.logging.disable_progress_bar()
+    # That switch leaves out the progress bar of GGUF files.
     display = contextlib.nullcontext() if progress else contextlib.redirect_stderr(io.StringIO())
     try:
         with display:

@@ -90,12 +90,9 @@ def _require_on_hub(name: str) -> None:
         cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
     except HFValidationError as error:
         raise BadInput(f"model {name!r}: neither a folder nor a hub name") from error
-    if constants.HF_HUB_OFFLINE:
-        reason = "HF_HUB_OFFLINE is set"
-    elif _reachable(constants.ENDPOINT):
+    reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _problem_on_hub(name)
+    if reason is None:
         return
-    else:
-        reason = f"{constants.ENDPOINT} cannot be reached"
     if not cached:
         raise BadInput(
             f"model {name!r}: no such folder{_nearest_folder(Path(name))}, not in the cache, and {reason}; give a "
@@ -105,23 +102,33 @@ def _require_on_hub(name: str) -> None:
     constants.HF_HUB_OFFLINE = True
 
 
-def _reachable(address: str) -> bool:
-    """Return True if a server answers in time. The timeout of a connection does not limit the look-up of its name."""
-    answered: list[bool] = []
+def _problem_on_hub(name: str) -> str | None:
+    """Return why a model cannot be had from the hub; None if the hub answers in time that it has the model.
+
+    A thread asks, because the timeout of a connection does not limit the look-up of its name.
+    """
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    answers: list[str | None] = []
 
     def ask() -> None:
-        import httpx
-
         try:
-            httpx.head(address, timeout=HUB_TIMEOUT_S)
-            answered.append(True)
-        except (OSError, httpx.HTTPError, httpx.InvalidURL):
-            pass
+            HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
+            answers.append(None)
+        except GatedRepoError:
+            answers.append("it is gated: accept its terms on the hub and run 'hf auth login'")
+        except RepositoryNotFoundError:
+            answers.append(f"{constants.ENDPOINT} has no such model, or it is private ('hf auth login')")
+        except HfHubHTTPError as error:
+            answers.append(f"{constants.ENDPOINT} answers with status {error.response.status_code}")
+        except Exception:  # of any HTTP library: no connection, no such host, a wrong certificate or address
+            answers.append(f"{constants.ENDPOINT} cannot be reached")
 
     thread = threading.Thread(target=ask, name="hub", daemon=True)
     thread.start()
     thread.join(HUB_TIMEOUT_S)
-    return bool(answered)
+    return answers[0] if answers else f"{constants.ENDPOINT} does not answer"
 
 
 def _nearest_folder(path: Path) -> str:
