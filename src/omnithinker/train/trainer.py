@@ -69,6 +69,7 @@ class Trainer(Closing):
         observer: shows progress, evaluates and validates during training.
         seed: fixes the samples.
         base: frozen base policy, used as reference policy if a task has a KL term; loaded if it is None.
+        clock: seconds, for checkpoints by time.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class Trainer(Closing):
         *,
         seed: int,
         base: Policy | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.clock = clock
         self.recipe, self.prompts, self.schedule, self.scorer = recipe, prompts, schedule, scorer
         self.folder, self.observer, self.seed = folder, observer, seed
         self.policy, self.reference, self.optimizer, self.state = load_or_resume(
@@ -90,6 +93,7 @@ class Trainer(Closing):
         )
         self.generator = make_generator(self.policy, recipe)
         self.stop = StopFlag()
+        self.failure: OmniThinkerError | None = None
         self.callbacks = default_callbacks(self)
         scorer.progress.step, scorer.progress.steps = self.state.step, len(schedule)
 
@@ -104,6 +108,7 @@ class Trainer(Closing):
             BudgetSpent: if a judge's budget is used up; a checkpoint of the last finished step is on disk.
             RewardError: if a reward component fails, or is undefined too often.
             TrainingError: if loss or gradient stay non-finite, or memory runs out twice in one update.
+            DiskError: if a checkpoint cannot be written.
         """
         with self.stop:
             while not self.finished:
@@ -117,12 +122,20 @@ class Trainer(Closing):
                 self.scorer.progress.step = self.state.step
                 for callback in self.callbacks:
                     callback.on_step_end(self, result)
-                if self.stop.requested and not self.finished:
-                    raise Interrupted(f"stopped after step {self.state.step}; the same command resumes from there")
+                if self.failure is not None or self.stop.requested:
+                    break
+            for callback in self.callbacks:
+                callback.on_stop(self)
+        if self.failure is not None:
+            raise self.failure
+        if not self.finished:
+            raise Interrupted(f"stopped after step {self.state.step}; the same command resumes from there")
         return self.state
 
     def close(self) -> None:
-        """Close the generator; the policy remains usable."""
+        """Wait for a checkpoint being written and close the generator; the policy remains usable."""
+        for callback in self.callbacks:
+            callback.close()
         self.generator.close()
 
     @property
