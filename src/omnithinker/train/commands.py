@@ -13,7 +13,7 @@ from rich.console import Console
 
 from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe, known_task
-from omnithinker.io.layout import CHECKPOINTS, RESULT
+from omnithinker.io.layout import RESULT
 from omnithinker.policy.source import require_model
 from omnithinker.schedules.plan import RunPlan, plan_run
 from omnithinker.train.folder import read_record
@@ -73,11 +73,8 @@ def train_model(
     folder = Path(output) if output else Path(f"{recipe.output}-{plan.folder_name}")
     with view or View(Console(stderr=True)) as view, RunContext(recipe, view.note) as context:
         evaluation = run_training(context, plan, folder, view)
-    result = read_record(folder / RESULT, "measured_step", "best")
-    step = result["measured_step"]
-    best = recipe.evaluation.result == "best" and "checkpoints/best" in result["best"]
-    model = folder / CHECKPOINTS / ("best" if best else f"step-{step}")
-    return TrainingResult(folder, plan, step, model, evaluation)
+    result = read_record(folder / RESULT, "measured_step", "model")
+    return TrainingResult(folder, plan, result["measured_step"], folder / result["model"], evaluation)
 
 
 def evaluate_model(
