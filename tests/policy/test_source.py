@@ -130,5 +130,5 @@ def test_a_hub_that_never_answers(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setattr(source, "HUB_TIMEOUT_S", 0.1)
-        with pytest.raises(BadInput, match="not in the cache, and http.* (does not answer|cannot be reached)"):
+        with pytest.raises(BadInput, match=r"not in the cache, and http.* (does not answer|cannot be reached)"):
             require_model("Qwen/Qwen3")

@@ -73,8 +73,8 @@ def test_a_card_by_hand():
         "pipeline_tag: text-generation",
         "tags: [omnithinker, grpo, reinforcement-learning]",
     ]
-    assert "Qwen/Qwen3-0.6B after 9 steps of multi-task GRPO" in body
-    assert "single-task math, seed 7; these are the weights of step 4, best in validation." in body
+    assert "- Base model: Qwen/Qwen3-0.6B\n" in body
+    assert "; single-task math, seed 7\n- Steps: 9; these are the weights of step 4, the best in validation\n" in body
     assert "| math | 200 | 0.625 ± 0.034 | 0.500 ± 0.035 | undefined |" in body
     assert 'AutoModelForCausalLM.from_pretrained(".")' in body
     assert 'train = "rows.jsonl"' in body
@@ -89,7 +89,7 @@ def test_a_card_tells_nothing_of_this_machine(tmp_path):
     assert str(tmp_path) not in card
     assert "base_model:" not in card  # a folder is no name on the hub
     assert "library_name: peft" in card
-    assert "A LoRA adapter of base after 9 steps" in card
+    assert "- Base model: base; this is a LoRA adapter of it\n" in card
     assert "AutoPeftModelForCausalLM" in card
 
 

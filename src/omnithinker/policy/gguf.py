@@ -147,4 +147,3 @@ def _only_one(lock: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
-

@@ -139,7 +139,9 @@ def _load_model(source: str, settings: ModelSettings) -> Any:
 
     base = adapter.base_of(source)
     if base is not None:
-        model = adapter.load_adapter(_load_model(locate_model(base), settings), source, trainable=False).merge_and_unload()
+        model = adapter.load_adapter(
+            _load_model(locate_model(base), settings), source, trainable=False
+        ).merge_and_unload()
         model.name_or_path = source
         return model
     model = transformers.AutoModelForCausalLM.from_pretrained(

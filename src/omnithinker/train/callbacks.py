@@ -62,7 +62,7 @@ def default_callbacks(trainer: Trainer) -> list[Callback]:
 
 
 class LogMetrics(Callback):
-    """Append metrics and rollouts to the run's logs, and stop a run whose rewards are undefined too often, once it is saved."""
+    """Append metrics and rollouts to the run's logs; stop a run whose rewards are undefined too often."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.log = RunLog(trainer.folder, trainer.state.step)

@@ -35,8 +35,9 @@ tags: [omnithinker, grpo, reinforcement-learning]
 
 # {title}
 
-{base} after {steps} steps of multi-task GRPO with omnithinker {version}:
-{run}, seed {seed}{measured}.
+- Base model: {base}
+- Training: multi-task GRPO with omnithinker {version}; {run}, seed {seed}
+- Steps: {steps}{measured}
 
 ## Results
 
@@ -81,12 +82,14 @@ def model_card(recipe: Recipe, plan: RunPlan, results: Mapping[str, EvalResult],
     return CARD.format(
         header="\n".join(header),
         title=f"{base}, {plan.name}",
-        base=f"A LoRA adapter of {base}" if adapter else base,
+        base=f"{base}; this is a LoRA adapter of it" if adapter else base,
         steps=steps,
         version=versions()["omnithinker"],
         run=plan.name,
         seed=plan.seed,
-        measured="" if measured_step == steps else f"; these are the weights of step {measured_step}, best in validation",
+        measured=""
+        if measured_step == steps
+        else f"; these are the weights of step {measured_step}, the best in validation",
         rows="\n".join(_row(task, result) for task, result in results.items()),
         code=(LOAD_ADAPTER if adapter else LOAD_MODEL).format(folder="."),
         recipe=tomli_w.dumps(_public(shareable_settings(recipe))),

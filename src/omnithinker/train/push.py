@@ -24,7 +24,9 @@ def measured_model(run: Path) -> Path:
         BadInput: if the folder holds no finished run.
     """
     if not (run / RESULT).exists():
-        raise BadInput(f"{run}: no finished run (no {RESULT}); give the folder of a run, such as single-math in a study's")
+        raise BadInput(
+            f"{run}: no finished run (no {RESULT}); give the folder of a run, such as single-math in a study's"
+        )
     return run / str(read_record(run / RESULT, "model")["model"])
 
 
@@ -74,7 +76,9 @@ def _warn_of_local_base(model: Path, note: Callable[[str], None]) -> None:
     config = model / "adapter_config.json"
     base = json.loads(read_text(config)).get("base_model_name_or_path", "") if config.exists() else ""
     if os.path.isabs(base):
-        note(f"the adapter names {base} as its base, which others do not have; edit base_model_name_or_path in {config}")
+        note(
+            f"the adapter names {base} as its base, which others do not have; edit base_model_name_or_path in {config}"
+        )
 
 
 def _reason(error: Exception) -> str:
