@@ -156,7 +156,7 @@ class SaveCheckpoints(Callback):
         return by_steps or 0 < settings.checkpoint_minutes * 60 <= trainer.clock() - self.saved_at_s
 
     def _has_memory(self, trainer: Trainer) -> bool:
-        """Return True if memory holds a copy, and the largest file once more while it is written."""
+        """Return True if memory holds a copy and leaves as much again for training."""
         free = free_memory()
         enough = free is None or free >= 2 * checkpoint.snapshot_bytes(trainer.policy, trainer.optimizer)
         if self.copies and not enough:
