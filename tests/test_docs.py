@@ -170,6 +170,32 @@ def test_names_in_trl():
     assert {name for row in names_table("Metrics") for name in quoted(row[1])} - logged == set()
 
 
+@pytest.mark.trl
+def test_every_setting_of_trl_has_a_counterpart_or_a_reason():
+    trl = pytest.importorskip("trl")
+    text = (DOCS / "trl.md").read_text()
+    rows = [row.split(" | ") for row in re.findall(r"^\| (`.*) \|$", text, re.MULTILINE)]
+    named = [name for row in rows if "`GRPOConfig`" not in row[0] for name in re.findall(r"`(\w+)`", row[0])]
+    ours = {each.name for each in fields(trl.GRPOConfig)}
+    assert ours - set(named) == set()
+    settings = text.split("\n## Model and generation\n")[1]
+    listed = [
+        name
+        for row in re.findall(r"^\| (`.*) \|$", settings, re.MULTILINE)
+        if not row.startswith("`GRPOC")
+        for name in re.findall(r"`(\w+)`", row.split(" | ")[0])
+    ]
+    assert sorted(listed) == sorted(ours)  # each once, and none that TRL does not have
+
+
+def test_counterparts_of_trl_are_settings(reference):
+    text = (DOCS / "trl.md").read_text()
+    groups = "model|sampling|training|evaluation|tasks"
+    named = set(re.findall(rf"`((?:{groups})\.[\w.]+)(?: = [^`]*)?`", text))
+    assert len(named) > 30
+    assert named - {*reference.setting_names()} == set()
+
+
 def test_contributing_names_all_rooms():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     table = text.split("\n## Rooms\n")[1].split("\n## ")[0]

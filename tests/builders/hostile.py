@@ -102,7 +102,7 @@ PROGRAMS: dict[str, str] = {
         "socket.socket(socket.AF_UNIX)",
         "socket.socket(socket.AF_INET6)",
         "socket.socket(16, socket.SOCK_RAW)",
-        "socket.socketpair()",
+        "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
     ),
     "signals": _attempt(
         "os.kill(os.getppid(), 0)",

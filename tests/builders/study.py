@@ -40,6 +40,7 @@ max_new_tokens = 5
 [training]
 learning_rate = 3e-3
 prompts_per_step = 3
+checkpoint_every = 1
 [evaluation]
 items = 6
 every = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import torch
@@ -60,7 +61,7 @@ def recipe_of(model: Path, **training) -> Recipe:
     evaluation = training.pop("evaluation", {})
     own = training.pop("own", {})
     held = training.pop("held", {})
-    settings = {"learning_rate": 3e-3, "prompts_per_step": 3} | training
+    settings = {"learning_rate": 3e-3, "prompts_per_step": 3, "checkpoint_every": 1} | training
     return Recipe.model_validate(
         {
             "model": {"path": str(model), "device": "cpu"} | held,
@@ -80,15 +81,17 @@ def prompts_of(recipe: Recipe) -> dict[str, list[Prompt]]:
     return {task: [prompt_of(policy, f"{task} {i}", task, i) for i in range(6)] for task in recipe.tasks}
 
 
-def run(recipe: Recipe, folder: Path, *, schedule=None, observer=None, reward=None):
+def run(recipe: Recipe, folder: Path, *, schedule=None, observer=None, reward=None, clock=time.monotonic):
     prompts = prompts_of(recipe)
     sizes = {task: len(items) for task, items in prompts.items()}
     batches = schedule or curriculum_batches(sizes, ["b", "a"], prompts_per_step=3, epochs=1, seed=0)
     components = [Component("letters", reward or Letters(), 1.0, True)]
     folder.mkdir(exist_ok=True)
     batches = FixedSchedule(batches) if isinstance(batches, list) else batches
-    with Scorer(dict.fromkeys(recipe.tasks, components)) as scorer:
-        trainer = Trainer(recipe, prompts, batches, scorer, folder, observer or Quiet(), seed=1)
+    with (
+        Scorer(dict.fromkeys(recipe.tasks, components)) as scorer,
+        Trainer(recipe, prompts, batches, scorer, folder, observer or Quiet(), seed=1, clock=clock) as trainer,
+    ):
         trainer.train()
         return trainer.policy
 

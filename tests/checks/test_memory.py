@@ -46,6 +46,7 @@ def test_parts_by_hand():
         # 2 prompts of 5 and 6 completions of 7; 2 layers of 6 x 8 + 5 x 12 + 4 x 16, and prompts repeated for 6 rows
         "activations": 2 * (52 * 172 + 30 * 24) * 4,
         "logits": 52 * 50 * 4 * 6 + 2 * 50 * 8 * 4,
+        "checkpoint": 3 * 800 * 4,  # trained weights and two moments, copied; not in the peak
         "peak": 4000 + 4400 + 3200 + 6400 + 2 * (52 * 172 + 30 * 24) * 4 + 52 * 50 * 4 * 6 + 2 * 50 * 8 * 4,
     }
 

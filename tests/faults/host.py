@@ -3,8 +3,8 @@
 Reads requests as JSON lines from standard input and answers each with one line on standard output. Everything is
 imported once, before the first fork: a process is then a matter of milliseconds.
 
-A *moment* is the n-th call of any function, Python's or C's, in the main thread while a *room* of the program is being
-used. Moments are counted and not timed, so they are the same at each try.
+A *moment* is the n-th call of any function, Python's or C's, while a *room* of the program is being used in the same
+thread. Moments are counted and not timed, so they are the same at each try.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from omnithinker.train.run import run_training
 from tests.builders.policy import make_policy
 
 ROOMS = {
-    "checkpoint": [checkpoint.save_checkpoint],
+    "checkpoint": [checkpoint.take_snapshot, checkpoint.save_checkpoint],
     "best": [checkpoint.keep_best],
     "logs": [runlog.RunLog.__init__, runlog.RunLog.step, runlog.RunLog.rollouts, files.write_text],
     "update": [train.update_policy],
@@ -53,15 +54,16 @@ class Moments:
         self.counts: Counter[str] = Counter()
         self._room, self._at, self._action = room, at, action
         self._doors = {function.__code__: name for name, functions in ROOMS.items() for function in functions}
-        self._inside: Counter[str] = Counter()
+        self._threads: dict[int, Counter[str]] = {}
 
     def __call__(self, frame, event, _argument) -> None:
+        inside = self._threads.setdefault(threading.get_ident(), Counter())
         door = self._doors.get(frame.f_code) if event in ("call", "return") else None
         if door is not None:
-            self._inside[door] += 1 if event == "call" else -1
+            inside[door] += 1 if event == "call" else -1
         if event not in ("call", "c_call"):
             return
-        for room, depth in self._inside.items():
+        for room, depth in inside.items():
             if depth > 0:
                 self.counts[room] += 1
                 if room == self._room and self.counts[room] == self._at:
@@ -73,6 +75,7 @@ def child(request: dict) -> int:
     if not request.get("room") and not request.get("count"):
         return main(request["argv"])
     moments = Moments(request.get("room"), request.get("at", 0), action)
+    threading.setprofile(moments)  # checkpoints are written in a thread of their own
     sys.setprofile(moments)
     code = main(request["argv"])
     sys.setprofile(None)

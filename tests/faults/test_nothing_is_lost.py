@@ -44,6 +44,7 @@ warmup_steps = 3
 prompts_per_step = 2
 minibatches = 2
 epochs = 2
+checkpoint_every = 1
 [evaluation]
 items = 4
 every = 3

@@ -127,6 +127,23 @@ def test_rank_targets_and_alpha(model_folder):
         with_lora(targets=["nowhere"])
 
 
+def test_scale_and_initial_values(model_folder):
+    def layer(**lora):
+        policy = load_trained(settings_of(model_folder, lora={"rank": 4, "alpha": 8} | lora), seed=0)
+        with torch.no_grad():
+            base = load_policy(settings_of(model_folder))
+            assert torch.allclose(policy.model(IDS).logits, base.model(IDS).logits, atol=1e-5)  # no effect at first
+        return policy.model.model.layers[0].self_attn.q_proj
+
+    assert layer().scaling == {"default": 2.0}
+    assert layer(rslora=True).scaling == {"default": 4.0}  # 8 / sqrt(4)
+    first = {init: layer(init=init).lora_A.default.weight for init in ("default", "gaussian")}
+    assert first["default"].abs().max() <= 1 / 32**0.5  # uniform, Kaiming's bound for 32 inputs
+    assert 0.1 < first["gaussian"].std() < 0.5  # standard deviation 1 / rank
+    by_name = load_trained(settings_of(model_folder, lora={"targets": "all-linear"}), seed=0)
+    assert len(by_name.trained) == 2 * 2 * 7  # factors, layers, linear layers of each
+
+
 def test_an_adapter_of_another_model_is_refused(trained, tmp_path):
     _, folder = trained
     random_policy("qwen3").save(tmp_path / "other")

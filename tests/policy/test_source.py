@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from huggingface_hub import constants
@@ -36,7 +38,7 @@ def offline(tmp_path, monkeypatch):
         ("~/model", "model '~/model': no such folder"),
         ("a/b/c", "model 'a/b/c': no such folder"),
         ("", "model '': no such folder"),
-        ("file.gguf", "model 'file.gguf': not a folder"),
+        ("file.txt", "model 'file.txt': not a folder"),
         ("a b", "model 'a b': neither a folder nor a hub name"),
         ("modell", "model 'modell': no such folder; did you mean 'model'?, not in the cache, and http"),
         ("Qwen/Qwen3", "model 'Qwen/Qwen3': no such folder, not in the cache, and http"),
@@ -46,7 +48,7 @@ def offline(tmp_path, monkeypatch):
 )
 def test_a_model_that_is_not_there(name, message, tmp_path):
     (tmp_path / "model").mkdir()
-    (tmp_path / "file.gguf").touch()
+    (tmp_path / "file.txt").touch()
     with pytest.raises(BadInput) as caught:
         require_model(name)
     assert message in str(caught.value)
@@ -75,3 +77,59 @@ def test_a_cached_model_is_loaded_without_the_hub(tmp_path):
     (tmp_path / "cache/models--Qwen--Qwen3/refs/main").write_text("1")
     require_model("Qwen/Qwen3")
     assert constants.HF_HUB_OFFLINE
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Answers every request with one status."""
+
+    status, header = 200, ("X-None", "")
+
+    def do_GET(self):
+        content = b'{"id": "Qwen/Qwen3", "modelId": "Qwen/Qwen3"}'
+        self.send_response(self.status)
+        self.send_header(*self.header)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as served:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{served.server_port}")
+        yield
+        served.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "message"),
+    [
+        (401, ("X-Error-Code", "RepoNotFound"), "has no such model, or it is private"),
+        (403, ("X-Error-Code", "GatedRepo"), "it is gated: accept its terms on the hub and run 'hf auth login'"),
+        (403, ("X-None", ""), "answers with status 403"),
+        (503, ("X-None", ""), "answers with status 503"),
+    ],
+)
+def test_a_hub_that_refuses(status, header, message, hub, monkeypatch):
+    monkeypatch.setattr(Hub, "status", status)
+    monkeypatch.setattr(Hub, "header", header)
+    with pytest.raises(BadInput, match=message) as caught:
+        require_model("Qwen/Qwen3")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hub_that_has_the_model(hub):
+    require_model("Qwen/Qwen3")
+    assert not constants.HF_HUB_OFFLINE
+
+
+def test_a_hub_that_never_answers(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(source, "HUB_TIMEOUT_S", 0.1)
+        with pytest.raises(BadInput, match=r"not in the cache, and http.* (does not answer|cannot be reached)"):
+            require_model("Qwen/Qwen3")

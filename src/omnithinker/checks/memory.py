@@ -105,7 +105,8 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
     Persistent: ``base`` (the frozen base model, loaded once for evaluation and as the reference policy), ``weights``
     (of the policy), ``gradients``, ``optimizer`` (two moments). During generation, with completions of the largest
     length: ``kv_cache`` and ``sampling``. During an update: ``activations`` and ``logits``. With compiled decoding
-    ``kv_cache`` is persistent too.
+    ``kv_cache`` is persistent too. ``checkpoint``, the copy from which a checkpoint is written, is in the CPU's memory
+    and not part of the peak: without memory for it, training waits for the write instead.
     """
     width = size.bytes_per_weight
     parts = {
@@ -117,6 +118,7 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
         "sampling": load.rows_at_once * size.vocabulary * FLOAT32 * SAMPLING_COPIES,
         "activations": activations(size, load),
         "logits": logits(size, load),
+        "checkpoint": 3 * size.trained * FLOAT32,
     }
     persistent = sum(parts[name] for name in PERSISTENT)
     generation, update = parts["kv_cache"] + parts["sampling"], parts["activations"] + parts["logits"]

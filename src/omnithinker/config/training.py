@@ -60,8 +60,11 @@ class TrainingSettings(Settings):
     max_undefined: Annotated[float, OPERATIONAL] = Field(0.05, ge=0, le=1)
     """Largest share of a task's completions, over 50 steps, for which a reward may be undefined. Above it the run
     stops."""
-    checkpoint_every: Annotated[int, OPERATIONAL] = Field(1, ge=1)
-    """Steps between checkpoints. A killed run repeats the steps after the last one; raise it for large models."""
+    checkpoint_minutes: Annotated[float, OPERATIONAL] = Field(10.0, ge=0)
+    """Minutes between checkpoints; 0 for none by time. A killed run repeats what came since the last one. The end of a
+    run, a stop and the best validation are saved in any case."""
+    checkpoint_every: Annotated[int, OPERATIONAL] = Field(0, ge=0)
+    """Steps between checkpoints, in addition to those by time; 0 for none by steps."""
     keep: Annotated[int, OPERATIONAL] = Field(2, ge=1)
     """Checkpoints kept on disk."""
 

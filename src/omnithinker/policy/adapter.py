@@ -50,7 +50,9 @@ def new_adapter(model: Any, settings: LoraSettings, seed: int) -> Any:
     config = peft.LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
-        target_modules=list(settings.targets) or "all-linear",
+        target_modules=_targets(settings),
+        use_rslora=settings.rslora,
+        init_lora_weights=True if settings.init == "default" else settings.init,
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]):
@@ -58,7 +60,11 @@ def new_adapter(model: Any, settings: LoraSettings, seed: int) -> Any:
         try:
             return peft.get_peft_model(model, config).eval()
         except ValueError as error:
-            raise BadInput(f"model.lora.targets {list(settings.targets)}: {error}") from error
+            raise BadInput(f"model.lora.targets {_targets(settings)}: {error}") from error
+
+
+def _targets(settings: LoraSettings) -> str | list[str]:
+    return settings.targets if isinstance(settings.targets, str) else list(settings.targets)
 
 
 def load_adapter(model: Any, folder: str | Path, *, trainable: bool) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from omnithinker.policy.tokenizer import ChatTokenizer
 
@@ -47,13 +49,22 @@ class Policy:
         disabled: AbstractContextManager[None] = self.adapter.disable_adapter()
         return disabled
 
-    def save(self, folder: Path) -> None:
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the weights that :meth:`save` writes, by name; frozen ones of an adapter's base included."""
+        weights: dict[str, Tensor] = (self.adapter or self.model).state_dict()
+        return weights
+
+    def save(self, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
         """Write a folder that transformers, vLLM and merging tools load: safetensors and tokenizer.
 
         With an adapter, only the adapter is written, in PEFT's format.
+
+        Args:
+            folder: the folder.
+            weights: values to write instead of the present ones, with the names of :meth:`state_dict`.
         """
         if self.adapter is None:
-            self.model.save_pretrained(folder)
+            self.model.save_pretrained(folder, state_dict=weights)
         else:
-            self.adapter.save_pretrained(folder, save_embedding_layers=False)
+            self.adapter.save_pretrained(folder, save_embedding_layers=False, state_dict=weights)
         self.tokenizer.hf.save_pretrained(folder)

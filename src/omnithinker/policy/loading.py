@@ -18,8 +18,8 @@ from omnithinker.policy.logprobs import hidden_states, logits_of
 from omnithinker.policy.number_format import fast_in_bfloat16
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.policy.shared_prompt import can_share
-from omnithinker.policy.source import require_model
-from omnithinker.policy.tokenizer import cannot_load, load_tokenizer, model_source
+from omnithinker.policy.source import loadable, locate_model
+from omnithinker.policy.tokenizer import cannot_load, load_tokenizer
 
 # No telemetry or update check during a training run.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -41,7 +41,7 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     gpu = uses_gpu(settings)
-    source = model_source(settings, path)
+    source = locate_model(path or settings.path)
     tokenizer = load_tokenizer(settings, path)
     try:
         model = _load_model(source, settings)
@@ -144,17 +144,20 @@ def _load_model(source: str, settings: ModelSettings) -> Any:
 
     base = adapter.base_of(source)
     if base is not None:
-        require_model(base)
-        model = adapter.load_adapter(_load_model(base, settings), source, trainable=False).merge_and_unload()
+        model = adapter.load_adapter(
+            _load_model(locate_model(base), settings), source, trainable=False
+        ).merge_and_unload()
         model.name_or_path = source
         return model
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        source,
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        loadable(source),
         dtype=getattr(torch, settings.dtype),
         trust_remote_code=settings.trust_remote_code,
         use_safetensors=True,
         attn_implementation=None if settings.attention == "auto" else settings.attention,
     )
+    model.name_or_path = source
+    return model
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from torch.nn.functional import linear
 
 from omnithinker.config.model import ModelSettings
 from omnithinker.policy import adapter
-from omnithinker.policy.source import require_model
+from omnithinker.policy.source import loadable, locate_model
 
 SMALLEST_HIDDEN = 256
 """Smallest hidden size for which a CPU computes in bfloat16: in smaller models conversions cost what products save."""
@@ -82,6 +82,5 @@ def load_config(settings: ModelSettings, source: str) -> Any:
 
     base = adapter.base_of(source)
     if base is not None:
-        require_model(base)
-        return load_config(settings, base)
-    return transformers.AutoConfig.from_pretrained(source, trust_remote_code=settings.trust_remote_code)
+        return load_config(settings, locate_model(base))
+    return transformers.AutoConfig.from_pretrained(loadable(source), trust_remote_code=settings.trust_remote_code)

@@ -13,9 +13,8 @@ from jinja2 import TemplateError
 
 from omnithinker.config.model import ModelSettings
 from omnithinker.errors import BadInput, DataError
-from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy import adapter
-from omnithinker.policy.source import require_model
+from omnithinker.policy.source import loadable, locate_model
 from omnithinker.tasks.messages import Message
 
 _LONGEST: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -121,7 +120,7 @@ def load_tokenizer(settings: ModelSettings, path: str | Path | None = None) -> C
     """
     import transformers
 
-    source = model_source(settings, path)
+    source = loadable(locate_model(path or settings.path))
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=settings.trust_remote_code)
         ends = _end_ids(source, settings)
@@ -132,20 +131,6 @@ def load_tokenizer(settings: ModelSettings, path: str | Path | None = None) -> C
     if ends is None:
         ends = tokenizer.eos_token_id
     return ChatTokenizer(tokenizer, tuple(ends) if isinstance(ends, list | tuple) else (int(ends),))
-
-
-def model_source(settings: ModelSettings, path: str | Path | None = None) -> str:
-    """Return the folder or hub name that a model is loaded from.
-
-    Raises:
-        BadInput: if there is no such model.
-    """
-    source = str(path or settings.path)
-    require_model(source)
-    if source == "lab":
-        return str(LAB_MODEL)
-    # Adapters record the path of their base and are loaded from other working directories.
-    return str(Path(source).resolve()) if Path(source).is_dir() else source
 
 
 def cannot_load(source: str, error: Exception) -> BadInput:
@@ -160,7 +145,7 @@ def _end_ids(source: str, settings: ModelSettings) -> Any:
 
     base = adapter.base_of(source)
     if base is not None:
-        return _end_ids(base, settings)
+        return _end_ids(loadable(locate_model(base)), settings)
     try:
         return transformers.GenerationConfig.from_pretrained(source).eos_token_id
     except OSError:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from omnithinker.errors import OmniThinkerError, TrainingError
+from omnithinker.errors import OmniThinkerError, RewardError, TrainingError
 from omnithinker.io.layout import CHECKPOINTS
+from omnithinker.io.memory import free_memory
 from omnithinker.io.runlog import RunLog
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.train import checkpoint, faults
+from omnithinker.train.background import BackgroundWriter
 from omnithinker.train.undefined import UndefinedLimit
 
 if TYPE_CHECKING:
@@ -52,16 +54,19 @@ class Callback:
         """React to an error in a step; ``trainer.state`` is that of the last finished step."""
 
     def on_stop(self, trainer: Any) -> None:
-        """React to a stop by the user after a step."""
+        """React to the end of training after a finished step: the schedule's, a stop, or ``trainer.failure``."""
+
+    def close(self) -> None:
+        """Release resources."""
 
 
 def default_callbacks(trainer: Trainer) -> list[Callback]:
-    """Return the callbacks of every run, in order: log, evaluate, save, show, stop."""
-    return [LogMetrics(trainer), EvaluatePolicy(), SaveCheckpoints(trainer), ShowProgress(), LimitNonfinite()]
+    """Return the callbacks of every run, in order: log, find reasons to stop, evaluate, save, show."""
+    return [LogMetrics(trainer), LimitNonfinite(), EvaluatePolicy(), SaveCheckpoints(trainer), ShowProgress()]
 
 
 class LogMetrics(Callback):
-    """Append metrics and rollouts to the run's logs, and stop a run whose rewards are undefined too often."""
+    """Append metrics and rollouts to the run's logs; stop a run whose rewards are undefined too often."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.log = RunLog(trainer.folder, trainer.state.step)
@@ -70,14 +75,13 @@ class LogMetrics(Callback):
             self.limit.add(record)
 
     def on_step_end(self, trainer: Trainer, result: StepResult) -> None:
-        """Log a step.
-
-        Raises:
-            RewardError: if a reward component has been undefined too often.
-        """
+        """Log a step."""
         self.log.step(result.metrics)
         self.log.rollouts(result.metrics.step, result.groups)
-        self.limit.add(result.metrics)
+        try:
+            self.limit.add(result.metrics)
+        except RewardError as error:
+            trainer.failure = error
 
 
 class EvaluatePolicy(Callback):
@@ -100,22 +104,39 @@ class EvaluatePolicy(Callback):
 
 
 class SaveCheckpoints(Callback):
-    """Save a checkpoint every ``training.checkpoint_every`` steps, at improvements, and before a run stops."""
+    """Save checkpoints by time and by steps, at improvements, and before a run stops.
+
+    Training continues while a checkpoint is written from a copy, unless memory is too short for the copy.
+    """
 
     def __init__(self, trainer: TrainingLoop) -> None:
         self.folder = trainer.folder / CHECKPOINTS
+        self.writer = BackgroundWriter()
+        self.saved_step, self.saved_at_s = trainer.state.step, trainer.clock()
+        self.copies = True
         # A kill may have come between saving a checkpoint and keeping it as best.
         checkpoint.keep_best(self.folder, trainer.state.selection)
 
     def on_step_end(self, trainer: TrainingLoop, result: Any) -> None:
-        """Save a checkpoint if the step is due."""
-        state = trainer.state
-        improved = state.selection.improved_at(state.step)
-        due = state.step % trainer.recipe.training.checkpoint_every == 0
-        if due or improved or trainer.finished:
+        """Save a checkpoint if the step is due.
+
+        Raises:
+            DiskError: if this or an earlier checkpoint cannot be written.
+        """
+        self.writer.check()
+        if self._due(trainer) or trainer.state.selection.improved_at(trainer.state.step):
+            self.writer.wait()  # for its copy to be released
+            self._save(trainer, copy=self._has_memory(trainer))
+
+    def on_stop(self, trainer: TrainingLoop) -> None:
+        """Save the last step.
+
+        Raises:
+            DiskError: if this or an earlier checkpoint cannot be written.
+        """
+        self.writer.wait()
+        if trainer.state.step != self.saved_step:
             self._save(trainer)
-        if improved:
-            checkpoint.keep_best(self.folder, state.selection)
 
     def on_step_error(self, trainer: TrainingLoop, error: OmniThinkerError) -> None:
         """Save the last finished step, unless the failed step may have made some of its updates.
@@ -129,14 +150,39 @@ class SaveCheckpoints(Callback):
         if isinstance(error, BudgetSpent):
             raise BudgetSpent(f"stopped after step {trainer.state.step}: {error}") from error
 
-    def on_stop(self, trainer: TrainingLoop) -> None:
-        """Save the last finished step if it has no checkpoint."""
-        if trainer.state.step and not (self.folder / f"step-{trainer.state.step}").exists():
-            self._save(trainer)
+    def close(self) -> None:
+        """Wait for the checkpoint that is being written."""
+        self.writer.close()
 
-    def _save(self, trainer: TrainingLoop) -> None:
-        keep = trainer.recipe.training.keep
-        checkpoint.save_checkpoint(self.folder, trainer.state, trainer.policy, trainer.optimizer, keep=keep)
+    def _due(self, trainer: TrainingLoop) -> bool:
+        settings = trainer.recipe.training
+        by_steps = settings.checkpoint_every > 0 and trainer.state.step % settings.checkpoint_every == 0
+        return by_steps or 0 < settings.checkpoint_minutes * 60 <= trainer.clock() - self.saved_at_s
+
+    def _has_memory(self, trainer: TrainingLoop) -> bool:
+        """Return True if memory holds a copy and leaves as much again for training."""
+        free = free_memory()
+        enough = free is None or free >= 2 * checkpoint.snapshot_bytes(trainer.policy, trainer.optimizer)
+        if self.copies and not enough:
+            trainer.observer.note("too little memory to copy weights and optimizer: training waits for checkpoints")
+        self.copies = enough
+        return enough
+
+    def _save(self, trainer: TrainingLoop, *, copy: bool = False) -> None:
+        """Save a checkpoint; a copy is written in the background."""
+        snapshot = checkpoint.take_snapshot(trainer.state, trainer.policy, trainer.optimizer, copy=copy)
+        keep, selection = trainer.recipe.training.keep, trainer.state.selection
+
+        def write() -> None:
+            checkpoint.save_checkpoint(self.folder, snapshot, keep)
+            if selection.improved_at(snapshot.state.step):
+                checkpoint.keep_best(self.folder, selection)
+
+        if copy:
+            self.writer.submit(write)
+        else:
+            write()
+        self.saved_step, self.saved_at_s = trainer.state.step, trainer.clock()
 
 
 class ShowProgress(Callback):
@@ -151,10 +197,6 @@ class LimitNonfinite(Callback):
     """Stop a run after several updates in a row with non-finite loss or gradient."""
 
     def on_step_end(self, trainer: TrainingLoop, result: Any) -> None:
-        """Count skipped updates.
-
-        Raises:
-            TrainingError: if the limit is reached; a checkpoint of the step is on disk.
-        """
+        """Count skipped updates."""
         if trainer.state.nonfinite >= faults.NONFINITE_LIMIT:
-            raise faults.nonfinite_error(trainer.folder, trainer.state.step)
+            trainer.failure = faults.nonfinite_error(trainer.folder, trainer.state.step)

@@ -65,29 +65,67 @@ class TrainerState:
         )
 
 
-def save_checkpoint(
-    folder: Path, state: TrainerState, policy: Policy, optimizer: torch.optim.Optimizer, keep: int
-) -> Path:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that a checkpoint holds."""
+
+    state: TrainerState
+    """Position of the run."""
+    policy: Policy
+    """Configuration and tokenizer; its weights may be those of a later step."""
+    weights: Mapping[str, Tensor]
+    """Weights by the names of :meth:`~omnithinker.policy.base.Policy.state_dict`."""
+    optimizer: Mapping[str, Tensor]
+    """State of the optimizer, by name of weight and slot."""
+
+
+def take_snapshot(
+    state: TrainerState, policy: Policy, optimizer: torch.optim.Optimizer, *, copy: bool = False
+) -> Snapshot:
+    """Return what a checkpoint of this moment holds.
+
+    Args:
+        state: position of the run.
+        policy: its weights; frozen ones are never copied.
+        optimizer: its state.
+        copy: copy trained weights and the optimizer's state to the CPU's memory, so that training may continue before
+            they are written. Otherwise they are those in use.
+    """
+    weights, slots = policy.state_dict(), _optimizer_tensors(policy, optimizer)
+    if copy:
+        # Tied weights have several names and one copy.
+        copies = {weight.data_ptr(): _on_cpu(weight) for weight in policy.trained}
+        weights = {name: copies.get(tensor.data_ptr(), tensor) for name, tensor in weights.items()}
+        slots = {name: _on_cpu(tensor) for name, tensor in slots.items()}
+    return Snapshot(state=state, policy=policy, weights=weights, optimizer=slots)
+
+
+def snapshot_bytes(policy: Policy, optimizer: torch.optim.Optimizer) -> int:
+    """Return the size of what :func:`take_snapshot` copies."""
+    tensors = [*policy.trained, *_optimizer_tensors(policy, optimizer).values()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def save_checkpoint(folder: Path, snapshot: Snapshot, keep: int) -> Path:
     """Write ``folder/step-N`` under a temporary name, rename it, and remove old checkpoints.
 
     Args:
         folder: the run's ``checkpoints``.
-        state: position of the run.
-        policy: weights and tokenizer to save.
-        optimizer: optimizer whose state is saved.
+        snapshot: what is saved.
         keep: number of checkpoints to keep.
 
     Raises:
         DiskError: if the disk is full; earlier checkpoints are unchanged, and of this one nothing is left.
     """
+    state = snapshot.state
     final = folder / f"step-{state.step}"
     temporary = folder / f".step-{state.step}.{os.getpid()}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     with writing(final):
         try:
             temporary.mkdir(parents=True)
-            policy.save(temporary)
-            save_file(_optimizer_tensors(policy, optimizer), temporary / OPTIMIZER_FILE)
+            snapshot.policy.save(temporary, snapshot.weights)
+            save_file(dict(snapshot.optimizer), temporary / OPTIMIZER_FILE)
             (temporary / STATE_FILE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
             for file in temporary.iterdir():
                 _flush(file)
@@ -216,6 +254,10 @@ def _optimizer_tensors(policy: Policy, optimizer: torch.optim.Optimizer) -> dict
         for name, parameter in policy.model.named_parameters()
         for slot, value in state.get(parameter, {}).items()
     }
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ from omnithinker.config.warmup import WarmupSettings
 from omnithinker.errors import BadInput
 from omnithinker.evals.completions import EvaluatedCompletions
 from omnithinker.io.files import make_folder, write_json
-from omnithinker.io.layout import CHECKPOINTS, RESULT, WARMUP, completions_file
+from omnithinker.io.layout import RESULT, WARMUP, completions_file
 from omnithinker.policy.source import require_model
 from omnithinker.schedules.plan import RunPlan, plan_run
 from omnithinker.train.folder import read_record
@@ -107,11 +107,8 @@ def train_model(
         if recipe.warmup:
             context.start = run_warmup(context, Path(output or recipe.output) / WARMUP, view)
         evaluation = run_training(context, plan, folder, view)
-    result = read_record(folder / RESULT, "measured_step", "best")
-    step = result["measured_step"]
-    best = recipe.evaluation.result == "best" and "checkpoints/best" in result["best"]
-    model = folder / CHECKPOINTS / ("best" if best else f"step-{step}")
-    return TrainingResult(folder, plan, step, model, evaluation)
+    result = read_record(folder / RESULT, "measured_step", "model")
+    return TrainingResult(folder, plan, result["measured_step"], folder / result["model"], evaluation)
 
 
 def finetune_model(

@@ -16,6 +16,7 @@ from omnithinker.io.closing import Closing
 from omnithinker.io.trackers import require
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import load_policy
+from omnithinker.policy.source import loadable, locate_model
 from omnithinker.policy.tokenizer import ChatTokenizer, load_tokenizer
 from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.runner import Scorer
@@ -49,6 +50,7 @@ class RunContext(Closing):
         self.resources = Resources(recipe)
         try:
             self.tasks = load_tasks(recipe, self.resources)
+            loadable(locate_model(recipe.model.path), note)  # so that the user knows what the first start waits for
         except BaseException:
             self.resources.close()
             raise

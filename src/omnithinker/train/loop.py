@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ class TrainingLoop(Closing):
     """Position of the run."""
     callbacks: Sequence[Callback]
     """Called in order after every step."""
+    failure: OmniThinkerError | None = None
+    """Reason to stop after the step, set by a callback."""
+    clock: Callable[[], float] = staticmethod(time.monotonic)
+    """Seconds, for checkpoints by time."""
 
     @abstractmethod
     def next_step(self) -> Any:
@@ -70,6 +75,7 @@ class TrainingLoop(Closing):
             BudgetSpent: if a judge's budget is used up; a checkpoint of the last finished step is on disk.
             RewardError: if a reward component fails, or is undefined too often.
             TrainingError: if loss or gradient stay non-finite, or memory runs out twice in one update.
+            DiskError: if a checkpoint cannot be written.
         """
         with self.stop:
             while not self.finished:
@@ -82,11 +88,20 @@ class TrainingLoop(Closing):
                 self.state = self.after(result)
                 for callback in self.callbacks:
                     callback.on_step_end(self, result)
-                if self.stop.requested and not self.finished:
-                    for callback in self.callbacks:
-                        callback.on_stop(self)
-                    raise Interrupted(f"stopped after step {self.state.step}; the same command resumes from there")
+                if self.failure is not None or self.stop.requested:
+                    break
+            for callback in self.callbacks:
+                callback.on_stop(self)
+        if self.failure is not None:
+            raise self.failure
+        if not self.finished:
+            raise Interrupted(f"stopped after step {self.state.step}; the same command resumes from there")
         return self.state
+
+    def close(self) -> None:
+        """Wait for a checkpoint being written; the policy remains usable."""
+        for callback in self.callbacks:
+            callback.close()
 
     def report_nonfinite(self, loss: float, grad_norm: float, samples: Sequence[Mapping[str, Any]]) -> None:
         """Write the samples of a skipped update to a file and tell the user."""

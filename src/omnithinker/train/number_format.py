@@ -10,7 +10,8 @@ from omnithinker.config.recipe import Recipe
 from omnithinker.io.layout import RECIPE
 from omnithinker.policy.loading import uses_gpu
 from omnithinker.policy.number_format import fast_in_bfloat16, load_config
-from omnithinker.policy.tokenizer import cannot_load, model_source
+from omnithinker.policy.source import locate_model
+from omnithinker.policy.tokenizer import cannot_load
 
 
 def with_number_format(recipe: Recipe, note: Callable[[str], None], folder: Path | None = None) -> Recipe:
@@ -30,7 +31,7 @@ def with_number_format(recipe: Recipe, note: Callable[[str], None], folder: Path
     if folder is not None and (folder / RECIPE).exists():
         compute = load_recipe(folder / RECIPE).model.compute
     else:
-        gpu, source = uses_gpu(settings), model_source(settings)
+        gpu, source = uses_gpu(settings), locate_model(settings.path)
         try:
             config = load_config(settings, source)
         except (OSError, ValueError, ImportError) as error:

@@ -11,9 +11,10 @@ from typing import Any
 
 from omnithinker.config.sharing import shareable_settings
 from omnithinker.evals.completions import EvaluatedCompletions
-from omnithinker.io.files import read_json, read_json_lines, remove_leftovers, write_json
+from omnithinker.io.files import read_json, read_json_lines, remove_leftovers, write_json, write_text
 from omnithinker.io.layout import (
     BEST,
+    CARD,
     CHECKPOINTS,
     EVALUATIONS,
     JUDGES,
@@ -29,6 +30,7 @@ from omnithinker.io.trackers import Trackers
 from omnithinker.policy.loading import load_policy
 from omnithinker.schedules.plan import RunPlan, build_schedule
 from omnithinker.train.best import Selection
+from omnithinker.train.card import model_card
 from omnithinker.train.checkpoint import TrainerState
 from omnithinker.train.context import RunContext
 from omnithinker.train.folder import open_output_folder, read_results, refuse_changed_settings
@@ -106,6 +108,8 @@ def _train_and_evaluate(
             results = context.evaluate(trainer.policy, plan.seed, trainer.generator, completions=completions)
     trackers.result(state.step, {task: asdict(result) for task, result in results.items()})
     write_evaluation(folder / EVALUATIONS, step, results, completions)
+    model = Path(CHECKPOINTS) / ("best" if best else f"step-{state.step}")
+    write_text(folder / model / CARD, model_card(recipe, plan, results, state.step, step))
     write_json(
         folder / RESULT,
         manifest(plan.name, recipe, context.resources, results, time.monotonic() - started)
@@ -116,6 +120,7 @@ def _train_and_evaluate(
             "steps": state.step,
             "stopped_early": state.step < len(schedule),
             "measured_step": step,
+            "model": str(model),
             "completions": count_completions(folder),
             "best": best_checkpoints(folder, state.selection),
         },

