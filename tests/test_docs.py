@@ -115,7 +115,8 @@ def test_reference_is_complete():
             yield from keys(child) if isinstance(child, dict) else [key]
 
     settings = (DOCS / "reference/settings.md").read_text()
-    recipe = load_recipe("lab", ["judges.default.kind=chat", "judges.default.model=m", "model.lora.rank=4"])
+    optional = ["model.lora.rank=4", "warmup.max_steps=1", "tasks.qa.demonstration={answer}"]
+    recipe = load_recipe("lab", ["judges.default.kind=chat", "judges.default.model=m", *optional])
     names = {*keys(recipe.model_dump())} - {"kind"}
     assert {"learning_rate", "min_share", "requests_per_minute", "on_error", "rank"} <= names
     assert [name for name in names if f"| `{name}`" not in settings] == []
