@@ -37,8 +37,8 @@ def test_rows_are_held_out_once_and_by_seed():
     assert sorted([*rest, *held], key=rows.index) == rows
     assert [rest, held] == [sorted(part, key=rows.index) for part in (rest, held)]
     assert hold_out(rows, 6, "x", "items") == (rest, held)
-    assert hold_out(rows, 6, "y") != (rest, held)
-    assert hold_out(rows, 0, "x") == (rows, [])
+    assert hold_out(rows, 6, "y", "items") != (rest, held)
+    assert hold_out(rows, 0, "x", "items") == (rows, [])
 
 
 def test_a_row_that_equals_a_held_out_one_is_not_trained_on():
