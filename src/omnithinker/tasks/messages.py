@@ -39,9 +39,7 @@ def render(template: str, system: str | None, row: Mapping[str, Any], place: str
     Raises:
         DataError: if a field is missing or unusable, or the text is that of a Python list or object.
     """
-    chats = [
-        name for name in dict.fromkeys(_PLACEHOLDER.findall(template)) if _is_chat(_value(row, name, place)[1])
-    ]
+    chats = [name for name in dict.fromkeys(_PLACEHOLDER.findall(template)) if _is_chat(_value(row, name, place)[1])]
     if len(chats) > 1:
         raise DataError(
             f"{place}: fields {' and '.join(map(repr, chats))} are lists of messages; use one in the prompt"

@@ -114,7 +114,7 @@ class Encoder:
                 return {"m": str(value)}
             case datetime() | date() | time():
                 name = next(kind for kind in ("datetime", "date", "time") if isinstance(value, _POINTS[kind]))
-                return {"p": [name, _POINTS[name].isoformat(value)]  # type: ignore[arg-type]  # of exactly this type}
+                return {"p": [name, _POINTS[name].isoformat(value)]}  # type: ignore[arg-type]
             case timedelta():
                 return {"p": ["timedelta", [value.days, value.seconds, value.microseconds]]}
         if self._as_object(value):

@@ -8,7 +8,7 @@ answer with their memory. See :mod:`omnithinker.sandbox.objects` for the labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 _T = TypeVar("_T")
 
