@@ -132,10 +132,14 @@ def finetune_model(
     require_model(recipe.model.path)
 
     from omnithinker.train.context import RunContext
+    from omnithinker.train.number_format import with_number_format
     from omnithinker.train.sft.run import run_warmup
 
     folder = Path(output) if output else Path(recipe.output) / WARMUP
-    with view or View(Console(stderr=True)) as view, RunContext(recipe, view.note) as context:
+    with (
+        view or View(Console(stderr=True)) as view,
+        RunContext(with_number_format(recipe, view.note, folder), view.note) as context,
+    ):
         model = run_warmup(context, folder, view)
     result = read_record(folder / RESULT, *(name for name in SFT_RESULT))
     return SftResult(folder, model, *(result[name] for name in SFT_RESULT))
@@ -196,7 +200,7 @@ def evaluate_model(
         context = RunContext(with_number_format(recipe, view.note), view.note)
         warmup = Path(recipe.output) / WARMUP
         if model is None and recipe.warmup and (warmup / RESULT).exists():
-            context.start = finished_warmup(warmup, whole)
+            context.start = finished_warmup(warmup, with_number_format(whole, view.note, warmup))
             view.note(f"evaluating the warmed-up model {context.start}")
         try:
             with context:
