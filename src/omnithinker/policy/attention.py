@@ -1,7 +1,8 @@
-"""Attention for one query per row: decoding on a CPU.
+"""Attention on a CPU.
 
 PyTorch's fused attention is tuned for many queries. For a single one, two matrix products that read keys and values
-in place, once for all query heads that share them, are faster.
+in place, once for all query heads that share them, are faster. Its backward pass takes twice as long in bfloat16 as in
+float32, so several queries are computed in float32 even where matrix products are not.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def attend(
     count, heads, queries, size = query.shape
     per_head = attention_mask is not None and attention_mask.shape[1] > 1
     if queries != 1 or per_head or any(others.get(name) is not None for name in ("position_bias", "softcap", "cache")):
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
+        with torch.autocast(query.device.type, enabled=False):
+            states = [state.to(torch.promote_types(state.dtype, torch.float32)) for state in (query, key, value)]
+            output, _ = sdpa_attention_forward(module, *states, attention_mask, scaling=scaling, **others)
+        return output.to(value.dtype), None
     # Queries that share keys and values are the rows of one product.
     shared = query.reshape(count, key.shape[1], heads // key.shape[1], size)
     scores = torch.matmul(shared, key.transpose(2, 3)) * (size**-0.5 if scaling is None else scaling)
