@@ -5,6 +5,8 @@ b  ragged: prompts of 96 tokens, completions of up to 192 with an average fill o
 c  the lab's tasks and model. The fraction of groups without reward variance is 0 for the base model and grows with
    training; ``--model`` takes a checkpoint of a study
 d  as a, with a vocabulary of 32,000
+m  a model of the user's (--model), short word problems; end tokens of the model
+r  tasks, rewards and model of a recipe (--recipe)
 
 In a, b and d the model is random, and its end tokens determine the lengths: an end token that the model cannot sample
 gives equal lengths; several that it can sample end a completion with constant probability per token. Neither trainer
@@ -28,7 +30,7 @@ from omnithinker.config.file import load_recipe
 from omnithinker.config.model import ModelSettings
 from omnithinker.config.recipe import Recipe
 from omnithinker.lab import MODEL_PATH
-from omnithinker.policy.loading import load_policy
+from omnithinker.policy.tokenizer import load_tokenizer
 from omnithinker.rewards.base import Component
 from omnithinker.rewards.runner import Scorer
 from omnithinker.schedules.base import Batch, Item
@@ -95,50 +97,120 @@ class EvenTokens:
         return [sum(t % 2 == 0 for t in c.token_ids) / len(c.token_ids) for c in completions]
 
 
-def make_case(name: str, steps: int, threads: int, work: Path, stack: ExitStack, model: str = "lab") -> Case:
-    """Create a workload with a schedule of ``steps`` batches; ``model`` applies to case c."""
-    if name == "c":
-        return lab_case(steps, threads, stack, model)
-    return random_case(SHAPES[name], steps, threads, work, stack)
+@dataclass(frozen=True)
+class Options:
+    """What the command line chooses."""
+
+    case: str
+    """Letter of the workload."""
+    steps: int
+    """Batches of the schedule."""
+    threads: int
+    """CPU threads."""
+    compute: str
+    """Number format of omnithinker's matrix products."""
+    model: str | None = None
+    """Model folder of cases c, m and r."""
+    recipe: str | None = None
+    """Recipe of case r."""
+    new_tokens: int | None = None
+    """Token limit of a completion; by default the workload's."""
+    prompts: int = 4
+    """Prompts per step of cases m and r."""
+    compile: bool = False
+    """Compile omnithinker's decoding."""
 
 
-def random_case(shape: Shape, steps: int, threads: int, work: Path, stack: ExitStack) -> Case:
+def make_case(options: Options, work: Path, stack: ExitStack) -> Case:
+    """Create a workload."""
+    if options.case in "cr":
+        return recipe_case(options, stack)
+    if options.case == "m":
+        return model_case(options, stack)
+    shape = SHAPES[options.case]
     folder = work / "model"
     save_model(shape, folder)
-    policy = load_policy(ModelSettings(path=str(folder), device="cpu"))
+    tokenizer = load_tokenizer(ModelSettings(path=str(folder)))
     rng = random.Random(0)
-    texts = ["".join(rng.choices(string.ascii_lowercase, k=shape.prompt)) for _ in range(shape.prompts * steps)]
+    texts = ["".join(rng.choices(string.ascii_lowercase, k=shape.prompt)) for _ in range(shape.prompts * options.steps)]
+    tokens = [tuple(tokenizer.hf(text)["input_ids"]) for text in texts]
+    limit = options.new_tokens or shape.max_new_tokens
+    return texts_case(options, folder, texts, tokens, shape.prompts, limit, stack, conversational=False)
+
+
+def model_case(options: Options, stack: ExitStack) -> Case:
+    """Create word problems for a model of the user's."""
+    if options.model is None:
+        raise SystemExit("case m needs --model FOLDER")
+    tokenizer = load_tokenizer(ModelSettings(path=options.model))
+    texts = [
+        f"A farm has {7 + k} cows and {3 * k + 2} sheep. It sells {k % 5 + 1} cows and buys {2 * k + 1} sheep. "
+        "How many animals does the farm have now? Explain your reasoning."
+        for k in range(options.prompts * options.steps)
+    ]
+    tokens = [tokenizer.encode(text) for text in texts]
+    limit = options.new_tokens or 32
+    return texts_case(options, Path(options.model), texts, tokens, options.prompts, limit, stack, conversational=True)
+
+
+def texts_case(
+    options: Options,
+    folder: Path,
+    texts: Sequence[str],
+    tokens: Sequence[tuple[int, ...]],
+    per_step: int,
+    limit: int,
+    stack: ExitStack,
+    *,
+    conversational: bool,
+) -> Case:
+    """Create a workload of given prompts, with a cheap reward that varies within every group."""
     prompts = [
-        Prompt(task="x", index=i, text=text, token_ids=tuple(policy.tokenizer.hf(text)["input_ids"]))
-        for i, text in enumerate(texts)
+        Prompt(task="x", index=i, text=text, token_ids=ids)
+        for i, (text, ids) in enumerate(zip(texts, tokens, strict=True))
     ]
     settings = {
-        "model": {"path": str(folder), "device": "cpu", "threads": threads},
-        "sampling": {"completions": COMPLETIONS, "max_new_tokens": shape.max_new_tokens},
-        "training": {"prompts_per_step": shape.prompts, "checkpoint_every": 10**6},
+        "model": {
+            "path": str(folder),
+            "device": "cpu",
+            "threads": options.threads,
+            "compute": options.compute,
+            "compile": options.compile,
+        },
+        "sampling": {"completions": COMPLETIONS, "max_new_tokens": limit},
+        "training": {"prompts_per_step": per_step, "checkpoint_every": 10**6},
         "tasks": {"x": {"data": "lab:math", "rewards": {"math_answer": 1.0}}},
     }
     scorer = stack.enter_context(Scorer({"x": [Component("even", EvenTokens(), 1.0, True)]}))
-    schedule = [tuple(Item("x", s * shape.prompts + p, 0) for p in range(shape.prompts)) for s in range(steps)]
-    return Case(Recipe.model_validate(settings), folder, {"x": prompts}, schedule, scorer, conversational=False)
+    schedule = [tuple(Item("x", s * per_step + p, 0) for p in range(per_step)) for s in range(options.steps)]
+    return Case(Recipe.model_validate(settings), folder, {"x": prompts}, schedule, scorer, conversational)
 
 
-def lab_case(steps: int, threads: int, stack: ExitStack, model: str) -> Case:
-    """Create the workload of the full lab recipe with all tasks mixed and beta 0, as in the paper."""
+def recipe_case(options: Options, stack: ExitStack) -> Case:
+    """Create the workload of a recipe with all tasks mixed and beta 0, as in the paper; by default the full lab."""
+    name = options.recipe or "lab"
     changes = [
         "training.learning_rate=1e-6",
         "training.checkpoint_every=1000000",
-        f"model.threads={threads}",
-        f"model.path={model}",
+        f"sampling.completions={COMPLETIONS}",
+        f"model.threads={options.threads}",
+        f"model.compute={options.compute}",
+        f"model.compile={str(options.compile).lower()}",
     ]
-    changes += [f"tasks.{task}.beta=0.0" for task in ("math", "code", "qa", "writing")]
-    recipe = load_recipe("lab", changes)
+    if options.model:
+        changes.append(f"model.path={options.model}")
+    if options.new_tokens:
+        changes.append(f"sampling.max_new_tokens={options.new_tokens}")
+    if options.case == "r":
+        changes.append(f"training.prompts_per_step={options.prompts}")
+    changes += [f"tasks.{task}.beta=0.0" for task in load_recipe(name).tasks]
+    recipe = load_recipe(name, changes)
     context = stack.enter_context(RunContext(recipe, View(Console(quiet=True)).note))
     training = recipe.training
     schedule = joint_batches(
         context.train_sizes, prompts_per_step=training.prompts_per_step, epochs=training.epochs, seed=0
-    )[:steps]
-    folder = Path(MODEL_PATH if model == "lab" else model)
+    )[: options.steps]
+    folder = Path(MODEL_PATH if recipe.model.path == "lab" else recipe.model.path)
     return Case(recipe, folder, context.train_prompts, schedule, context.scorer, conversational=True)
 
 

@@ -2,7 +2,8 @@
 
 The bound is the time of the unavoidable products of weights and activations at this machine's measured rate: each
 prompt once per group, each completion token once; forward only in generation, forward and backward (three times as
-much) in training, for completions with a gradient. It omits attention over keys, a few percent at these lengths.
+much) in training, for completions with a gradient. It omits attention over keys, a few percent at these lengths. For
+generation, it is the time of reading all weights once per token if that is longer.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ REPEATS = 3
 
 def report(case: Case, policy: Policy) -> None:
     """Print the time of generation and training relative to the bound, and the most expensive operations."""
-    rate = matmul_rate()
-    print(f"matrix products: {rate / 1e9:.0f} GFLOP/s in float32")
+    dtype = torch.bfloat16 if policy.bfloat16 else torch.float32
+    rate, bandwidth = matmul_rate(dtype), memory_bandwidth()
+    print(f"matrix products: {rate / 1e9:.0f} GFLOP/s in {dtype}; memory: {bandwidth / 1e9:.1f} GB/s read")
     optimizer = make_optimizer(policy, case.recipe.training)
     set_learning_rate(optimizer, case.recipe, 0)
     generate(case, policy, 0)
@@ -43,10 +45,15 @@ def report(case: Case, policy: Policy) -> None:
         optimizer.step()
         trained = time.perf_counter()
         for name, seconds, floor in (
-            ("generate", generated - started, generation_flops(policy, groups) / rate),
+            (
+                "generate",
+                generated - started,
+                max(generation_flops(policy, groups) / rate, generation_bytes(policy, groups, dtype) / bandwidth),
+            ),
             ("train", trained - generated, training_flops(policy, samples) / rate),
         ):
-            print(f"{name:8s} {seconds:7.3f} s   floor {floor:6.3f} s   {seconds / floor:5.1f} x floor")
+            share = f"{seconds / floor:5.1f} x floor" if floor else "no group has variance"
+            print(f"{name:8s} {seconds:7.3f} s   floor {floor:6.3f} s   {share}")
     print_profile("generate", lambda: generate(case, policy, 0))
     budget = case.recipe.training.microbatch_tokens
     print_profile("train", lambda: compute_gradient(policy, None, batch, case.recipe, budget))
@@ -66,11 +73,21 @@ def samples_of(case: Case, groups: Sequence[RolloutGroup]) -> list[GroupSamples]
     return [group_samples(group, group_advantages(rewards_tensor(group))[0], case.recipe) for group in groups]
 
 
-def matmul_rate() -> float:
-    """Return the best measured rate of float32 products, floating point operations per second."""
+def memory_bandwidth() -> float:
+    """Return the best measured rate of reading memory, bytes per second."""
+    numbers, best = torch.ones(2**26), 0.0
+    for _ in range(5):
+        started = time.perf_counter()
+        numbers.sum()
+        best = max(best, numbers.nbytes / (time.perf_counter() - started))
+    return best
+
+
+def matmul_rate(dtype: torch.dtype) -> float:
+    """Return the best measured rate of matrix products, floating point operations per second."""
     best = 0.0
     for rows, inner, columns in ((1024, 1024, 1024), (2048, 512, 512)):
-        left, right = torch.randn(rows, inner), torch.randn(inner, columns)
+        left, right = torch.randn(rows, inner).to(dtype), torch.randn(inner, columns).to(dtype)
         for _ in range(20):
             started = time.perf_counter()
             left @ right
@@ -94,6 +111,12 @@ def generation_flops(policy: Policy, groups: Sequence[RolloutGroup]) -> float:
     sampled = sum(len(c.token_ids) for group in groups for c in group.trajectories)
     inputs = prompts + sampled - len(groups) * COMPLETIONS
     return 2.0 * (layer_weights(policy) * inputs + head_weights(policy) * sampled)
+
+
+def generation_bytes(policy: Policy, groups: Sequence[RolloutGroup], dtype: torch.dtype) -> float:
+    """Count the bytes of weights that decoding reads: all of them once per token of the longest completion."""
+    steps = max(len(c.token_ids) for group in groups for c in group.trajectories)
+    return float((layer_weights(policy) + head_weights(policy)) * dtype.itemsize * steps)
 
 
 def training_flops(policy: Policy, samples: Sequence[Sample]) -> float:

@@ -50,13 +50,14 @@ class _TimerCallback(TrainerCallback):
         self.timer.step(self.trainer.tokens)
 
 
-def run_trl(case: Case, work: Path, rows_per_pass: int | None) -> list[StepTime]:
+def run_trl(case: Case, work: Path, rows_per_pass: int | None, *, bf16: bool) -> list[StepTime]:
     """Time all steps of a schedule except the first (warm-up).
 
     Args:
         case: the workload.
         work: folder for TRL's output.
         rows_per_pass: completions in one forward and backward pass; None for all of a step.
+        bf16: TRL's own switch for bfloat16 autocast.
     """
     prompts = [case.prompts[item.task][item.index] for batch in case.schedule for item in batch]
     per_step = len(case.schedule[0])
@@ -67,7 +68,7 @@ def run_trl(case: Case, work: Path, rows_per_pass: int | None) -> list[StepTime]
         model=AutoModelForCausalLM.from_pretrained(case.folder, dtype=torch.float32),
         processing_class=AutoTokenizer.from_pretrained(case.folder, padding_side="left"),
         reward_funcs=_reward(case, prompts),
-        args=_config(case, work, per_step * COMPLETIONS, rows_per_pass),
+        args=_config(case, work, per_step * COMPLETIONS, rows_per_pass, bf16),
         train_dataset=Dataset.from_list([_row(case, prompt, k) for k, prompt in enumerate(prompts)]),
         callbacks=[callback],
     )
@@ -81,13 +82,13 @@ def _row(case: Case, prompt: Prompt, number: int) -> dict[str, Any]:
     return {"prompt": content, "number": number}
 
 
-def _config(case: Case, work: Path, rows: int, rows_per_pass: int | None) -> GRPOConfig:
-    """Return the same objective, sampling and optimizer, in float32 and one pass: TRL's fastest mode on a CPU."""
+def _config(case: Case, work: Path, rows: int, rows_per_pass: int | None, bf16: bool) -> GRPOConfig:
+    """Return the same objective, sampling and optimizer, without gradient checkpointing: TRL's fastest mode."""
     sampling, training = case.recipe.sampling, case.recipe.training
     return GRPOConfig(
         output_dir=str(work / "trl"),
         use_cpu=True,
-        bf16=False,
+        bf16=bf16,
         gradient_checkpointing=False,
         per_device_train_batch_size=rows_per_pass or rows,
         gradient_accumulation_steps=rows // (rows_per_pass or rows),

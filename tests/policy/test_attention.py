@@ -41,3 +41,13 @@ def test_one_query_per_row_gives_what_pytorch_gives(mask, scaling, shared_by):
         strict=True,
     ):
         assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_several_queries_are_attended_to_in_float32_under_autocast():
+    draw = torch.Generator().manual_seed(0)
+    states = [torch.randn(2, 4, 5, SIZE, generator=draw).bfloat16() for _ in range(3)]
+    module = SimpleNamespace(num_key_value_groups=1, is_causal=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, _ = attend(module, *states, None)
+    expected, _ = sdpa_attention_forward(module, *(state.float() for state in states), None)
+    assert torch.equal(found, expected.bfloat16())

@@ -15,7 +15,7 @@ from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import completion_logprobs, compute_prefix, token_batch
 from omnithinker.rollout.base import Sampling, sample_seed
 from omnithinker.rollout.native import split_batches
-from omnithinker.rollout.sampling import SamplingTensors, sample_tokens
+from omnithinker.rollout.sampling import SamplingTensors, _choose, sample_tokens
 from tests.builders.policy import generate, make_policy, prompt_of
 
 SAMPLING = Sampling(temperature=1.0, top_k=50, top_p=1.0, max_new_tokens=12)
@@ -215,3 +215,21 @@ def test_any_of_several_end_tokens_ends_a_completion():
         ends = [t for t, token in enumerate(completion.token_ids) if token in ends_of_two]
         assert ends == ([] if completion.truncated else [len(completion.token_ids) - 1])
         assert len(completion.token_ids) == 40 or not completion.truncated
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 1000])
+def test_a_token_is_found_through_sums_of_blocks_as_in_the_whole_cumulative_sum(count):
+    draw = torch.Generator().manual_seed(0)
+    probability = torch.rand(40, count, generator=draw, dtype=torch.float64)
+    probability[:, count // 3 : count // 2] = 0
+    uniform = torch.rand(40, generator=draw, dtype=torch.float64)
+    uniform[:2] = torch.tensor([0.0, 1 - 1e-16])
+    cumulative = probability.cumsum(dim=1)
+    expected = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True).clamp(max=count - 1)
+    assert torch.equal(_choose(probability, uniform), expected)
+
+
+def test_a_token_without_probability_is_never_sampled():
+    probability = torch.zeros(2, 600)
+    probability[:, 300] = 1.0
+    assert _choose(probability, torch.tensor([0.0, 1.0])).flatten().tolist() == [300, 300]

@@ -69,7 +69,7 @@ def test_a_copy_is_written_as_the_weights_in_use_are(name, model_folder, tmp_pat
         random_policy("llama").save(model_folder)
     recipe = recipe_of(model_folder, held=held)
     policy = load_trained(recipe.model, seed=0)
-    optimizer = make_optimizer(policy, recipe)
+    optimizer = make_optimizer(policy, recipe.training)
     for parameter in policy.trained:
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()

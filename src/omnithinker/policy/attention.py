@@ -1,8 +1,9 @@
-"""Attention on a CPU: for one query per row (decoding), and for packed examples.
+"""Attention on a CPU: for one query per row (decoding), for several, and for packed examples.
 
 PyTorch's fused attention is tuned for many queries. For a single one, two matrix products that read keys and values
-in place, once for all query heads that share them, are faster. Examples packed into one row are computed one by one:
-a mask over the whole row would cost the square of its length.
+in place, once for all query heads that share them, are faster. Its backward pass takes twice as long in bfloat16 as in
+float32, so several queries are computed in float32 even where matrix products are not. Examples packed into one row are
+computed one by one: a mask over the whole row would cost the square of its length.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def attend(
     count, heads, queries, size = query.shape
     per_head = attention_mask is not None and attention_mask.shape[1] > 1
     if queries != 1 or per_head or any(others.get(name) is not None for name in ("position_bias", "softcap", "cache")):
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
+        return _attend_several(module, query, key, value, attention_mask, scaling=scaling, **others), None
     # Queries that share keys and values are the rows of one product.
     shared = query.reshape(count, key.shape[1], heads // key.shape[1], size)
     scores = torch.matmul(shared, key.transpose(2, 3)) * (size**-0.5 if scaling is None else scaling)
@@ -68,6 +69,16 @@ def attend(
         scores = scores.masked_fill(~attention_mask, -torch.inf) if hide else scores + attention_mask
     weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
     return torch.matmul(weights, value).reshape(count, 1, heads, -1), None
+
+
+def _attend_several(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **others: Any
+) -> Tensor:
+    """PyTorch's attention of several queries, in float32."""
+    with torch.autocast(query.device.type, enabled=False):
+        states = [state.to(torch.promote_types(state.dtype, torch.float32)) for state in (query, key, value)]
+        output, _ = sdpa_attention_forward(module, *states, attention_mask, **others)
+    return output.to(value.dtype)
 
 
 def _attend_packed(
@@ -88,5 +99,5 @@ def _attend_packed(
         if attention_mask is not None and window is not None and end - start > window:
             mask = attention_mask[:, :, part, part]
         q, k, v = (x[:, :, part] for x in (query, key, value))
-        pieces.append(sdpa_attention_forward(module, q, k, v, mask, **others)[0])
+        pieces.append(_attend_several(module, q, k, v, mask, **others))
     return torch.cat(pieces, dim=1), None

@@ -119,14 +119,14 @@ def completion_entropies(policy: Policy, batch: TokenBatch) -> Tensor:
 
 
 def _per_action(
-    measure: Callable[[Tensor, Tensor], Tensor],
+    measure: Callable[[Tensor, Tensor, Tensor], Tensor],
     policy: Policy,
     batch: TokenBatch,
     prefix: SharedPrefix | None = None,
     *,
     shared_prompt: bool = True,
 ) -> Tensor:
-    """[B, T] a measure of (logits [N, V] over temperature, token [N]) at every action; 0 elsewhere."""
+    """[B, T] a measure of (logits [N, V], token [N], temperature [N]) at every action; 0 elsewhere."""
     mask_BT = batch.action_mask_BT
     with policy.autocast():
         if shared_prompt and can_share(policy.model):
@@ -239,11 +239,39 @@ def logits_of(model: Any, hidden: Tensor) -> Tensor:
     return logits
 
 
-def _logprobs(logits_NV: Tensor, token_N: Tensor) -> Tensor:
-    return logits_NV.gather(1, token_N[:, None]).squeeze(1) - logits_NV.logsumexp(dim=1)
+class _LogProbs(torch.autograd.Function):
+    """Log-probability of tokens; the backward pass works in place on a single array of float32 logits."""
+
+    @staticmethod
+    def forward(context: Any, logits_NV: Tensor, token_N: Tensor, temperature_N: Tensor) -> Tensor:
+        scaled_NV = _scaled(logits_NV, temperature_N)
+        normalizer_N = scaled_NV.logsumexp(dim=1)
+        context.save_for_backward(logits_NV, token_N, temperature_N, normalizer_N)
+        return scaled_NV.gather(1, token_N[:, None]).squeeze(1) - normalizer_N
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        logits_NV, token_N, temperature_N, normalizer_N = context.saved_tensors
+        # d log p(token) / d logits = (one-hot(token) - p) / temperature
+        scale_N1 = (gradients[0] / temperature_N.to(gradients[0].dtype))[:, None]
+        gradient_NV = (_scaled(logits_NV, temperature_N) - normalizer_N[:, None]).exp_().mul_(-scale_N1)
+        return gradient_NV.scatter_add_(1, token_N[:, None], scale_N1).to(logits_NV.dtype), None, None
 
 
-def _entropies(logits_NV: Tensor, token_N: Tensor) -> Tensor:
+def _logprobs(logits_NV: Tensor, token_N: Tensor, temperature_N: Tensor) -> Tensor:
+    return _LogProbs.apply(logits_NV, token_N, temperature_N)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _scaled(logits_NV: Tensor, temperature_N: Tensor) -> Tensor:
+    """Logits over temperature; half-precision ones are widened, wider ones stay as they are."""
+    wide_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
+    if bool((temperature_N == 1).all()):
+        return wide_NV
+    return wide_NV / temperature_N.to(wide_NV.dtype)[:, None]
+
+
+def _entropies(logits_NV: Tensor, token_N: Tensor, temperature_N: Tensor) -> Tensor:
+    logits_NV = _scaled(logits_NV, temperature_N)
     # 0 log 0 = 0: a token whose probability underflows adds nothing.
     logprob_NV = logits_NV.log_softmax(dim=1).clamp(min=torch.finfo(logits_NV.dtype).min)
     return -(logprob_NV.exp() * logprob_NV).sum(dim=1)
@@ -254,7 +282,7 @@ def score_tokens(
     token_N: Tensor,
     model: Any,
     temperature_N: Tensor,
-    measure: Callable[[Tensor, Tensor], Tensor] = _logprobs,
+    measure: Callable[[Tensor, Tensor, Tensor], Tensor] = _logprobs,
 ) -> Tensor:
     """[N] log-probability (or another measure) of each token; logits are computed in chunks and never held whole.
 
@@ -263,14 +291,11 @@ def score_tokens(
         token_N: [N] token ids.
         model: the model, for its output embedding.
         temperature_N: [N] divides the logits.
-        measure: maps (logits [N, V] over temperature, token [N]) to [N].
+        measure: maps (logits [N, V], token [N], temperature [N]) to [N].
     """
 
     def score_chunk(hidden: Tensor, token: Tensor, temperature: Tensor) -> Tensor:
-        logits = logits_of(model, hidden)
-        # Half-precision logits are widened before the log-sum-exp; wider ones stay as they are.
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature.to(logits.dtype)[:, None]
-        return measure(logits, token)
+        return measure(logits_of(model, hidden), token, temperature)
 
     size = max(1, LOGITS_AT_ONCE // model.get_output_embeddings().weight.shape[0])
     if len(token_N) <= size:

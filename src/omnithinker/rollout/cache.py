@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -36,7 +37,7 @@ class _GrowingLayer(DynamicLayer):
         super().__init__()  # type: ignore[no-untyped-call]
         self.lazy_initialization(keys, values)
         self.length = keys.shape[-2]
-        self.buffers = [_with_capacity(tensor, row_B) for tensor in (keys, values)]
+        self.buffers = [_with_capacity(_as_used(tensor), row_B) for tensor in (keys, values)]
         self._view()
 
     def _view(self) -> list[Tensor]:
@@ -56,6 +57,12 @@ class _GrowingLayer(DynamicLayer):
     def reorder_cache(self, beam_idx: Tensor) -> None:
         self.buffers = [_with_capacity(view, beam_idx) for view in self._view()]
         self._view()
+
+
+def _as_used(tensor: Tensor) -> Tensor:
+    """Convert to the format that autocast would convert to at every token."""
+    kind = tensor.device.type
+    return tensor.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else tensor
 
 
 def _with_capacity(tensor: Tensor, rows: Tensor | None = None) -> Tensor:

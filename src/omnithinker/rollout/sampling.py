@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from omnithinker.rollout.base import Sampling
+
+BLOCK = 256
+"""Candidates whose probabilities are summed before their cumulative sum is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +64,45 @@ def sample_tokens(logits_BV: Tensor, uniform_B: Tensor, sampling: SamplingTensor
     """
     logits_BV = logits_BV.float()
     temperature_B1 = torch.where(sampling.temperature_B == 0, 1.0, sampling.temperature_B)[:, None]
-    logprob_BV = (logits_BV / temperature_B1.float()).log_softmax(dim=1)
+    scaled_BV = logits_BV if bool((temperature_B1 == 1).all()) else logits_BV / temperature_B1.float()
+    logprob_BV = scaled_BV.log_softmax(dim=1)
     # 0 log 0 = 0: a token whose probability underflows adds nothing to the entropy.
     logprob_BV.clamp_(min=torch.finfo(torch.float32).min)
     with torch.autocast(logits_BV.device.type, enabled=False):  # a sum, not one of the model's matrix products
-        entropy_B = -torch.bmm(logprob_BV.exp()[:, None, :], logprob_BV[:, :, None]).flatten()
+        probability_BV = logprob_BV.exp()
+        entropy_B = -torch.bmm(probability_BV[:, None, :], logprob_BV[:, :, None]).flatten()
     if sampling.restricted:
         candidate_BK, probability_BK = _candidates(logits_BV, temperature_B1, sampling)
     else:  # unsorted: sorting a large vocabulary would take longer than the model does
-        candidate_BK, probability_BK = None, (logits_BV.double() / temperature_B1).softmax(dim=1)
-    cumulative_BK = probability_BK.cumsum(dim=1)
-    threshold_B1 = uniform_B.double()[:, None] * cumulative_BK[:, -1:]
-    choice_B1 = (cumulative_BK <= threshold_B1).sum(dim=1, keepdim=True)
-    last_B1 = (cumulative_BK < cumulative_BK[:, -1:]).sum(dim=1, keepdim=True)  # guards against rounding beyond it
-    token_B1 = torch.minimum(choice_B1, last_B1)
+        candidate_BK, probability_BK = None, probability_BV
+    token_B1 = _choose(probability_BK, uniform_B)
     token_B = (token_B1 if candidate_BK is None else candidate_BK.gather(1, token_B1)).squeeze(1)
     return token_B, logprob_BV.gather(1, token_B[:, None]).squeeze(1), entropy_B
+
+
+def _choose(probability_BK: Tensor, uniform_B: Tensor) -> Tensor:
+    """[B, 1] index at which the cumulative sum of probabilities exceeds a uniform share of their total.
+
+    Finds a block of candidates first, so that only sums of blocks and one block per row are accumulated in float64.
+    """
+    count = probability_BK.shape[1]
+    if spare := -count % BLOCK:
+        probability_BK = pad(probability_BK, (0, spare))
+    block_BNS = probability_BK.unflatten(1, (-1, BLOCK))
+    mass_BN = block_BNS.sum(dim=2, dtype=torch.float64)
+    block_B1, rest_B1 = _find(mass_BN, uniform_B.double()[:, None] * mass_BN.sum(dim=1, keepdim=True))
+    mass_BS = block_BNS.take_along_dim(block_B1[:, :, None], dim=1).squeeze(1).double()
+    return block_B1 * BLOCK + _find(mass_BS, rest_B1)[0]
+
+
+def _find(mass_BK: Tensor, threshold_B1: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, 1] first index whose cumulative mass exceeds a threshold, never one without mass, and the rest within it."""
+    cumulative_BK = mass_BK.cumsum(dim=1)
+    choice_B1 = (cumulative_BK <= threshold_B1).sum(dim=1, keepdim=True)
+    last_B1 = (cumulative_BK < cumulative_BK[:, -1:]).sum(dim=1, keepdim=True)  # guards against rounding beyond it
+    index_B1 = torch.minimum(choice_B1, last_B1)
+    before_B1 = cumulative_BK.gather(1, index_B1) - mass_BK.gather(1, index_B1)
+    return index_B1, (threshold_B1 - before_B1).clamp(min=0)
 
 
 def _candidates(logits_BV: Tensor, temperature_B1: Tensor, sampling: SamplingTensors) -> tuple[Tensor, Tensor]:
