@@ -21,6 +21,7 @@ from omnithinker.rewards.answers import AnswerSettings, answer_record, gold_of
 from omnithinker.rewards.components import build_component, build_components
 from omnithinker.rewards.resources import Resources
 from omnithinker.rollout.base import Generator, Sampling, make_generator, sample_seed
+from omnithinker.train.sft.run import warmed_up_model
 from omnithinker.types import RolloutGroup
 
 GROUP = 8
@@ -35,7 +36,7 @@ def check_samples(
     prompts: int,
     note: Callable[[str], None],
 ) -> Section:
-    """Sample completions of every task from the recipe's model, score them, and warn if nothing can be learnt.
+    """Sample completions of the model that runs start from, score them, and warn if nothing can be learnt.
 
     Args:
         recipe: The recipe.
@@ -49,7 +50,7 @@ def check_samples(
     notes: list[str] = []
     try:
         note("loading the model")
-        policy = load_policy(recipe.model)
+        policy = load_policy(recipe.model, warmed_up_model(recipe, note))
         with closing(make_generator(policy, recipe)) as generator:
             for task, task_rows in tasks.items():
                 rows = _choose(recipe, task, task_rows, prompts)

@@ -194,14 +194,12 @@ def evaluate_model(
 
     from omnithinker.train.context import RunContext
     from omnithinker.train.number_format import with_number_format
-    from omnithinker.train.sft.run import finished_warmup
+    from omnithinker.train.sft.run import warmed_up_model
 
     with view or View(Console(stderr=True)) as view:
         context = RunContext(with_number_format(recipe, view.note), view.note)
-        warmup = Path(recipe.output) / WARMUP
-        if model is None and recipe.warmup and (warmup / RESULT).exists():
-            context.start = finished_warmup(warmup, with_number_format(whole, view.note, warmup))
-            view.note(f"evaluating the warmed-up model {context.start}")
+        if model is None:
+            context.start = warmed_up_model(whole, view.note)
         try:
             with context:
                 return _evaluate(context, output, completions or EvaluatedCompletions())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from omnithinker.train.checkpoint import link_weights, replacing
 from omnithinker.train.context import RunContext
 from omnithinker.train.folder import open_output_folder, refuse_changed_settings
 from omnithinker.train.manifest import manifest
+from omnithinker.train.number_format import with_number_format
 from omnithinker.train.sft.demonstrations import Demonstration, from_rows, split
 from omnithinker.train.sft.trainer import SftTrainer, sft_schedule
 from omnithinker.ui.view import View
@@ -99,6 +100,24 @@ def finished_warmup(folder: Path, recipe: Recipe) -> Path:
     """
     refuse_changed_settings(folder, recipe, warmup_essentials)
     return folder / MODEL
+
+
+def warmed_up_model(recipe: Recipe, note: Callable[[str], None]) -> Path | None:
+    """Return the folder of the model that runs start from after a finished warm-up; None if there is none.
+
+    Args:
+        recipe: all settings; the warm-up is looked for in its ``output``.
+        note: receives a message with the folder.
+
+    Raises:
+        BadInput: if the warm-up had other settings.
+    """
+    folder = Path(recipe.output) / WARMUP
+    if recipe.warmup is None or not (folder / RESULT).exists():
+        return None
+    model = finished_warmup(folder, with_number_format(recipe, note, folder))
+    note(f"using the warmed-up model {model}")
+    return model
 
 
 def run_sft(
