@@ -55,8 +55,8 @@ def attend(
     per_head = attention_mask is not None and attention_mask.shape[1] > 1
     if queries != 1 or per_head or any(others.get(name) is not None for name in ("position_bias", "softcap", "cache")):
         with torch.autocast(query.device.type, enabled=False):
-            states = [state.to(torch.promote_types(state.dtype, torch.float32)) for state in (query, key, value)]
-            output, _ = sdpa_attention_forward(module, *states, attention_mask, scaling=scaling, **others)
+            q, k, v = (state.to(torch.promote_types(state.dtype, torch.float32)) for state in (query, key, value))
+            output, _ = sdpa_attention_forward(module, q, k, v, attention_mask, scaling=scaling, **others)
         return output.to(value.dtype), None
     # Queries that share keys and values are the rows of one product.
     shared = query.reshape(count, key.shape[1], heads // key.shape[1], size)
