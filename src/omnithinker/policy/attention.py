@@ -76,8 +76,8 @@ def _attend_several(
 ) -> Tensor:
     """PyTorch's attention of several queries, in float32."""
     with torch.autocast(query.device.type, enabled=False):
-        states = [state.to(torch.promote_types(state.dtype, torch.float32)) for state in (query, key, value)]
-        output, _ = sdpa_attention_forward(module, *states, attention_mask, **others)
+        q, k, v = (state.to(torch.promote_types(state.dtype, torch.float32)) for state in (query, key, value))
+        output, _ = sdpa_attention_forward(module, q, k, v, attention_mask, **others)
     return output.to(value.dtype)
 
 
