@@ -41,7 +41,7 @@ def test_a_file_wins_over_a_shipped_recipe_and_a_folder_does_not(tmp_path):
             "lab-quick.toml",
             "lab-quick.toml: no such file, and no shipped recipe of that name; did you mean 'lab-quick'?",
         ),
-        ("zzz", "zzz: no such file, and no shipped recipe of that name; known: lab, lab-quick, starter"),
+        ("zzz", "zzz: no such file, and no shipped recipe of that name; known: lab, lab-quick, smollm2, starter"),
         ("folder/lab.toml", "folder/lab.toml: cannot be read: No such file or directory"),
     ],
 )
