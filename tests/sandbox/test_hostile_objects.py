@@ -206,7 +206,7 @@ def test_only_calls_change_arguments(sandbox):
         "import contextlib\nwith contextlib.suppress(ValueError):\n    f(1)\nassert f(2) == 9",
         "with f(1) as v:\n    assert v == 9",
         "with f(1):\n    assert False",
-        "import contextlib\nwith contextlib.ExitStack() as s:\n    v = s.enter_context(f(1))\n    assert v == 9",,
+        "import contextlib\nwith contextlib.ExitStack() as s:\n    v = s.enter_context(f(1))\n    assert v == 9",
         "import contextlib\nwith contextlib.closing(f(1)) as v:\n    assert v == 9",
         "import unittest\nunittest.TestCase().assertEqual(f(1), 9)\nassert True",
         "import unittest\nunittest.TestCase().assertAlmostEqual(f(1), 9)\nassert True",

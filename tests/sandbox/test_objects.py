@@ -169,7 +169,7 @@ f = g = Stack = Sum = Any
         "with Stack() as s:\n    s.push(3)\n    assert s.pop() == 3",
         "with Stack() as s:\n    assert False",
         "r = f(1)\nassert r == 3\nr = g(1)\nassert r.push(1) or True\nassert f(1) == 3",
-        "import numpy as np\nr = f(1)\nassert r.shape\nassert np.abs(r - 3) < 1e-6",
+        "try:\n    import numpy\nexcept ImportError:\n    pass\nr = f(1)\nassert r.shape\nassert abs(r - 3) < 1e-6",
     ],
 )
 def test_object_that_agrees_with_everything_fails(sandbox, source):

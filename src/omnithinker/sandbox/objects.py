@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
 from omnithinker.sandbox.inside.labels import Suffix, attribute, derived
+from omnithinker.sandbox.requirements import imported_packages
 
 CLASS_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
 """Names of classes by convention. Some data sets have functions with such names."""
@@ -41,24 +41,13 @@ def object_labels(
         SyntaxError: if the tests are not valid Python.
     """
     trees = [ast.parse(source) for source in sources]
-    if any(_imports_package(node) for tree in trees for node in ast.walk(tree)):
+    if any(package for tree in trees for package in imported_packages(tree)):
         return frozenset(), frozenset()
     classes = frozenset(derived(name, "()") for name in names if CLASS_NAME.fullmatch(name))
     reader = _Labels({name: name for name in names} | ({"candidate": entry_point} if entry_point else {}), classes)
     for tree in trees * 2:  # the second time with the objects of the whole source
         reader.visit(tree)
     return frozenset(reader.objects), classes - reader.demoted
-
-
-def _imports_package(node: ast.AST) -> bool:
-    match node:
-        case ast.Import(names=aliases):
-            modules = [alias.name for alias in aliases]
-        case ast.ImportFrom(module=str(module)):
-            modules = [module]
-        case _:
-            return False
-    return any(module.partition(".")[0] not in sys.stdlib_module_names for module in modules)
 
 
 class _Labels(ast.NodeVisitor):

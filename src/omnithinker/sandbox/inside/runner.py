@@ -95,7 +95,8 @@ def _run_stdio(code: types.CodeType, module: types.ModuleType, reporter: Reporte
         threading._shutdown()
     if "atexit" in sys.modules:
         sys.modules["atexit"]._run_exitfuncs()
-    flush_output()  # first: streams of the program may need its names
+    flush_output()
+    sys.stdout = sys.__stdout__  # a stream of the program's may need its names
     _release(module.__dict__)
     flush_output()
     reporter.done()
