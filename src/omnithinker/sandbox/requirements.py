@@ -11,15 +11,7 @@ from importlib.util import find_spec
 
 _OWN_MODULES = ("__future__", "__main__", "solution")
 _TEMPORARY = frozenset(
-    [
-        "mkdtemp",
-        "mkstemp",
-        "TemporaryDirectory",
-        "NamedTemporaryFile",
-        "TemporaryFile",
-        "SpooledTemporaryFile",
-        "gettempdir",
-    ]
+    {"mkdtemp", "mkstemp", "gettempdir", "TemporaryDirectory", "NamedTemporaryFile", "TemporaryFile"}
 )
 _WRITING = {
     "os": frozenset(["mkdir", "makedirs", "symlink", "mkfifo", "remove", "unlink", "rmdir"]),

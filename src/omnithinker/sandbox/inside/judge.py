@@ -41,6 +41,7 @@ class Link:
     Args:
         channel: connection to the solver.
         namespace: namespace of the tests; objects of classes defined there are sent by their attributes.
+        preamble_classes: classes of the preamble, whose objects are sent by their attributes too.
         attributes: attributes that proxies forward.
         caught: exceptions that the tests name; those of the program also derive from them.
         objects: labels of values that the tests use as objects.
@@ -51,6 +52,7 @@ class Link:
         self,
         channel: Channel,
         namespace: dict[str, Any],
+        preamble_classes: dict[str, type],
         attributes: Iterable[str],
         caught: Mapping[str, type[Exception]],
         objects: frozenset[str],
@@ -60,7 +62,7 @@ class Link:
         self.caught = caught
         self.namespace = namespace
         self.attributes = {name for name in attributes if not is_protocol(name)}
-        self.preamble_classes = _shared_classes(namespace["__builtins__"])
+        self.preamble_classes = preamble_classes
         self.objects, self.classes = objects, classes
         self.requests = 0
         self._proxies: dict[tuple[int, Rights], Remote] = {}
@@ -166,16 +168,19 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
         reporter: destination of the report; only the judge holds it.
         channel: connection to the solver.
     """
-    namespace: dict[str, Any] = {"__builtins__": {**names, **judge_helpers(names)}, "__name__": "tests"}
-    exec(compile(request["preamble"], "<test preamble>", "exec"), namespace)
-    sources = request["sources"]
+    builtin, preamble_classes = _prepared(names)
     # The program supplies only these names: the tests must not call a ``len`` or ``is_same_list`` of the program's. A
     # name that it lacks stays undefined, also if the preamble has the same one.
-    for name in request["program"]:
-        namespace["__builtins__"].pop(name, None)
+    program = set(request["program"])
+    if not program.isdisjoint(builtin):
+        builtin = {name: value for name, value in builtin.items() if name not in program}
+    namespace: dict[str, Any] = {"__builtins__": builtin, "__name__": "tests"}
+    exec(compile(request["preamble"], "<test preamble>", "exec"), namespace)
+    sources = request["sources"]
+    classes = {name: kind for name, kind in preamble_classes.items() if name not in program}
     caught = _caught(request)
     labels = frozenset(request["objects"]), frozenset(request["classes"])
-    link = Link(channel, namespace, (*HELPER_ATTRIBUTES, *request["attributes"]), caught, *labels)
+    link = Link(channel, namespace, classes, (*HELPER_ATTRIBUTES, *request["attributes"]), caught, *labels)
     try:
         greeting = channel.receive()
     except PeerGone as error:
@@ -184,7 +189,7 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     if "stage" in greeting:
         reporter.send(stage=str(greeting["stage"]), error=str(greeting["error"]))
         return
-    for name in set(request["program"]) & set(map(str, greeting["names"])):
+    for name in program & set(map(str, greeting["names"])):
         namespace[name] = caught.get(name) or Remote(link, name, name)
     if request["entry_point"] is not None:
         namespace["candidate"] = namespace.get(request["entry_point"])
@@ -194,6 +199,17 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
             reporter.send(stage="gone", error="the program's process ended")
             return
     reporter.send(stage="done", calls=link.requests)
+
+
+_PREPARED: dict[int, tuple[dict[str, Any], dict[str, type]]] = {}
+"""Built-ins of tests, by identity of the preamble: made once in the fork server, since a copy touches every value."""
+
+
+def _prepared(names: dict[str, Any]) -> tuple[dict[str, Any], dict[str, type]]:
+    """Return the preamble's names together with the helpers of tests, and its classes."""
+    if id(names) not in _PREPARED:
+        _PREPARED[id(names)] = {**names, **judge_helpers(names)}, _shared_classes(names)
+    return _PREPARED[id(names)]
 
 
 def _caught(request: dict[str, Any]) -> dict[str, type[Exception]]:
