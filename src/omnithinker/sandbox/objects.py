@@ -153,7 +153,8 @@ class _Labels(ast.NodeVisitor):
     def visit_Compare(self, node: ast.Compare) -> None:
         self.generic_visit(node)
         if any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops):
-            labels = {self.label(side) for side in (node.left, *node.comparators)} - {None}
+            sides = map(self.label, (node.left, *node.comparators))
+            labels = {side for side in sides if side is not None}
             if any(map(self._is_object, labels)):
                 for label in labels:
                     self._mark(label)
