@@ -116,6 +116,14 @@ def test_a_reference_solution_that_fails_is_named(check):
     assert all(tally["ones"] == 0 and tally["right"] == tally["of"] for tally in found.values())
 
 
+def test_a_package_that_a_reference_solution_needs_is_named(check):
+    rows = [{"prompt": "a", "tests": TESTS, "solution": "import absent_package\ndef inc(x): return x + 1"}]
+    code, report = check(rows, [rows[0] | {"prompt": "b"}], {"unit_tests": 1.0}, more="sandbox.cpu_seconds = 0.3")
+    assert code == 2
+    (line,) = problems(report, "rewards")
+    assert "No module named 'absent_package'; install the package 'absent_package' if need be, and add it to" in line
+
+
 def test_tests_that_a_constant_passes_are_a_note_and_no_cheat(check):
     rows = [{"prompt": "a", "tests": {"fn_name": "f", "inputs": [[1], [2]], "outputs": [5, 5]}}]
     code, report = check(rows, [rows[0] | {"prompt": "b"}], {"unit_tests": 1.0})

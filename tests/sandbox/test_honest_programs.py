@@ -79,6 +79,9 @@ PROGRAMS = {
     "output in a second file object": "out = open(1, 'w')\nprint(sum(map(int, input().split())), file=out)",
     "own stream without flush": "import sys\nclass Out:\n    def write(self, text): sys.__stdout__.write(text)\n"
     "sys.stdout = Out()\nprint(sum(map(int, input().split())))",
+    "own stream with a global in flush": "import os, sys\nclass Out:\n    text = ''\n"
+    "    def write(self, text): self.text += text\n    def flush(self): os.write(1, self.text.encode())\n"
+    "sys.stdout = Out()\nprint(sum(map(int, input().split())))",
     "first stream at exit": "import atexit, io, sys\nsys.stdout = io.StringIO()\n"
     "print(sum(map(int, sys.stdin.read().split())))\n"
     "atexit.register(lambda: sys.__stdout__.write(sys.stdout.getvalue()))",

@@ -19,6 +19,7 @@ from omnithinker.rewards.resources import Resources
 from omnithinker.rewards.row_fields import RowField
 from omnithinker.sandbox import Result, Sandbox, Status, Tests, parse_tests, refusal
 from omnithinker.sandbox.cheats import SLOW, cheats, constant_programs
+from omnithinker.sandbox.requirements import explain_failure
 from omnithinker.types import Prompt, RewardOutput, Trajectory, Undefined, Value
 
 _TOLERATED_FAILURES = 3
@@ -179,7 +180,9 @@ def _value(outcome: Result | Undefined | None) -> Value:
 def _details(program: str | None, outcome: Result | Undefined | None) -> dict[str, Any]:
     match outcome:
         case Result():
-            return {"program": program} | dataclasses.asdict(outcome)
+            lacks = explain_failure(outcome.detail)
+            details = {"program": program} | dataclasses.asdict(outcome)
+            return details | ({"detail": f"{outcome.detail}; {lacks}"} if lacks else {})
         case Undefined():
             return {"program": program, "undefined": outcome.detail}
     return {"program": None, "detail": "no program in the answer"}

@@ -88,9 +88,7 @@ def judge_request(tests: AssertTests) -> dict[str, object]:
     """
     uses = free_names(tests.sources)
     names = program_names(tests, uses)
-    objects, classes = object_labels((tests.preamble, *tests.sources), {*names, "candidate"})
-    if "candidate" in objects and tests.entry_point is not None:
-        objects |= {tests.entry_point}
+    objects, classes = object_labels((tests.preamble, *tests.sources), set(names), tests.entry_point)
     refuse_unjudgeable(tests, names, objects)
     return {
         "mode": "judge",

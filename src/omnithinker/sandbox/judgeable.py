@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from omnithinker.sandbox.cases import AssertTests
 from omnithinker.sandbox.inside import preamble
+from omnithinker.sandbox.inside.labels import derived
 from omnithinker.sandbox.objects import CLASS_NAME
 
 _READS_OBJECT = ("type", "vars", "dir", "bytes", "copy", "deepcopy", "dumps")
@@ -77,7 +78,9 @@ def refuse_unjudgeable(tests: AssertTests, names: list[str], objects: frozenset[
         NotJudgeable: names the first such construct.
     """
     for position, source in enumerate(tests.sources):
-        reader = _Reader(ast.parse(source), {*names, "candidate"}, objects)
+        factories = {name for name in names if derived(name, "()") in objects}
+        factories |= {"candidate"} if tests.entry_point in factories else set()
+        reader = _Reader(ast.parse(source), {*names, "candidate"}, factories)
         for node in ast.walk(reader.tree):
             for problem in reader.problems(node):
                 raise NotJudgeable(f"test {position}, line {getattr(node, 'lineno', 1)}: {problem}")
@@ -86,10 +89,10 @@ def refuse_unjudgeable(tests: AssertTests, names: list[str], objects: frozenset[
 class _Reader:
     """Recognizes the program's objects in one source by the names of its classes, such as ``Stack()``, or their use."""
 
-    def __init__(self, tree: ast.Module, names: set[str], objects: frozenset[str]) -> None:
+    def __init__(self, tree: ast.Module, names: set[str], factories: set[str]) -> None:
         self.tree = tree
         self.names = names
-        self.factories = objects & names
+        self.factories = factories
         self.classes = {name for name in names if CLASS_NAME.fullmatch(name)} | self.factories
         self.functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
         self.assigned = {

@@ -6,6 +6,7 @@ from omnithinker.config.sandbox import SandboxSettings
 from omnithinker.sandbox.assemble import call_request, judge_request, unsendable
 from omnithinker.sandbox.cases import AssertTests, CallTests, StdioTests, Tests, UnittestTests
 from omnithinker.sandbox.judgeable import NotJudgeable
+from omnithinker.sandbox.requirements import unmet
 from omnithinker.sandbox.slot import FILE_SIZE
 
 
@@ -24,12 +25,14 @@ def refusal(tests: Tests, settings: SandboxSettings) -> str | None:
             if longest >= FILE_SIZE:
                 return f"an expected output has {longest} bytes; a program may write {FILE_SIZE - 1}"
         case AssertTests():
-            return _refusal_of_source(tests)
+            return _refusal_of_source(tests) or _unmet(tests.sources, settings)
         case UnittestTests() if not settings.in_process_tests:
             return (
                 "unittest classes run in the program's own process, which could forge the verdict; "
                 "set sandbox.in_process_tests = true to accept that"
             )
+        case UnittestTests(source=source):
+            return _unmet((source,), settings)
     return None
 
 
@@ -49,3 +52,10 @@ def _refusal_of_source(tests: AssertTests) -> str | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return f"the tests are not valid Python: {error}"
     return None
+
+
+def _unmet(sources: tuple[str, ...], settings: SandboxSettings) -> str | None:
+    try:
+        return unmet(sources, settings.preload, local=settings.backend in ("fork_server", "bubblewrap"))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"the tests are not valid Python: {error}"

@@ -12,8 +12,9 @@ from typing import Any
 
 from omnithinker.sandbox.inside.channel import Channel, PeerGone
 from omnithinker.sandbox.inside.codec import Encoder, decode, is_data, is_protocol
+from omnithinker.sandbox.inside.labels import derived
 from omnithinker.sandbox.inside.preamble import HELPER_ATTRIBUTES, judge_helpers
-from omnithinker.sandbox.inside.proxies import ProgramError, Remote
+from omnithinker.sandbox.inside.proxies import ProgramError, Remote, Rights, rights
 from omnithinker.sandbox.inside.report import Reporter, describe_error
 
 _ENDS_OF_ITERATION = (StopIteration, StopAsyncIteration)
@@ -40,16 +41,18 @@ class Link:
     Args:
         channel: connection to the solver.
         namespace: namespace of the tests; objects of classes defined there are sent by their attributes.
+        preamble_classes: classes of the preamble, whose objects are sent by their attributes too.
         attributes: attributes that proxies forward.
         caught: exceptions that the tests name; those of the program also derive from them.
         objects: labels of values that the tests use as objects.
-        classes: labels of values that may be objects, going by the name.
+        classes: labels of objects of the program's classes.
     """
 
     def __init__(
         self,
         channel: Channel,
         namespace: dict[str, Any],
+        preamble_classes: dict[str, type],
         attributes: Iterable[str],
         caught: Mapping[str, type[Exception]],
         objects: frozenset[str],
@@ -59,10 +62,10 @@ class Link:
         self.caught = caught
         self.namespace = namespace
         self.attributes = {name for name in attributes if not is_protocol(name)}
-        self.preamble_classes = _shared_classes(namespace["__builtins__"])
+        self.preamble_classes = preamble_classes
         self.objects, self.classes = objects, classes
         self.requests = 0
-        self._proxies: dict[tuple[Any, int], Remote] = {}
+        self._proxies: dict[tuple[int, Rights], Remote] = {}
         self.gone = False
 
     def request(self, operation: str, target: Any, arguments: list[Any], keywords: dict[str, Any], label: str) -> Any:
@@ -72,7 +75,7 @@ class Link:
         # A value that cannot be sent fails the test: the program may have caused it. What no program can pass is found
         # in the tests themselves, before the run.
         data = Encoder(lambda value: isinstance(value, types), _reference_of).encode([arguments, keywords])
-        keep = label in self.objects or label + "[]" in self.objects
+        keep = label in self.objects or derived(label, "[]") in self.objects
         message = {"operation": operation, "target": target, "arguments": data, "shared": list(classes), "keep": keep}
         self.requests += 1
         try:
@@ -81,7 +84,10 @@ class Link:
             if "raise" in reply:
                 names, text, attributes = reply["raise"]
                 raise ProgramError(self._exception(operation, names, text, self._decode(attributes, classes, "")))
-            return self._result(reply, arguments, keywords, classes, label)
+            value = self._decode(reply["value"], classes, label)
+            if operation == "call" and "arguments" in reply:
+                self._write_back(reply["arguments"], arguments, keywords, classes)
+            return value
         except PeerGone:
             self.gone = True
             raise
@@ -89,22 +95,12 @@ class Link:
             self.gone = True
             raise PeerGone(f"the program's process sent a malformed reply: {error}") from error
 
-    def _result(
-        self,
-        reply: dict[str, Any],
-        arguments: list[Any],
-        keywords: dict[str, Any],
-        classes: dict[str, type],
-        label: str,
-    ) -> Any:
-        value = self._decode(reply["value"], classes, label)
-        if "arguments" in reply:
-            new_arguments, new_keywords = self._decode(reply["arguments"], classes, "")
-            for old, new in zip(arguments, new_arguments, strict=True):
-                write_back(old, new)
-            for key, new in new_keywords.items():
-                write_back(keywords[key], new)
-        return value
+    def _write_back(self, data: Any, arguments: list[Any], keywords: dict[str, Any], classes: dict[str, type]) -> None:
+        new_arguments, new_keywords = self._decode(data, classes, "")
+        for old, new in zip(arguments, new_arguments, strict=True):
+            write_back(old, new)
+        for key, new in new_keywords.items():
+            write_back(keywords[key], new)
 
     def _exception(self, operation: str, names: list[str], text: str, attributes: dict[str, Any]) -> Exception:
         """Return the exception for one whose class and base classes have these names."""
@@ -122,16 +118,18 @@ class Link:
 
     def _decode(self, data: Any, classes: dict[str, type], label: str) -> Any:
         if type(data) is not dict or data.keys() != {"r"}:
-            label += "[]"  # a proxy is then an item
-        return decode(data, classes, lambda reference: self.proxy(reference, label))
+            label = derived(label, "[]")  # a proxy is then an item
+        return decode(data, classes, lambda handle: self._proxy(handle, label))
 
-    def proxy(self, reference: Any, label: str) -> Remote:
-        """Return the proxy for a handle or name. Tests may compare objects by ``is``, so an object keeps its proxy."""
+    def _proxy(self, handle: Any, label: str) -> Remote:
+        """Return the proxy for a handle. Tests may compare objects by ``is``, so an object keeps its proxy."""
+        if type(handle) is not int:  # a name would give the program's value the rights of that name
+            raise TypeError("a handle is a number")
         # The rights of a proxy depend on where the tests got it, not on what the program sent there.
-        key = reference, 2 if label in self.objects else int(label in self.classes)
+        key = handle, rights(self, label)
         proxy = self._proxies.get(key)
         if proxy is None:
-            proxy = self._proxies[key] = Remote(self, reference, label)
+            proxy = self._proxies[key] = Remote(self, handle, label)
         return proxy
 
 
@@ -170,16 +168,19 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
         reporter: destination of the report; only the judge holds it.
         channel: connection to the solver.
     """
-    namespace: dict[str, Any] = {"__builtins__": {**names, **judge_helpers(names)}, "__name__": "tests"}
-    exec(compile(request["preamble"], "<test preamble>", "exec"), namespace)
-    sources = request["sources"]
+    builtin, preamble_classes = _prepared(names)
     # The program supplies only these names: the tests must not call a ``len`` or ``is_same_list`` of the program's. A
     # name that it lacks stays undefined, also if the preamble has the same one.
-    for name in request["program"]:
-        namespace["__builtins__"].pop(name, None)
+    program = set(request["program"])
+    if not program.isdisjoint(builtin):
+        builtin = {name: value for name, value in builtin.items() if name not in program}
+    namespace: dict[str, Any] = {"__builtins__": builtin, "__name__": "tests"}
+    exec(compile(request["preamble"], "<test preamble>", "exec"), namespace)
+    sources = request["sources"]
+    classes = {name: kind for name, kind in preamble_classes.items() if name not in program}
     caught = _caught(request)
     labels = frozenset(request["objects"]), frozenset(request["classes"])
-    link = Link(channel, namespace, (*HELPER_ATTRIBUTES, *request["attributes"]), caught, *labels)
+    link = Link(channel, namespace, classes, (*HELPER_ATTRIBUTES, *request["attributes"]), caught, *labels)
     try:
         greeting = channel.receive()
     except PeerGone as error:
@@ -188,8 +189,8 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     if "stage" in greeting:
         reporter.send(stage=str(greeting["stage"]), error=str(greeting["error"]))
         return
-    for name in set(request["program"]) & set(map(str, greeting["names"])):
-        namespace[name] = caught.get(name) or link.proxy(name, name)
+    for name in program & set(map(str, greeting["names"])):
+        namespace[name] = caught.get(name) or Remote(link, name, name)
     if request["entry_point"] is not None:
         namespace["candidate"] = namespace.get(request["entry_point"])
     for index, source in enumerate(sources):
@@ -198,6 +199,17 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
             reporter.send(stage="gone", error="the program's process ended")
             return
     reporter.send(stage="done", calls=link.requests)
+
+
+_PREPARED: dict[int, tuple[dict[str, Any], dict[str, type]]] = {}
+"""Built-ins of tests, by identity of the preamble: made once in the fork server, since a copy touches every value."""
+
+
+def _prepared(names: dict[str, Any]) -> tuple[dict[str, Any], dict[str, type]]:
+    """Return the preamble's names together with the helpers of tests, and its classes."""
+    if id(names) not in _PREPARED:
+        _PREPARED[id(names)] = {**names, **judge_helpers(names)}, _shared_classes(names)
+    return _PREPARED[id(names)]
 
 
 def _caught(request: dict[str, Any]) -> dict[str, type[Exception]]:

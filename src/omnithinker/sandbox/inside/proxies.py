@@ -2,13 +2,16 @@
 
 A proxy forwards only what the tests spell out: calls, items, named attributes, and, for values that the tests use as
 objects, operators. The interpreter and C libraries look up other names, such as ``__array_interface__``, and trust the
-answer with their memory. See :mod:`omnithinker.sandbox.objects` for the labels.
+answer with their memory. What a proxy may do depends on its label alone; see :mod:`.labels`.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, Protocol, TypeVar
+
+from omnithinker.sandbox.inside import labels
 
 _T = TypeVar("_T")
 
@@ -18,6 +21,12 @@ COMPARISONS = ("eq", "lt", "le", "gt", "ge")
 UNARY = ("neg", "pos", "invert", "abs", "reversed")
 CONVERSIONS: dict[str, type] = {"int": int, "float": float, "complex": complex}
 """Operations that answer with a value of one type."""
+
+
+def reflected(name: str) -> Callable[[Any, Any], Any]:
+    """Return an operator with swapped operands."""
+    operate = getattr(operator, f"__{name}__")
+    return lambda right, left: operate(left, right)
 
 
 class ProgramError(BaseException):
@@ -35,19 +44,37 @@ class Connection(Protocol):
     objects: frozenset[str]
     """Labels of values that the tests use as objects."""
     classes: frozenset[str]
-    """Labels of values that may be objects, going by the name: results of ``Vector``. They support operations of one
-    operand, whose answers the tests compare as plain data."""
+    """Labels of objects of the program's classes, going by the name: ``Vector()``."""
 
     def request(self, operation: str, target: Any, arguments: list[Any], keywords: dict[str, Any], label: str) -> Any:
         """Have the program's process perform an operation; return its result, with proxies of this label."""
         ...
 
 
+Rights = Literal["none", "one operand", "proxies", "all"]
+"""What a value's operators may do; see :func:`rights`."""
+
+
+def rights(link: Connection, label: str) -> Rights:
+    """Return the rights of a value.
+
+    - ``none``: the tests do not use it as an object. It compares with other proxies alone.
+    - ``one operand``: a result of a name such as ``Vector``, of which the tests show nothing else. ``abs``, ``hash``,
+      ``int`` and so on give answers that the tests compare.
+    - ``proxies``: a result that the tests use as an object. Operators with the tests' values give further objects,
+      never a value or an answer that the tests would compare with what they expect.
+    - ``all``: an object of a class under test. The tests ask for its answers, as they ask its methods.
+    """
+    if label in link.objects:
+        return "all" if label in link.classes else "proxies"
+    return "one operand" if label in link.classes else "none"
+
+
 class Remote:
     """Proxy for a function, class or object of the program.
 
     Proxies compare with each other as the program says: it has no more freedom there than in the choice of plain
-    values. With anything else a proxy is unequal and supports no operators, unless the tests use it as an object.
+    values. Anything else depends on the :data:`Rights` of the value.
     """
 
     __slots__ = ("_label", "_link", "_target")
@@ -61,32 +88,35 @@ class Remote:
         link: Connection = object.__getattribute__(self, "_link")
         target, label = object.__getattribute__(self, "_target"), object.__getattribute__(self, "_label")
         if operation in _NAMED:
-            label = arguments[0]
-            if label not in link.attributes:
-                raise AttributeError(f"the tests do not name an attribute {label!r}")
-        elif operation != "call" and operation not in _IN_PLACE:
-            label += "[]" if operation in _ITEMS else " as" if operation == "enter" else "+"
+            if arguments[0] not in link.attributes:
+                raise AttributeError(f"the tests do not name an attribute {arguments[0]!r}")
+            label = labels.attribute(arguments[0])
+        elif operation == "plain":
+            label = ""
+        elif operation not in _IN_PLACE:
+            label = labels.of_result(label, operation)
         try:
             return link.request(operation, target, list(arguments), keywords, label)
         except ProgramError as raised:
             raise raised.error from None
 
-    def _is_object(self) -> bool:
-        link: Connection = object.__getattribute__(self, "_link")
-        return object.__getattribute__(self, "_label") in link.objects
+    def _rights(self) -> Rights:
+        return rights(object.__getattribute__(self, "_link"), object.__getattribute__(self, "_label"))
 
-    def _operate(self, operation: str, other: Any) -> Any:
-        if type(other) is Remote or Remote._is_object(self):
-            return Remote._forward(self, operation, other)
-        return NotImplemented
-
-    def _may_be_object(self) -> bool:
-        link: Connection = object.__getattribute__(self, "_link")
-        label = object.__getattribute__(self, "_label")
-        return label in link.objects or label in link.classes
+    def _operate(self, name: str, other: Any) -> Any:
+        own_rights = Remote._rights(self)
+        if type(other) is Remote or own_rights == "all":
+            return Remote._forward(self, name, other)
+        if own_rights != "proxies":
+            return NotImplemented
+        own = Remote._forward(self, "plain") if name not in _IN_PLACE else self
+        if type(own) is not Remote:  # such as a named tuple: compared here, and the program does not learn with what
+            return _OPERATORS[name](own, other)
+        answer = NotImplemented if name in COMPARISONS else Remote._forward(self, name, other)
+        return answer if type(answer) is Remote else NotImplemented
 
     def _ask(self, operation: str, *arguments: Any) -> Any:
-        if not Remote._may_be_object(self):
+        if Remote._rights(self) == "none":
             raise TypeError(f"the tests do not use this value as an object, so it has no {operation!r}")
         return Remote._forward(self, operation, *arguments)
 
@@ -128,9 +158,13 @@ class Remote:
         return self._forward("next")
 
     def __contains__(self, item: Any) -> bool:
-        if self._is_object():
+        own_rights = self._rights()
+        if own_rights == "all" or (own_rights == "proxies" and type(item) is Remote):
             return self._forward("contains", item) is True
-        return any(own is item or own == item for own in self)  # decided here, over the items that the program gives
+        own = self._forward("plain") if own_rights == "proxies" else self
+        if type(own) is not Remote:
+            return item in own
+        return any(part is item or part == item for part in self)  # decided here, over the items that the program gives
 
     def __instancecheck__(self, value: Any) -> bool:
         return type(value) is Remote and self._forward("instance", value) is True
@@ -139,10 +173,10 @@ class Remote:
         return type(cls) is Remote and self._forward("subclass", cls) is True
 
     def __hash__(self) -> int:
-        return exactly(int, self._forward("hash")) if self._may_be_object() else object.__hash__(self)
+        return exactly(int, self._forward("hash")) if self._rights() != "none" else object.__hash__(self)
 
     def __repr__(self) -> str:
-        return exactly(str, self._forward("repr")) if self._may_be_object() else "<a value of the program>"
+        return exactly(str, self._forward("repr")) if self._rights() != "none" else "<a value of the program>"
 
     def __format__(self, specification: str) -> str:
         return exactly(str, self._ask("format", specification)) if specification else str(self)
@@ -160,7 +194,9 @@ class Remote:
 
 _IN_PLACE = frozenset(f"i{name}" for name in BINARY)
 _NAMED = ("get", "set", "delete attribute")
-_ITEMS = ("item", "next", "iter", "reversed")
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    name: getattr(operator, f"__{name}__") for name in (*BINARY, *COMPARISONS)
+} | {f"r{name}": reflected(name) for name in BINARY}
 
 
 def exactly(kind: type[_T], value: Any) -> _T:

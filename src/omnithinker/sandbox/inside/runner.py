@@ -40,7 +40,7 @@ def flush_output() -> None:
         try:
             if stream is not None:
                 stream.flush()
-        except (AttributeError, ValueError):  # not a file, or closed
+        except Exception:  # not a file, closed, or in need of names that are released
             continue
 
 
@@ -95,6 +95,8 @@ def _run_stdio(code: types.CodeType, module: types.ModuleType, reporter: Reporte
         threading._shutdown()
     if "atexit" in sys.modules:
         sys.modules["atexit"]._run_exitfuncs()
+    flush_output()
+    sys.stdout = sys.__stdout__  # a stream of the program's may need its names
     _release(module.__dict__)
     flush_output()
     reporter.done()

@@ -10,16 +10,11 @@ from typing import Any
 
 from omnithinker.sandbox.inside.channel import Channel
 from omnithinker.sandbox.inside.codec import Encoder, decode
-from omnithinker.sandbox.inside.proxies import BINARY, COMPARISONS
+from omnithinker.sandbox.inside.proxies import BINARY, COMPARISONS, reflected
 
 
 def _operator(name: str) -> Callable[..., Any]:
     return getattr(operator, f"__{name}__")  # type: ignore[no-any-return]
-
-
-def _reflected(name: str) -> Callable[[Any, Any], Any]:
-    operate = _operator(name)
-    return lambda right, left: operate(left, right)
 
 
 def _exit(manager: Any, kind: str | None, message: str) -> None:
@@ -39,6 +34,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "put": lambda container, key, value: container.__setitem__(key, value),
     "len": len,
     "bool": bool,
+    "plain": lambda value: value,
     "str": str,
     "iter": iter,
     "next": next,
@@ -51,7 +47,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "exit": _exit,
     **{kind.__name__: kind for kind in (repr, hash, int, float, complex, abs, round, reversed, format)},
     **{name: _operator(name) for name in ("neg", "pos", "invert", *BINARY, *COMPARISONS)},
-    **{f"r{name}": _reflected(name) for name in BINARY},
+    **{f"r{name}": reflected(name) for name in BINARY},
     **{f"i{name}": _operator(f"i{name}") for name in BINARY},
 }
 
