@@ -51,7 +51,9 @@ def test_every_test_of_a_program_is_shown(monkeypatch, capsys):
 
 def test_a_completion_without_program_says_so(monkeypatch, capsys):
     _, answers, _ = score([{"tests": ADD, "completion": "add them"}], monkeypatch, capsys, "--task", "code")
-    assert answers[0]["details"] == {"unit_tests": {"program": None, "detail": "no program in the answer"}}
+    assert answers[0]["details"] == {
+        "unit_tests": {"answer": None, "program": None, "detail": "no program in the answer"}
+    }
     assert answers[0]["reward"] == 0
 
 

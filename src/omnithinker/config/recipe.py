@@ -39,6 +39,9 @@ class Recipe(Settings):
     """Folder of results; ``{name}`` stands for the name of the recipe's file, or ``recipe`` without a file."""
     trackers: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], OPERATIONAL] = ()
     """Trackers that receive metrics in addition to ``metrics.jsonl``; each needs the extra of the same name."""
+    tracker_completions: Annotated[int, OPERATIONAL] = Field(4, ge=0)
+    """Completions per task that trackers receive, with prompt and rewards, of every step in ``rollouts.jsonl``; 0 sends
+    none."""
     model: ModelSettings = ModelSettings()
     """Base model and adapter."""
     sampling: SamplingSettings = SamplingSettings()
