@@ -140,6 +140,20 @@ def _name_problem(place: tuple[str, ...], group: str) -> str | None:
     return None
 
 
+def require_rewards(recipe: Recipe) -> None:
+    """Check that every task has a reward, as everything but supervised fine-tuning needs.
+
+    Raises:
+        RecipeError: if one has none.
+    """
+    for name, task in recipe.tasks.items():
+        if not task.rewards:
+            raise RecipeError(
+                f"tasks.{name}: has no reward, so it serves 'omnithinker sft' only; add one, such as "
+                f"tasks.{name}.rewards.math_answer = 1.0"
+            )
+
+
 def known_task(recipe: Recipe, name: str) -> str:
     """Return a task's name after checking that the recipe has it.
 
