@@ -433,7 +433,7 @@ def demonstrate(check, template, *rows, limit=512):
 
 
 def test_the_first_demonstration_is_shown_with_its_end_and_long_ones_are_counted(check):
-    rows = {"answer": "7"}, {"answer": "seven times seven"}, {"answer": "8"}
+    rows = {"answer": "7"}, {"answer": "seven times seven, " * 9}, {"answer": "8"}
     code, report = demonstrate(check, "It is {answer}.", *rows, limit=8)
     shown = report["prompts"]["tasks"]["t"]["demonstration"]
     assert shown["text"] == "It is 7.<|im_end|>"

@@ -79,9 +79,9 @@ def test_other_commands_need_a_reward(command, tmp_path, capsys):
 
 def test_a_task_has_a_reward_or_a_demonstration():
     task = {"data": "lab:math"}
-    with pytest.raises(ValueError, match="has no reward; add one, such as .* or a 'demonstration' for supervised"):
+    with pytest.raises(ValueError, match=r"has no reward; add one, such as .* or a 'demonstration' for supervised"):
         Recipe.model_validate({"tasks": {"t": task}})
     recipe = Recipe.model_validate({"tasks": {"t": task | {"demonstration": "{answer}"}}})
-    with pytest.raises(RecipeError, match="tasks.t: has no reward"):
+    with pytest.raises(RecipeError, match=r"tasks\.t: has no reward"):
         require_rewards(recipe)
     require_rewards(Recipe.model_validate({"tasks": {"t": task | {"rewards": {"math_answer": 1.0}}}}))
