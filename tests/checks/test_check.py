@@ -450,7 +450,8 @@ def test_demonstrations_are_shown_as_text(tmp_path, capsys):
     (tmp_path / "rows.jsonl").write_text('{"prompt": "1 + 1?", "answer": "2"}')
     recipe = tmp_path / "r.toml"
     recipe.write_text(
-        '[tasks.t]\ntrain = "rows.jsonl"\ntest = "rows.jsonl"\ndemonstration = "= {answer}"\nrewards.short_answer = 1.0\n'
+        '[tasks.t]\ntrain = "rows.jsonl"\ntest = "rows.jsonl"\ndemonstration = "= {answer}"\n'
+        "rewards.short_answer = 1.0\n"
     )
     main(["check", str(recipe)])
     assert "= 2<|im_end|>" in capsys.readouterr().out
