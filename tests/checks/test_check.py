@@ -432,6 +432,58 @@ def test_the_first_prompt_is_shown_as_the_model_sees_it(check):
     )
 
 
+def demonstrate(check, template, *rows, limit=512):
+    more = f"[sampling]\nmax_new_tokens = {limit}\n"
+    rows = [{"prompt": f"{i} + 3?", "answer": "6"} | row for i, row in enumerate(rows)]
+    test = [{"prompt": "3 + 9?", "answer": "12"}]
+    # The template follows the last reward.
+    return check(rows, test, {"short_answer": f"1.0\ndemonstration = '{template}'"}, more=more)
+
+
+def test_the_first_demonstration_is_shown_with_its_end_and_long_ones_are_counted(check):
+    rows = {"answer": "7"}, {"answer": "seven times seven, " * 9}, {"answer": "8"}
+    code, report = demonstrate(check, "It is {answer}.", *rows, limit=8)
+    shown = report["prompts"]["tasks"]["t"]["demonstration"]
+    assert shown["text"] == "It is 7.<|im_end|>"
+    assert (shown["place"].rpartition("/")[2], code) == ("train.jsonl:1", 0)
+    assert shown["tokens"] <= 8
+    (note,) = report["prompts"]["notes"]
+    assert "tasks.t: 1 of 3 demonstrations are longer than max_new_tokens = 8, so the model learns" in note
+    assert "train.jsonl:2); raise max_new_tokens" in note
+    _, report = demonstrate(check, "It is {answer}.", *rows)
+    assert report["prompts"]["notes"] == []
+
+
+def test_demonstrations_are_shown_as_text(tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "1 + 1?", "answer": "2"}')
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        '[tasks.t]\ntrain = "rows.jsonl"\ntest = "rows.jsonl"\ndemonstration = "= {answer}"\n'
+        "rewards.short_answer = 1.0\n"
+    )
+    main(["check", str(recipe)])
+    assert "= 2<|im_end|>" in capsys.readouterr().out
+
+
+def test_a_demonstration_that_cannot_be_rendered_is_a_problem(check):
+    code, report = demonstrate(check, "{why}", {"why": "so"}, {})
+    assert code == 2
+    (problem,) = report["prompts"]["problems"]
+    assert problem.startswith("tasks.t: 1 demonstrations cannot be rendered; first ")
+    assert "train.jsonl:2: no field 'why', which the demonstration template uses" in problem
+
+
+def test_a_task_without_rewards_is_noted(tmp_path, capsys):
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"prompt": "{name}?", "completion": "yes"}}')
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('[tasks.t]\ntrain = "train.jsonl"\ntest = "test.jsonl"\ndemonstration = "{completion}"\n')
+    assert main(["check", str(recipe), "--json", "--generate", "1"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["rewards"]["notes"] == ["tasks.t: has no reward, so it serves 'omnithinker sft' only"]
+    assert report["samples"]["tasks"] == {}
+
+
 def test_a_shown_prompt_cannot_control_the_terminal(tmp_path, capsys):
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "a\x1b[31m\u202eb\tc\nd" + "e" * 3000, "answer": "x"}))
     recipe = tmp_path / "r.toml"

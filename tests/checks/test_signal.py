@@ -75,6 +75,9 @@ def test_the_remedies_for_length_temperature_format_and_difficulty():
     assert (
         "2 of 2 samples have an answer, but a wrong one" in found(group((0, 0), (0, 0), text="<answer>1</answer>"))[-1]
     )
+    warm_start = 'a group [warmup], and for this task demonstration = "<answer>{answer}</answer>" or the like'
+    for text in ("", "<answer>1</answer>"):
+        assert warm_start in found(group((0, 0), (0, 0), text=text))[-1]
 
 
 def test_undefined_values_make_no_variance():

@@ -10,6 +10,8 @@ import sys
 import pytest
 
 from omnithinker.cli import COMMANDS, main
+from omnithinker.cli.evaluate import results_table
+from omnithinker.types import EvalResult
 
 RECIPE = "lab-quick"
 GOOD = "<think> so </think> <answer> {} </answer>"
@@ -119,3 +121,21 @@ def test_light_commands_do_not_import_torch(arguments, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_table_of_results_without_entropy():
+    unknown = EvalResult(
+        task="t",
+        n=2,
+        accuracy=0.5,
+        standard_error=0.5,
+        outcomes=(1.0, 0.0),
+        sampled_accuracy=0.0,
+        sampled_standard_error=0.0,
+        entropy=None,
+        components={},
+        length=3.0,
+        truncated=0.0,
+        undefined=2,
+    )
+    assert list(results_table({"t": unknown}).columns[4].cells) == ["–"]

@@ -51,8 +51,17 @@ def test_every_test_of_a_program_is_shown(monkeypatch, capsys):
 
 def test_a_completion_without_program_says_so(monkeypatch, capsys):
     _, answers, _ = score([{"tests": ADD, "completion": "add them"}], monkeypatch, capsys, "--task", "code")
-    assert answers[0]["details"] == {"unit_tests": {"program": None, "detail": "no program in the answer"}}
+    assert answers[0]["details"] == {
+        "unit_tests": {"answer": None, "program": None, "detail": "no program in the answer"}
+    }
     assert answers[0]["reward"] == 0
+
+
+def test_the_answer_that_was_found_is_shown_per_component(monkeypatch, capsys):
+    lines = [{"answer": "4", "completion": text} for text in ("<answer> 4 </answer>", "four", "<answer>5</answer>")]
+    _, answers, _ = score(lines, monkeypatch, capsys, "--task", "math")
+    assert [answer["details"]["math_answer"]["answer"] for answer in answers] == ["4", None, "5"]
+    assert all("format" not in answer["details"] for answer in answers)
 
 
 def test_undefined_says_why(monkeypatch, capsys):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -94,3 +97,30 @@ def test_without_a_connection_one_line_says_what_to_do(tmp_path, monkeypatch, ca
     assert error.count("\n") == 1
     assert "hub:o/n: not in the cache, and http" in error
     assert "run the command once with a connection, or name files of the data set with 'train' and 'test'" in error
+
+
+OFFLINE = """
+import sys
+from huggingface_hub import constants
+constants.ENDPOINT = "http://127.0.0.1:9"
+from omnithinker.cli import main
+print(main(sys.argv[1:]), *sorted({"torch", "transformers", "datasets"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train", "check", "sft", "study"])
+def test_nothing_slow_is_imported_before_the_data_are_known_to_be_there(command, tmp_path):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        f'output = "{tmp_path}/run"\n[tasks.t]\ndata = "hub:o/n"\ndemonstration = "x"\nrewards.short_answer = 1.0\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE, command, str(recipe)],
+        env=os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "2\n", done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "hub:o/n: not in the cache, and http" in done.stderr

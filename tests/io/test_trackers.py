@@ -33,12 +33,13 @@ class Memory:
     last = 0
 
     def __init__(self) -> None:
-        self.told, self.closed = [], 0
+        self.told, self.samples, self.closed = [], [], 0
 
-    def log(self, step, values) -> None:
+    def log(self, step, values, samples=()) -> None:
         if step == self.broken:
             raise RuntimeError("no network")
         self.told.append((step, dict(values)))
+        self.samples += [(step, sample) for sample in samples]
 
     def close(self) -> None:
         self.closed += 1
@@ -50,7 +51,8 @@ def settings(*trackers: str, **more: object) -> Recipe:
 
 
 def open_trackers(recipe: Recipe, folder: Path, notify: Callable[[str], None]) -> Trackers:
-    return Trackers(recipe.trackers, shareable_settings(recipe), folder, notify)
+    completions = recipe.tracker_completions
+    return Trackers(recipe.trackers, shareable_settings(recipe), folder, notify, completions=completions)
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def check_recipe(
         elif generate:
             samples = Section("samples", {"prompts": generate, "tasks": {}}, (), (NOT_SAMPLED,))
         judges = check_judges(recipe, resources)
-    prompts = [first_prompts(tasks, outline.policy.tokenizer)] if outline and chats else []
+    prompts = [first_prompts(recipe, tasks, outline.policy.tokenizer)] if outline and chats else []
     sections = [check_settings(recipe), model, data, *prompts, rewards, sandbox, judges, check_trackers(recipe)]
     if outline is not None and chats:
         sections += [check_memory(recipe, outline, tasks), check_tokens(recipe, tasks)]
@@ -144,6 +144,9 @@ def check_rewards(
     """Score every component of every task on completions with a known value."""
     checks, problems, notes = [], [], []
     for task, task_rows in tasks.items():
+        if not recipe.tasks[task].rewards:
+            notes.append(f"tasks.{task}: has no reward, so it serves 'omnithinker sft' only")
+            continue
         try:
             if has_sandbox or not _needs_sandbox(recipe, task):
                 build_components(task, recipe.tasks[task].rewards, resources)

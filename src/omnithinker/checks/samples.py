@@ -53,6 +53,8 @@ def check_samples(
         policy = load_policy(recipe.model, warmed_up_model(recipe, note))
         with closing(make_generator(policy, recipe)) as generator:
             for task, task_rows in tasks.items():
+                if not recipe.tasks[task].rewards:
+                    continue
                 rows = _choose(recipe, task, task_rows, prompts)
                 if not rows:
                     notes.append(f"tasks.{task}: not sampled, because no training row can be used")

@@ -120,13 +120,22 @@ def _data(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
 def _prompts(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for name, prompt in data["tasks"].items():
-        text = visible(prompt["text"])
-        hidden = 0 if listed is None else len(text) - SHOWN_CHARACTERS
-        if hidden > 0:
-            text = f"{text[:SHOWN_CHARACTERS]}… and {hidden:,} more characters (--all shows them)"
-        parts.append(Text(f"  {name}, {visible(prompt['place'])}, {prompt['tokens']} tokens", "dim"))
-        parts.append(Text("\n".join(f"  │ {line}" for line in text.split("\n"))))
+        parts += _shown(f"{name}, {prompt['place']}", prompt, listed)
+        if demonstration := prompt.get("demonstration"):
+            parts += _shown(f"{name}, demonstration of {demonstration['place']}", demonstration, listed)
     return parts
+
+
+def _shown(title: str, record: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
+    """Return title, number of tokens and text of a prompt or demonstration."""
+    text = visible(record["text"])
+    hidden = 0 if listed is None else len(text) - SHOWN_CHARACTERS
+    if hidden > 0:
+        text = f"{text[:SHOWN_CHARACTERS]}… and {hidden:,} more characters (--all shows them)"
+    return [
+        Text(f"  {visible(title)}, {record['tokens']} tokens", "dim"),
+        Text("\n".join(f"  │ {line}" for line in text.split("\n"))),
+    ]
 
 
 def _rewards(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:

@@ -13,6 +13,8 @@ from omnithinker.types import RolloutGroup, Score
 
 TRIED_PLACES = ("boxed", *USUAL_MARKERS, "last_number", "code_block", "tags", "text")
 """Places that are tried instead of those of a recipe, in order of preference."""
+WARM_START = 'a warm start: a group [warmup], and for this task demonstration = "<answer>{answer}</answer>" or the like'
+"""Remedy for a model that does not write the format, or too few right answers."""
 Values = Sequence[Sequence[float | None]]
 """[P][G] values of completions, None where undefined."""
 
@@ -138,10 +140,10 @@ def _remedies(
     if readers and not formatted and any(reader.answer_from[0] == "tags" for reader in readers):
         yield (
             "no sample has an <answer>, and no other place gives right answers: describe the format in the task's "
-            "prompt or system message, or warm start the model on examples"
+            f"prompt or system message, or use {WARM_START}"
         )
     elif readers and found >= n / 2:
         yield (
             f"{found} of {n} samples have an answer, but a wrong one: use easier rows, more completions per prompt, "
-            "or a warm start"
+            f"or {WARM_START}"
         )

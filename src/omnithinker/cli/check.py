@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from omnithinker.cli.options import add_recipe, read_recipe
+from omnithinker.data.sources import require_data
 from omnithinker.errors import BadInput
 
 LISTED = 5
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"--rows {args.rows}: must be a number of rows, or 0 for all")
     if args.generate < 0:
         raise BadInput(f"--generate {args.generate}: must be a number of prompts, or 0 for none")
+    require_data(recipe.tasks.values())
 
     from omnithinker.checks import check_recipe
     from omnithinker.checks.show import show

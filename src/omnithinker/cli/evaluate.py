@@ -92,7 +92,7 @@ def results_table(results: Mapping[str, EvalResult]) -> Table:
             str(result.n),
             f"{result.accuracy:.3f} ± {result.standard_error:.3f}",
             f"{result.sampled_accuracy:.3f} ± {result.sampled_standard_error:.3f}",
-            f"{result.entropy:.3f}",
+            "–" if result.entropy is None else f"{result.entropy:.3f}",
             f"{result.length:.1f}",
             str(result.undefined),
         )

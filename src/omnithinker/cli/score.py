@@ -17,7 +17,7 @@ from omnithinker.cli.options import add_recipe, read_recipe
 from omnithinker.config.judges import ChatJudgeSettings
 from omnithinker.config.recipe import Recipe, known_task
 from omnithinker.errors import DataError
-from omnithinker.integrations.completions import submit_row
+from omnithinker.integrations.completions import detailed_score, submit_row
 from omnithinker.integrations.recipe_rewards import RecipeRewards
 from omnithinker.io.parsing import parse_json
 from omnithinker.types import RolloutGroup, Score
@@ -117,7 +117,7 @@ def score_lines(
             # The line being read counts towards the limit.
             awaited = next_line if len(pending) < IN_FLIGHT - 1 else None
             if pending and _is_ready(pending[0]):
-                yield _record(pending.popleft())
+                yield _record(pending.popleft(), rewards.recipe)
             elif awaited is None or not awaited.done():
                 _wait_for_first(pending, awaited)
             elif (numbered := awaited.result()) is None:
@@ -167,10 +167,10 @@ def _is_ready(item: Item) -> bool:
     return not isinstance(item, Future) or item.done()
 
 
-def _record(item: Item) -> dict[str, Any]:
+def _record(item: Item, recipe: Recipe) -> dict[str, Any]:
     if isinstance(item, DataError):
         raise item
-    return item if isinstance(item, dict) else to_record(item.result().scores[0])
+    return item if isinstance(item, dict) else to_record(detailed_score(item.result(), recipe))
 
 
 def to_record(score: Score) -> dict[str, Any]:

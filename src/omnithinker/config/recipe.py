@@ -39,6 +39,9 @@ class Recipe(Settings):
     """Folder of results; ``{name}`` stands for the name of the recipe's file, or ``recipe`` without a file."""
     trackers: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], OPERATIONAL] = ()
     """Trackers that receive metrics in addition to ``metrics.jsonl``; each needs the extra of the same name."""
+    tracker_completions: Annotated[int, OPERATIONAL] = Field(4, ge=0)
+    """Completions per task that trackers receive, with prompt and rewards, of every step in ``rollouts.jsonl``; 0 sends
+    none."""
     model: ModelSettings = ModelSettings()
     """Base model and adapter."""
     sampling: SamplingSettings = SamplingSettings()
@@ -135,6 +138,20 @@ def _name_problem(place: tuple[str, ...], group: str) -> str | None:
     if kind == "task" and name == BASE:
         return f"{BASE!r} is the name of the model before training; rename the task"
     return None
+
+
+def require_rewards(recipe: Recipe) -> None:
+    """Check that every task has a reward, as everything but supervised fine-tuning needs.
+
+    Raises:
+        RecipeError: if one has none.
+    """
+    for name, task in recipe.tasks.items():
+        if not task.rewards:
+            raise RecipeError(
+                f"tasks.{name}: has no reward, so it serves 'omnithinker sft' only; add one, such as "
+                f"tasks.{name}.rewards.math_answer = 1.0"
+            )
 
 
 def known_task(recipe: Recipe, name: str) -> str:

@@ -76,8 +76,9 @@ class TaskSettings(Settings):
     """Override of ``sampling.temperature`` for this task."""
     max_new_tokens: int | None = Field(None, ge=1)
     """Override of ``sampling.max_new_tokens`` for this task."""
-    rewards: Annotated[dict[str, AnyRewardSettings], BeforeValidator(with_kinds)]
-    """Reward components by name; a bare number is a weight."""
+    rewards: Annotated[dict[str, AnyRewardSettings], BeforeValidator(with_kinds)] = Field({})
+    """Reward components by name; a bare number is a weight. Only ``omnithinker sft`` accepts a task without rewards,
+    and that task needs a ``demonstration``."""
 
     @model_validator(mode="before")
     @classmethod
@@ -112,6 +113,9 @@ class TaskSettings(Settings):
             raise ValueError("'test_items' belongs to 'train' without 'test'; remove it")
         if self.data_settings and not (self.data or "").startswith("reasoning_gym:"):
             raise ValueError("'data_settings' belongs to data = \"reasoning_gym:NAME\"; remove it")
-        if not self.rewards:
-            raise ValueError("has no reward; add one, such as rewards.math_answer = 1.0")
+        if not self.rewards and self.demonstration is None:
+            raise ValueError(
+                "has no reward; add one, such as rewards.math_answer = 1.0, or a 'demonstration' for supervised "
+                "fine-tuning alone"
+            )
         return self

@@ -55,6 +55,26 @@ def parse_source(source: str, split: str) -> HubSource:
     return HubSource(name, parts.get("split") or split, parts.get("config"), parts.get("revision"))
 
 
+def require_sources(sources: Iterable[str]) -> None:
+    """Check that data sets are in the cache or the hub can be reached, before anything slow is imported.
+
+    Args:
+        sources: Names of sources of rows; others than those on the hub are ignored.
+
+    Raises:
+        DataError: if a data set is neither cached nor reachable, or its name has another form.
+    """
+    wanted = [(source, parse_source(source, "train")) for source in sources if source.startswith(PREFIX)]
+    if not wanted:
+        return
+    reason = unreachable()
+    if reason is None:
+        return
+    for source, parsed in wanted:
+        _require_cached(source, parsed.name, reason)
+    go_offline()
+
+
 def read_hub(source: str, split: str) -> list[tuple[str, Row]]:
     """Read a split of a data set, from the local cache if the hub cannot be reached.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from omnithinker import lab
@@ -24,6 +24,12 @@ GENERATORS = ("lab:", "reasoning_gym:")
 def is_generated(source: str) -> bool:
     """Return True if a source generates as many rows as are asked for."""
     return source.startswith(GENERATORS)
+
+
+def require_data(tasks: Iterable[TaskSettings]) -> None:
+    """Check that the data sets of tasks can be had; see :func:`omnithinker.data.hub.require_sources`."""
+    sources = [source for task in tasks for source in (task.data, task.train, task.test) if source is not None]
+    hub.require_sources(dict.fromkeys(sources))
 
 
 def read_source(

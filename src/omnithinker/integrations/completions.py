@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from omnithinker.config.recipe import Recipe
 from omnithinker.data.sources import shaped
 from omnithinker.errors import BadInput, DataError
 from omnithinker.integrations.recipe_rewards import RecipeRewards
+from omnithinker.rewards.answers import found_answers
 from omnithinker.tasks.messages import check_text, read_messages
 from omnithinker.types import Prompt, RolloutGroup, Score, Trajectory
 
@@ -41,7 +43,7 @@ def score_completions(
     with RecipeRewards(recipe, details=True) as rewards:
         task = None if task is None else rewards.task_of(task)
         futures = [submit_row(row, number, rewards, task, f"row {number}") for number, row in enumerate(rows)]
-        return [future.result().scores[0] for future in futures]
+        return [detailed_score(future.result(), rewards.recipe) for future in futures]
 
 
 def submit_row(
@@ -75,6 +77,18 @@ def submit_row(
     fields = shaped({key: value for key, value in row.items() if key != COMPLETION}, tasks[name], place)
     prompt = Prompt(task=name, index=number, text=_asked(fields, place), row=fields)
     return rewards.submit(prompt, [Trajectory(text=row[COMPLETION], seed=number + 1)], place=place)
+
+
+def detailed_score(group: RolloutGroup, recipe: Recipe) -> Score:
+    """Return the score of a group of one completion, with the answer that each component found in its details."""
+    score, rewards = group.scores[0], recipe.tasks[group.prompt.task].rewards
+    found = found_answers(rewards, group.trajectories[0].text)
+    details = {
+        name: ({"answer": found[name]} if name in found else {}) | dict(score.details.get(name, {}))
+        for name in score.components
+        if name in found or name in score.details
+    }
+    return replace(score, details=details)
 
 
 def _asked(row: Mapping[str, Any], place: str) -> str:

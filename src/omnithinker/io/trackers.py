@@ -1,6 +1,6 @@
-"""Sends the metrics of a run to TensorBoard, W&B and trackio.
+"""Sends the metrics of a run, and a few completions, to TensorBoard, W&B and trackio.
 
-Metrics are read from the run folder, so a resumed run sends what a tracker lacks and nothing twice. The packages are
+Both are read from the run folder, so a resumed run sends what a tracker lacks and nothing twice. The packages are
 imported only if a recipe names them.
 """
 
@@ -17,12 +17,15 @@ from typing import Any, Protocol
 from omnithinker.errors import BadInput
 from omnithinker.io.closing import Closing
 from omnithinker.io.files import make_folder, read_json, read_json_lines, write_json
-from omnithinker.io.layout import EVALUATIONS, METRICS, TRACKERS, VALIDATIONS, step_file
+from omnithinker.io.layout import EVALUATIONS, METRICS, ROLLOUTS, TRACKERS, VALIDATIONS, step_file
+from omnithinker.io.samples import COLUMNS, Sample, SampleReader, markdown, table_rows
 from omnithinker.io.sft_metrics import SftMetrics
 from omnithinker.io.step_metrics import StepMetrics
 
 PROJECT = "omnithinker"
 """Project at W&B and trackio, unless ``WANDB_PROJECT`` or ``TRACKIO_PROJECT`` is set."""
+COMPLETIONS = "completions"
+"""Name of the completions of a step at trackers."""
 
 
 class Tracker(Protocol):
@@ -31,8 +34,11 @@ class Tracker(Protocol):
     last: int
     """Last step that it holds; it receives later steps only."""
 
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Log metrics of one step by name. Steps come in order; the last one may come twice, with other names."""
+    def log(self, step: int, values: Mapping[str, float], samples: Sequence[Sample] = ()) -> None:
+        """Log metrics of one step by name, and completions if there are some.
+
+        Steps come in order; the last one may come twice, with other names.
+        """
         ...
 
     def close(self) -> None:
@@ -48,16 +54,24 @@ class Trackers(Closing):
         settings: settings of the run, shown with it.
         folder: the run folder.
         notify: shows a message to the user.
+        completions: most completions per task and step to send, of those in ``rollouts.jsonl``.
 
     Raises:
         BadInput: if a tracker is not installed or cannot be opened.
     """
 
     def __init__(
-        self, names: Sequence[str], settings: Mapping[str, Any], folder: Path, notify: Callable[[str], None]
+        self,
+        names: Sequence[str],
+        settings: Mapping[str, Any],
+        folder: Path,
+        notify: Callable[[str], None],
+        *,
+        completions: int = 0,
     ) -> None:
         require(names)
         self._folder, self._notify = folder, notify
+        self._samples = SampleReader(folder / ROLLOUTS, completions)
         self._caught_up = False
         self._open: dict[str, Tracker] = {}
         for name in names:
@@ -108,10 +122,11 @@ class Trackers(Closing):
         step = int(record["step"])
         values = numbers({name: value for name, value in record.items() if name != "step"})
         values |= evaluations(self._folder, step)
+        samples = self._samples.of(step)
 
         def send(tracker: Tracker) -> None:
             if step > tracker.last:
-                tracker.log(step, values)
+                tracker.log(step, values, samples)
                 tracker.last = step
 
         for name in list(self._open):
@@ -180,10 +195,12 @@ class _TensorBoard:
         # purge_step makes a running TensorBoard discard what it has read before.
         self._writer = SummaryWriter(str(events), purge_step=0)
 
-    def log(self, step: int, values: Mapping[str, float]) -> None:
+    def log(self, step: int, values: Mapping[str, float], samples: Sequence[Sample] = ()) -> None:
         """Write at once, so that nothing is lost if the process is killed."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
+        for task, text in markdown(samples).items():
+            self._writer.add_text(f"{COMPLETIONS}/{task}", text, step)
         self._writer.flush()
 
     def close(self) -> None:
@@ -210,7 +227,7 @@ class _WandB:
     """W&B run, resumed at every start of the run; ``WANDB_MODE=offline`` keeps it on this machine."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        wandb = import_module("wandb")
+        self._package = wandb = import_module("wandb")
         self._remote = _Remote("wandb", folder)
         self.last = self._remote.step
         self._run = wandb.init(
@@ -225,8 +242,8 @@ class _WandB:
             settings=wandb.Settings(console="off", silent=True, x_disable_meta=True, disable_git=True),
         )
 
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        self._run.log(dict(values), step=step)
+    def log(self, step: int, values: Mapping[str, float], samples: Sequence[Sample] = ()) -> None:
+        self._run.log({**values, **_table(self._package, step, samples)}, step=step)
         self._remote.sent(step)
 
     def close(self) -> None:
@@ -237,7 +254,7 @@ class _Trackio:
     """trackio run, resumed at every start of the run."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        trackio = import_module("trackio")
+        self._package = trackio = import_module("trackio")
         self._remote = _Remote("trackio", folder)
         self.last = self._remote.step
         self._run = trackio.init(
@@ -249,12 +266,19 @@ class _Trackio:
             embed=False,
         )
 
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        self._run.log(dict(values), step=step)
+    def log(self, step: int, values: Mapping[str, float], samples: Sequence[Sample] = ()) -> None:
+        self._run.log({**values, **_table(self._package, step, samples)}, step=step)
         self._remote.sent(step)
 
     def close(self) -> None:
         self._run.finish()
+
+
+def _table(package: Any, step: int, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Return samples as a table of a package, by its name; empty without samples."""
+    if not samples:
+        return {}
+    return {COMPLETIONS: package.Table(columns=list(COLUMNS), data=table_rows(step, samples))}
 
 
 def run_name(folder: Path) -> str:

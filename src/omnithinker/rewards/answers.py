@@ -334,6 +334,16 @@ def answer_record(rewards: Mapping[str, RewardSettings], text: str) -> dict[str,
     return {} if reader is None else {"answer": reader.finder.find(text)}
 
 
+def found_answers(rewards: Mapping[str, RewardSettings], text: str) -> dict[str, str | None]:
+    """Return the answer that each of a task's rewards finds in a completion, by component; None where it finds none.
+
+    Rewards that read no answer are left out. Arguments as :func:`answer_record`.
+    """
+    return {
+        name: settings.finder.find(text) for name, settings in rewards.items() if isinstance(settings, AnswerSettings)
+    }
+
+
 def gold_of(row: Mapping[str, Any]) -> str | None:
     """Return the gold answers of a row, for people: of a worked solution the part behind ``####``; None without any."""
     value = row.get("answers", row.get("answer"))

@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from omnithinker.config.file import as_recipe
-from omnithinker.config.recipe import Recipe
+from omnithinker.config.recipe import Recipe, require_rewards
+from omnithinker.data.sources import require_data
 from omnithinker.io.files import read_json
 from omnithinker.io.layout import PLAN, REPORT
 from omnithinker.policy.source import require_model
@@ -64,7 +65,9 @@ def run_study(
     recipe = as_recipe(recipe)
     if output is not None:
         recipe = recipe.model_copy(update={"output": str(output)})
+    require_rewards(recipe)
     require_model(recipe.model.path)
+    require_data(recipe.tasks.values())
 
     from omnithinker.study.runner import run_stages
     from omnithinker.train.context import RunContext

@@ -41,7 +41,7 @@ class Task:
     chat_template_kwargs: Mapping[str, Any]
     """Variables of the chat template."""
     components: tuple[Component, ...]
-    """R_k, the weighted rewards."""
+    """R_k, the weighted rewards; empty for a task of supervised fine-tuning alone."""
     beta: float
     """beta_k of Eq. 4."""
     unjudged: Sequence[str] = ()
@@ -64,7 +64,7 @@ def load_tasks(recipe: Recipe, resources: Resources, *, only: Sequence[str] | No
 
 
 def _load(name: str, settings: TaskSettings, recipe: Recipe, resources: Resources) -> Task:
-    components = build_components(name, settings.rewards, resources)
+    components = build_components(name, settings.rewards, resources) if settings.rewards else ()
     splits: dict[Split, list[Row]] = {"validation": []}
     unjudged: list[str] = []
     for split in splits_of(recipe):

@@ -73,7 +73,8 @@ def fill(template: str, row: Mapping[str, Any], place: str, use: str = PROMPT) -
         use: The kind of template, for messages.
 
     Raises:
-        DataError: if the row lacks a field that the template names, one is neither text nor a number, or all are empty.
+        DataError: if the row lacks a field that the template names, one is neither text nor a number (in a
+            demonstration also a list of one assistant message), or all are empty.
     """
     return _filled(template, lambda name: _text(row, name, place, use), place)
 
@@ -104,6 +105,8 @@ def _value(row: Mapping[str, Any], name: str, place: str, use: str = PROMPT) -> 
 
 def _text(row: Mapping[str, Any], name: str, place: str, use: str) -> str:
     name, value = _value(row, name, place, use)
+    if use == DEMONSTRATION and _is_chat(value):
+        return _reply(value, name, place)
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         advice = ""
         if isinstance(value, list) and value and all(isinstance(entry, Mapping) and "from" in entry for entry in value):
@@ -112,6 +115,17 @@ def _text(row: Mapping[str, Any], name: str, place: str, use: str) -> str:
             f"{place}: field {name!r}, which the {use} uses, must be text or a number, not {json_type(value)}{advice}"
         )
     return str(value)
+
+
+def _reply(messages: Sequence[Mapping[str, Any]], field: str, place: str) -> str:
+    """Return the content of a completion that is a list of one message, the assistant's."""
+    if len(messages) > 1 or messages[0]["role"] != "assistant":
+        roles = ", ".join(str(message["role"]) for message in messages)
+        raise DataError(
+            f"{place}: field {field!r}, which the {DEMONSTRATION} uses, must hold one message, the assistant's; "
+            f"it has the roles {roles}"
+        )
+    return _message(messages[0], f"{field}.0", place)["content"]
 
 
 def _is_chat(value: Any) -> bool:

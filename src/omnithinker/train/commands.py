@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from omnithinker.config.file import as_recipe
-from omnithinker.config.recipe import Recipe, known_task
+from omnithinker.config.recipe import Recipe, known_task, require_rewards
 from omnithinker.config.warmup import WarmupSettings
+from omnithinker.data.sources import require_data
 from omnithinker.errors import BadInput
 from omnithinker.evals.completions import EvaluatedCompletions
 from omnithinker.io.files import make_folder, write_json
@@ -91,8 +92,10 @@ def train_model(
         Interrupted: if the user stopped the run; the same call resumes it.
     """
     recipe = as_recipe(recipe)
+    require_rewards(recipe)
     plan = plan_run(recipe, task=task, schedule=schedule, order=order)
     require_model(recipe.model.path)
+    require_data(recipe.tasks.values())
 
     from omnithinker.train.context import RunContext
     from omnithinker.train.number_format import with_number_format
@@ -130,6 +133,7 @@ def finetune_model(
     """
     recipe = with_warmup(as_recipe(recipe))
     require_model(recipe.model.path)
+    require_data(recipe.tasks.values())
 
     from omnithinker.train.context import RunContext
     from omnithinker.train.number_format import with_number_format
@@ -188,7 +192,9 @@ def evaluate_model(
     """
     whole = as_recipe(recipe)
     recipe = _for_evaluation(whole, model, tasks)
+    require_rewards(recipe)
     require_model(recipe.model.path)
+    require_data(recipe.tasks.values())
     if output is not None:
         make_folder(Path(output).parent)
 

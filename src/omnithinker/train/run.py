@@ -71,7 +71,15 @@ def run_training(context: RunContext, plan: RunPlan, folder: Path, view: View) -
 def _run(context: RunContext, plan: RunPlan, folder: Path, view: View) -> dict[str, EvalResult]:
     recipe = context.recipe
     with (
-        closing(Trackers(recipe.trackers, shareable_settings(recipe), folder, view.note)) as trackers,
+        closing(
+            Trackers(
+                recipe.trackers,
+                shareable_settings(recipe),
+                folder,
+                view.note,
+                completions=recipe.tracker_completions,
+            )
+        ) as trackers,
         context.resources.ledger.of_run(folder / JUDGES),
     ):
         return _train_and_evaluate(context, plan, folder, view, trackers)
