@@ -26,7 +26,7 @@ from omnithinker.sandbox.result import Result, Status
 from omnithinker.sandbox.slot import Limits, ProcessResult
 from omnithinker.sandbox.verdict import judge_calls, judge_output
 
-_MODULES = ("codec", "channel", "report", "proxies", "solver", "preamble", "judge", "runner")
+_MODULES = ("codec", "channel", "report", "labels", "proxies", "solver", "preamble", "judge", "runner")
 _SCRIPT = """
 import json, os, sys, tempfile, types
 for name in ("omnithinker", "omnithinker.sandbox", "omnithinker.sandbox.inside"):
