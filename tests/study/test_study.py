@@ -126,13 +126,13 @@ def test_a_running_stage_touches_its_lock_and_a_stale_lock_is_taken_over(recipe,
     touched = threading.Event()
     evaluate = RunContext.evaluate
 
-    def wait_for_touches(*arguments):
+    def wait_for_touches(*arguments, **keywords):
         os.utime(file, (0, 0))
         for _ in range(2):  # the first may have started earlier
             touched.clear()
             assert touched.wait(60)
         assert file.stat().st_mtime > 1e9
-        return evaluate(*arguments)
+        return evaluate(*arguments, **keywords)
 
     def utime(path, *times):
         os_utime(path, *times)
