@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -55,9 +55,17 @@ def run(args: argparse.Namespace) -> None:
     rewards = RecipeRewards(recipe, details=True)
     with print_judge_usage(rewards.ledger), rewards:
         for record in score_lines(lines, rewards, task, name, keep_going=args.keep_going):
-            text = json.dumps(record, ensure_ascii=False)
-            # UTF-8 cannot encode a lone surrogate, but JSON can escape it.
-            print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+            print(json_line(record, sys.stdout.encoding), flush=True)
+
+
+def json_line(record: Mapping[str, Any], encoding: str) -> str:
+    """Return a record as JSON; characters that an encoding lacks, such as lone surrogates, become JSON escapes."""
+    text = json.dumps(record, ensure_ascii=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(record)
+    return text
 
 
 def with_caches(recipe: Recipe) -> Recipe:

