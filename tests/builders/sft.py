@@ -45,8 +45,7 @@ def sft(recipe: Recipe, folder: Path, *, demonstrations=None, validation=(), obs
     """Run supervised fine-tuning; return the trained policy."""
     folder.mkdir(exist_ok=True)
     warmup = WarmupSettings.model_validate({"learning_rate": 1e-2, "batch_size": 3} | settings)
-    trainer = SftTrainer(
-        recipe, warmup, demonstrations or demonstrations_of(), validation, folder, observer or Quiet(), seed=1
-    )
-    trainer.train()
-    return trainer.policy
+    learned = demonstrations or demonstrations_of()
+    with SftTrainer(recipe, warmup, learned, validation, folder, observer or Quiet(), seed=1) as trainer:
+        trainer.train()
+        return trainer.policy

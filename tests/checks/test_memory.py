@@ -43,6 +43,7 @@ def test_parts_by_hand():
         "optimizer": 6400,
         "kv_cache": 3 * 12 * (2 * 6) * 3 * 4,  # rows at once x tokens x keys and values x (layers + 1) x bytes
         "sampling": 3 * 50 * 4 * 6,
+        "bfloat16_weights": 0,
         # 2 prompts of 5 and 6 completions of 7; 2 layers of 6 x 8 + 5 x 12 + 4 x 16, and prompts repeated for 6 rows
         "activations": 2 * (52 * 172 + 30 * 24) * 4,
         "logits": 52 * 50 * 4 * 6 + 2 * 50 * 8 * 4,
@@ -56,6 +57,14 @@ def test_generation_can_be_the_peak():
     assert parts["activations"] == 1 * 2 * 172 * 4
     assert parts["logits"] == 1 * 4 * 6 + 2 * 50 * 8 * 4
     assert parts["peak"] == 18_000 + parts["kv_cache"] + parts["sampling"]
+
+
+def test_decoding_in_bfloat16_adds_a_copy_of_the_weights():
+    plain, narrow = (
+        estimate(SIZE, replace(LOAD, microbatch_tokens=1, logits_at_once=1, narrow=on)) for on in (False, True)
+    )
+    assert narrow["bfloat16_weights"] == 1000 * 2
+    assert narrow["peak"] == plain["peak"] + 2000
 
 
 @pytest.mark.parametrize(("minibatches", "tokens"), [(1, 52), (2, 26), (4, 19)])

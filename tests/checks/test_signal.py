@@ -1,4 +1,4 @@
-"""What samples say about learning, and the remedy."""
+"""Findings about learning from samples, and their remedies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets on the hub: names, rows, and what is said without a connection."""
+"""Data sets on the hub: names, rows, and messages without a connection."""
 
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ from omnithinker.rollout.compiled import fixed_length
 
 FLOAT32 = 4
 """Bytes of a float32 number, the format of trained weights and of logits that become probabilities."""
+BFLOAT16 = 2
+"""Bytes of a bfloat16 number."""
 SAMPLING_COPIES = 6
 """Arrays [rows, V] alive while a token is sampled: logits, log-probabilities, and the entropy's terms."""
 LOSS_COPIES = 6
@@ -76,6 +78,8 @@ class Load:
     """True if layers are recomputed in the backward pass."""
     compiled: bool = False
     """True if the decoding step is compiled."""
+    narrow: bool = False
+    """True if decoding uses a bfloat16 copy of the weights."""
 
 
 def model_size(
@@ -104,9 +108,10 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
 
     Persistent: ``base`` (the frozen base model, loaded once for evaluation and as the reference policy), ``weights``
     (of the policy), ``gradients``, ``optimizer`` (two moments). During generation, with completions of the largest
-    length: ``kv_cache`` and ``sampling``. During an update: ``activations`` and ``logits``. With compiled decoding
-    ``kv_cache`` is persistent too. ``checkpoint``, the copy from which a checkpoint is written, is in the CPU's memory
-    and not part of the peak: without memory for it, training waits for the write instead.
+    length: ``kv_cache``, ``sampling`` and ``bfloat16_weights`` (a copy for decoding). During an update:
+    ``activations`` and ``logits``. With compiled decoding ``kv_cache`` is persistent too. ``checkpoint``, the copy from
+    which a checkpoint is written, is in the CPU's memory and not part of the peak: without memory for it, training
+    waits for the write instead.
     """
     width = size.bytes_per_weight
     parts = {
@@ -116,12 +121,14 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
         "optimizer": 2 * size.trained * FLOAT32,
         "kv_cache": kv_cache(size, load),
         "sampling": load.rows_at_once * size.vocabulary * FLOAT32 * SAMPLING_COPIES,
+        "bfloat16_weights": size.parameters * BFLOAT16 if load.narrow else 0,
         "activations": activations(size, load),
         "logits": logits(size, load),
         "checkpoint": 3 * size.trained * FLOAT32,
     }
     persistent = sum(parts[name] for name in PERSISTENT)
-    generation, update = parts["kv_cache"] + parts["sampling"], parts["activations"] + parts["logits"]
+    generation = parts["kv_cache"] + parts["sampling"] + parts["bfloat16_weights"]
+    update = parts["activations"] + parts["logits"]
     if load.compiled:
         update += parts["kv_cache"]
     return parts | {"peak": persistent + max(generation, update)}

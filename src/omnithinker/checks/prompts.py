@@ -66,13 +66,3 @@ def _demonstrations(
         for place in too_long[:1]
     ]
     return first, problems, notes
-
-
-def visible(text: str) -> str:
-    """Return text that is safe in a terminal: line breaks stay, other invisible characters become escapes."""
-    return "".join(
-        character
-        if character == "\n" or character.isprintable()
-        else character.encode("unicode_escape", "backslashreplace").decode()
-        for character in text
-    )

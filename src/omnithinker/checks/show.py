@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from omnithinker.checks.memory import readable
-from omnithinker.checks.prompts import visible
 from omnithinker.checks.report import Report, Section
 from omnithinker.schedules.plan import RunPlan
-from omnithinker.ui.completions import example
+from omnithinker.ui.completions import escaped, example
 
 SHOWN = 3
 """Completions shown of a group."""
@@ -128,12 +127,12 @@ def _prompts(data: Mapping[str, Any], listed: int | None) -> list[RenderableType
 
 def _shown(title: str, record: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
     """Return title, number of tokens and text of a prompt or demonstration."""
-    text = visible(record["text"])
+    text = escaped(record["text"])
     hidden = 0 if listed is None else len(text) - SHOWN_CHARACTERS
     if hidden > 0:
         text = f"{text[:SHOWN_CHARACTERS]}… and {hidden:,} more characters (--all shows them)"
     return [
-        Text(f"  {visible(title)}, {record['tokens']} tokens", "dim"),
+        Text(f"  {escaped(title)}, {record['tokens']} tokens", "dim"),
         Text("\n".join(f"  │ {line}" for line in text.split("\n"))),
     ]
 
@@ -204,7 +203,7 @@ def _judges(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]
 
 def _memory(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]:
     table = _table("part", "at most", "allocated during")
-    phases = {"sampling": "generation", "activations": "update", "logits": "update"}
+    phases = {"sampling": "generation", "bfloat16_weights": "generation", "activations": "update", "logits": "update"}
     phases["checkpoint"] = "writing of a checkpoint, if there is room"
     if not data["keeps_cache"]:
         phases["kv_cache"] = "generation"

@@ -1,4 +1,4 @@
-"""What sampled completions say about learning: rewards that differ within groups, or what prevents them."""
+"""Findings about learning from sampled completions: rewards that differ within groups, or the reason that none do."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from omnithinker.io.hub import go_offline, unreachable
 PREFIX = "hub:"
 """Beginning of the name of such a source."""
 PARTS = ("config", "split", "revision")
-"""What may follow the name, as in ``?config=main&split=train``."""
+"""Parameters after the name, as in ``?config=main&split=train``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,13 @@
-"""Whether the Hugging Face hub answers, found out before libraries retry for a minute."""
+"""Requests to the Hugging Face hub with a time limit; libraries on their own retry for a minute."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 HUB_TIMEOUT_S = 3.0
 """Time within which the hub must answer."""
@@ -27,19 +31,27 @@ def go_offline() -> None:
 
 
 def reachable(address: str) -> bool:
-    """Return True if a server answers in time. The timeout of a connection does not limit the look-up of its name."""
-    answered: list[bool] = []
+    """Return True if a server answers in time."""
 
-    def ask() -> None:
+    def ask() -> bool:
         import httpx
 
         try:
             httpx.head(address, timeout=HUB_TIMEOUT_S)
-            answered.append(True)
         except (OSError, httpx.HTTPError, httpx.InvalidURL):
-            pass
+            return False
+        return True
 
-    thread = threading.Thread(target=ask, name="hub", daemon=True)
+    return in_time(ask, otherwise=False)
+
+
+def in_time(ask: Callable[[], _T], *, otherwise: _T) -> _T:
+    """Return the answer of a request, or another value if it takes longer than :data:`HUB_TIMEOUT_S`.
+
+    A thread asks, because the timeout of a connection does not limit the look-up of its name.
+    """
+    answers: list[_T] = []
+    thread = threading.Thread(target=lambda: answers.append(ask()), name="hub", daemon=True)
     thread.start()
     thread.join(HUB_TIMEOUT_S)
-    return bool(answered)
+    return answers[0] if answers else otherwise

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from omnithinker.config.registry import nearest
 from omnithinker.errors import BadInput
-from omnithinker.io.hub import HUB_TIMEOUT_S, go_offline
+from omnithinker.io.hub import HUB_TIMEOUT_S, go_offline, in_time
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy.gguf import is_gguf, require_packages, unpack_into_cache
 
@@ -99,32 +98,25 @@ def _require_on_hub(name: str) -> None:
 
 
 def _problem_on_hub(name: str) -> str | None:
-    """Return why a model cannot be had from the hub; None if the hub answers in time that it has the model.
-
-    A thread asks, because the timeout of a connection does not limit the look-up of its name.
-    """
+    """Return why a model cannot be had from the hub; None if the hub answers in time that it has the model."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
-    answers: list[str | None] = []
-
-    def ask() -> None:
+    def ask() -> str | None:
         try:
             HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
-            answers.append(None)
         except GatedRepoError:
-            answers.append("it is gated: accept its terms on the hub and run 'hf auth login'")
+            return "it is gated: accept its terms on the hub and run 'hf auth login'"
         except RepositoryNotFoundError:
-            answers.append(f"{constants.ENDPOINT} has no such model, or it is private ('hf auth login')")
+            return f"{constants.ENDPOINT} has no such model, or it is private ('hf auth login')"
         except HfHubHTTPError as error:
-            answers.append(f"{constants.ENDPOINT} answers with status {error.response.status_code}")
+            return f"{constants.ENDPOINT} answers with status {error.response.status_code}"
         except Exception:  # of any HTTP library: no connection, no such host, a wrong certificate or address
-            answers.append(f"{constants.ENDPOINT} cannot be reached")
+            return f"{constants.ENDPOINT} cannot be reached"
+        return None
 
-    thread = threading.Thread(target=ask, name="hub", daemon=True)
-    thread.start()
-    thread.join(HUB_TIMEOUT_S)
-    return answers[0] if answers else f"{constants.ENDPOINT} does not answer"
+    silent: str | None = f"{constants.ENDPOINT} does not answer"
+    return in_time(ask, otherwise=silent)
 
 
 def _nearest_folder(path: Path) -> str:

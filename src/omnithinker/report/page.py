@@ -166,7 +166,7 @@ def _outcome_figures(study: Study) -> list[Figure]:
 def _warmup_figures(study: Study) -> list[Figure]:
     if not study.warmup:
         return []
-    return [Figure("Loss of the warm-up", "", warmup.KEYS, [Markup(warmup.loss_plot(study.warmup))])]
+    return [Figure("Loss of the warm-up", "", warmup.legend(study.warmup), [Markup(warmup.loss_plot(study.warmup))])]
 
 
 def _curves(study: Study) -> list[Figure]:

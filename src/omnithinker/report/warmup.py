@@ -13,8 +13,13 @@ from omnithinker.report.tables import MISSING, Cell, Table, number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-KEYS = [Key("—", COLOURS[0], "training, each batch before its update"), Key("●", COLOURS[1], "validation")]
-"""Legend of :func:`loss_plot`."""
+
+def legend(updates: Sequence[SftMetrics]) -> list[Key]:
+    """Return the legend of :func:`loss_plot`."""
+    keys = [Key("—", COLOURS[0], "training, each batch before its update")]
+    if any(each.val_loss is not None for each in updates):
+        keys.append(Key("●", COLOURS[1], "validation"))
+    return keys
 
 
 def loss_plot(updates: Sequence[SftMetrics]) -> str:

@@ -1,4 +1,4 @@
-"""Where rewards look for the answer in a completion: the setting ``answer_from`` of every reward that reads one.
+"""Search for the answer of a completion: the setting ``answer_from`` of every reward that reads one.
 
 Completions are hostile: every search takes linear time, or reads a bounded part of the text.
 """
@@ -330,8 +330,8 @@ def answer_record(rewards: Mapping[str, RewardSettings], text: str) -> dict[str,
         rewards: Settings of the task's components.
         text: The completion.
     """
-    reader = next((settings for settings in rewards.values() if isinstance(settings, AnswerSettings)), None)
-    return {} if reader is None else {"answer": reader.finder.find(text)}
+    found = found_answers(rewards, text)
+    return {"answer": next(iter(found.values()))} if found else {}
 
 
 def found_answers(rewards: Mapping[str, RewardSettings], text: str) -> dict[str, str | None]:

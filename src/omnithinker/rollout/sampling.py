@@ -29,6 +29,8 @@ class SamplingTensors:
     """Largest top-k of any row; 0 for the whole vocabulary."""
     restricted: bool
     """True if any row has top-k or top-p."""
+    tempered: bool
+    """True if any row that is not greedy has a temperature other than 1."""
 
     @classmethod
     def of(cls, sampling_B: Sequence[Sampling], device: torch.device) -> SamplingTensors:
@@ -40,12 +42,13 @@ class SamplingTensors:
             torch.tensor([sampling.top_p for sampling in sampling_B], dtype=torch.float64, device=device),
             0 if 0 in top_k else max(top_k),
             any(top_k) or any(sampling.top_p < 1 for sampling in sampling_B),
+            any(sampling.temperature not in (0, 1) for sampling in sampling_B),
         )
 
     def select(self, rows: Tensor) -> SamplingTensors:
         """Return the parameters of some rows."""
         selected = (self.temperature_B[rows], self.top_k_B[rows], self.top_p_B[rows])
-        return SamplingTensors(*selected, self.max_top_k, self.restricted)
+        return SamplingTensors(*selected, self.max_top_k, self.restricted, self.tempered)
 
 
 def sample_tokens(logits_BV: Tensor, uniform_B: Tensor, sampling: SamplingTensors) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,7 +67,7 @@ def sample_tokens(logits_BV: Tensor, uniform_B: Tensor, sampling: SamplingTensor
     """
     logits_BV = logits_BV.float()
     temperature_B1 = torch.where(sampling.temperature_B == 0, 1.0, sampling.temperature_B)[:, None]
-    scaled_BV = logits_BV if bool((temperature_B1 == 1).all()) else logits_BV / temperature_B1.float()
+    scaled_BV = logits_BV / temperature_B1.float() if sampling.tempered else logits_BV
     logprob_BV = scaled_BV.log_softmax(dim=1)
     # 0 log 0 = 0: a token whose probability underflows adds nothing to the entropy.
     logprob_BV.clamp_(min=torch.finfo(torch.float32).min)

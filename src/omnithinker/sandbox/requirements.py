@@ -1,4 +1,4 @@
-"""What tests need that a sandbox does not give them: packages that are not preloaded, and files."""
+"""Requirements of tests that a sandbox does not meet: packages that are not preloaded, and writable files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 
 _OWN_MODULES = ("__future__", "__main__", "solution")
 _TEMPORARY = frozenset(
@@ -92,7 +92,7 @@ def _missing_packages(tree: ast.AST, preload: tuple[str, ...], *, local: bool) -
     if not preload:
         return needed
     # One preloaded package makes all installed ones readable.
-    return [package for package in needed if local and find_spec(package) is None]
+    return [package for package in needed if local and PathFinder.find_spec(package) is None]
 
 
 def _writing_call(tree: ast.AST) -> str | None:

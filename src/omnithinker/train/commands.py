@@ -103,12 +103,13 @@ def train_model(
     from omnithinker.train.sft.run import run_warmup
 
     folder = Path(output) if output else Path(f"{recipe.output}-{plan.folder_name}")
+    warmup = Path(output or recipe.output) / WARMUP
     with (
         view or View(Console(stderr=True)) as view,
-        RunContext(with_number_format(recipe, view.note, folder), view.note) as context,
+        RunContext(with_number_format(recipe, view.note, folder, warmup), view.note) as context,
     ):
         if recipe.warmup:
-            context.start = run_warmup(context, Path(output or recipe.output) / WARMUP, view)
+            context.start = run_warmup(context, warmup, view)
         evaluation = run_training(context, plan, folder, view)
     result = read_record(folder / RESULT, "measured_step", "model")
     return TrainingResult(folder, plan, result["measured_step"], folder / result["model"], evaluation)
@@ -145,7 +146,7 @@ def finetune_model(
         RunContext(with_number_format(recipe, view.note, folder), view.note) as context,
     ):
         model = run_warmup(context, folder, view)
-    result = read_record(folder / RESULT, *(name for name in SFT_RESULT))
+    result = read_record(folder / RESULT, *SFT_RESULT)
     return SftResult(folder, model, *(result[name] for name in SFT_RESULT))
 
 

@@ -14,13 +14,13 @@ from omnithinker.policy.source import locate_model
 from omnithinker.policy.tokenizer import cannot_load
 
 
-def with_number_format(recipe: Recipe, note: Callable[[str], None], folder: Path | None = None) -> Recipe:
-    """Replace ``model.compute = "auto"`` by the format of the results in a folder, or by the faster one here.
+def with_number_format(recipe: Recipe, note: Callable[[str], None], *folders: Path) -> Recipe:
+    """Replace ``model.compute = "auto"`` by the format of earlier results, or by the faster one here.
 
     Args:
         recipe: all settings.
         note: receives a message if a CPU computes in bfloat16.
-        folder: output folder of the run or study.
+        folders: folders that may hold such results, the run's own first.
 
     Raises:
         BadInput: if there is no such model.
@@ -28,8 +28,9 @@ def with_number_format(recipe: Recipe, note: Callable[[str], None], folder: Path
     settings = recipe.model
     if settings.compute != "auto":
         return recipe
-    if folder is not None and (folder / RECIPE).exists():
-        compute = load_recipe(folder / RECIPE).model.compute
+    files = [folder / RECIPE for folder in folders if (folder / RECIPE).exists()]
+    if files:
+        compute = load_recipe(files[0]).model.compute
     else:
         gpu, source = uses_gpu(settings), locate_model(settings.path)
         try:

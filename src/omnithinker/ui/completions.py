@@ -26,18 +26,16 @@ _MOST_CHARS = 50_000
 
 def visible(text: str) -> str:
     """Return a text with white space as it is and every other character that is not printable as an escape."""
-    return "".join(_visible(character) for character in text.expandtabs(4))
+    return escaped("".join(" " if unicodedata.category(one) == "Zs" else one for one in text.expandtabs(4)))
 
 
-def _visible(character: str) -> str:
-    if character == "\n" or character.isprintable():
-        return character
-    return " " if unicodedata.category(character) == "Zs" else _escape(character)
+def escaped(text: str) -> str:
+    """Return a text with line breaks as they are and every other character that is not printable as an escape."""
+    return "".join(one if one == "\n" or one.isprintable() else _escape(one) for one in text)
 
 
 def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    return character.encode("unicode_escape").decode()
 
 
 def one_line(text: str, most: int, *, end: bool = False) -> str:

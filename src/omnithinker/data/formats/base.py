@@ -1,4 +1,4 @@
-"""What a row format is, and reading fields with messages that name them."""
+"""Protocol of row formats, and reading of fields with messages that name them."""
 
 from __future__ import annotations
 

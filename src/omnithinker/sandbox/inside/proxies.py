@@ -37,7 +37,7 @@ class ProgramError(BaseException):
 
 
 class Connection(Protocol):
-    """What a proxy needs to know of the connection to the program."""
+    """Connection of a proxy to the program."""
 
     attributes: set[str]
     """Attributes that proxies forward."""
@@ -52,7 +52,7 @@ class Connection(Protocol):
 
 
 Rights = Literal["none", "one operand", "proxies", "all"]
-"""What a value's operators may do; see :func:`rights`."""
+"""Permissions of a value's operators; see :func:`rights`."""
 
 
 def rights(link: Connection, label: str) -> Rights:

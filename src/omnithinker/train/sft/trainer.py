@@ -27,7 +27,7 @@ from omnithinker.train.sft.update import TaskLoss, compute_gradient, learning_ra
 
 
 @dataclass(frozen=True, slots=True)
-class SftResult:
+class SftStepResult:
     """Outcome of an update, for callbacks."""
 
     batch: Batch
@@ -87,15 +87,15 @@ class SftTrainer(TrainingLoop):
         self.validation = [encode(one, self.policy.tokenizer, end) for one in validation]
         self.callbacks = [LogSftMetrics(self), LimitNonfinite(), SaveCheckpoints(self), ShowProgress()]
 
-    def next_step(self) -> SftResult:
+    def next_step(self) -> SftStepResult:
         """Make the next update of the schedule."""
         return self.step(self.schedule.batch(self.state.step, self.state.schedule))
 
-    def after(self, result: SftResult) -> TrainerState:
+    def after(self, result: SftStepResult) -> TrainerState:
         """Return the state after an update."""
         return replace(self.state, step=result.metrics.step)
 
-    def step(self, batch: Batch) -> SftResult:
+    def step(self, batch: Batch) -> SftStepResult:
         """Make one update, and measure the validation loss if it is due."""
         started = time.perf_counter()
         rate = learning_rate_at(self.state.step, len(self.schedule), self.settings)
@@ -103,7 +103,7 @@ class SftTrainer(TrainingLoop):
         trained = time.perf_counter()
         validation = self.validate()
         seconds = trained - started, time.perf_counter() - trained
-        return SftResult(batch, self.metrics(rate, update, validation, seconds))
+        return SftStepResult(batch, self.metrics(rate, update, validation, seconds))
 
     def optimize(self, examples: Sequence[Example], learning_rate: float) -> SftUpdate:
         """Make one optimizer update on a batch; one that is not finite is skipped."""
@@ -195,6 +195,6 @@ class LogSftMetrics(Callback):
     def __init__(self, trainer: SftTrainer) -> None:
         self.log = MetricsLog(trainer.folder, trainer.state.step)
 
-    def on_step_end(self, trainer: SftTrainer, result: SftResult) -> None:
+    def on_step_end(self, trainer: SftTrainer, result: SftStepResult) -> None:
         """Log an update."""
         self.log.step(result.metrics)
