@@ -1,4 +1,4 @@
-"""Attention of one query per row equals PyTorch's own."""
+"""Attention equals PyTorch's own, and keeps no more than it needs."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ MASKS = {
 }
 
 
+@pytest.mark.parametrize("queries", [1, 3])
 @pytest.mark.parametrize("shared_by", [1, 2, 4])
 @pytest.mark.parametrize("scaling", [None, 0.3])
 @pytest.mark.parametrize("mask", MASKS)
-def test_one_query_per_row_gives_what_pytorch_gives(mask, scaling, shared_by):
+def test_it_gives_what_pytorch_gives(mask, scaling, shared_by, queries):
     draw = torch.Generator().manual_seed(0)
-    query = torch.randn(3, 4, 1, SIZE, generator=draw, requires_grad=True)
+    query = torch.randn(3, 4, queries, SIZE, generator=draw, requires_grad=True)
     key, value = (torch.randn(3, 4 // shared_by, LENGTH, SIZE, generator=draw, requires_grad=True) for _ in range(2))
     module = SimpleNamespace(num_key_value_groups=shared_by, is_causal=True)
     found, _ = attend(module, query, key, value, MASKS[mask], scaling=scaling)
     expected, _ = sdpa_attention_forward(module, query, key, value, MASKS[mask], scaling=scaling)
-    assert found.shape == (3, 1, 4, SIZE)
+    assert found.shape == (3, queries, 4, SIZE)
     assert torch.allclose(found, expected, atol=1e-6)
     for ours, theirs in zip(
         torch.autograd.grad(found.sin().sum(), (query, key, value)),
@@ -41,6 +42,15 @@ def test_one_query_per_row_gives_what_pytorch_gives(mask, scaling, shared_by):
         strict=True,
     ):
         assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_keys_and_values_that_heads_share_are_not_repeated():
+    query, key, value = (torch.randn(1, heads, 3, SIZE, requires_grad=True) for heads in (8, 2, 2))
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
+        attend(SimpleNamespace(num_key_value_groups=4), query, key, value, torch.ones(1, 1, 3, 3, dtype=torch.bool))
+    assert kept.count(key.shape) == 2
+    assert kept.count(query.shape) == 2  # queries and output; repeated keys would have their shape
 
 
 def test_several_queries_are_attended_to_in_float32_under_autocast():

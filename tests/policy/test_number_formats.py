@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -118,6 +120,41 @@ def test_a_run_in_bfloat16_learns(model_folder, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
     mean = [sum(r[f"task/{t}/reward"] for t in "ab" if f"task/{t}/reward" in r) / 2 for r in rows]
     assert sum(mean[-4:]) / 4 > sum(mean[:4]) / 4 + 0.2
+
+
+class Conversions(TorchDispatchMode):
+    """Counts the conversions of a weight's values to another format."""
+
+    def __init__(self, weight) -> None:
+        super().__init__()
+        self.weight, self.count = weight, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten._to_copy.default and args[0].data_ptr() == self.weight.data_ptr():
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("recomputed", [False, True])
+def test_passes_that_share_converted_weights_give_the_same_gradients(recomputed):
+    policy = replace(random_policy("qwen2"), bfloat16=True)
+    prompts, rows = sampled(policy)
+    if recomputed:
+        recompute_layers(policy.model)
+    weight = policy.model.model.layers[0].mlp.up_proj.weight
+    found, conversions = [], []
+    for context in (nullcontext, policy.converts_weights_once):
+        policy.model.zero_grad()
+        with context(), Conversions(weight) as counted:
+            for part in (rows[:1], rows[1:]):
+                batch = token_batch(prompts, part, policy.device)
+                completion_logprobs(policy, batch).sum().backward()
+                assert not torch.is_autocast_enabled("cpu")
+        found.append([parameter.grad for parameter in policy.trained])
+        conversions.append(counted.count)
+    assert conversions[1] == 1 < conversions[0]
+    # Gradients of the embedding, which is also the head, may be added up in another order.
+    assert all(torch.allclose(a, b, rtol=0, atol=1e-7 * float(a.abs().max())) for a, b in zip(*found, strict=True))
 
 
 class Largest(TorchDispatchMode):

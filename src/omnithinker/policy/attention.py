@@ -2,18 +2,20 @@
 
 PyTorch's fused attention is tuned for many queries. For a single one, two matrix products that read keys and values
 in place, once for all query heads that share them, are faster. Its backward pass takes twice as long in bfloat16 as in
-float32, so several queries are computed in float32 even where matrix products are not. Examples packed into one row are
-computed one by one: a mask over the whole row would cost the square of its length.
+float32, so several queries are computed in float32 even where matrix products are not. It does not repeat keys and
+values that query heads share. Examples packed into one row are computed one by one: a mask over the whole row would
+cost the square of its length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -59,7 +61,7 @@ def attend(
         return _attend_packed(module, query, key, value, attention_mask, bounds.tolist(), scaling=scaling, **others)
     count, heads, queries, size = query.shape
     per_head = attention_mask is not None and attention_mask.shape[1] > 1
-    if queries != 1 or per_head or any(others.get(name) is not None for name in ("position_bias", "softcap", "cache")):
+    if queries != 1 or per_head or _has_variants(others):
         return _attend_several(module, query, key, value, attention_mask, scaling=scaling, **others), None
     # Queries that share keys and values are the rows of one product.
     shared = query.reshape(count, key.shape[1], heads // key.shape[1], size)
@@ -71,13 +73,32 @@ def attend(
     return torch.matmul(weights, value).reshape(count, 1, heads, -1), None
 
 
+def _has_variants(others: Mapping[str, Any]) -> bool:
+    """True if attention is more than a softmax of masked scores."""
+    return any(others.get(name) is not None for name in ("position_bias", "softcap", "cache"))
+
+
 def _attend_several(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **others: Any
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **others: Any,
 ) -> Tensor:
     """PyTorch's attention of several queries, in float32."""
     with torch.autocast(query.device.type, enabled=False):
         q, k, v = (state.to(torch.promote_types(state.dtype, torch.float32)) for state in (query, key, value))
-        output, _ = sdpa_attention_forward(module, q, k, v, attention_mask, **others)
+        if attention_mask is None or _has_variants(others):
+            output, _ = sdpa_attention_forward(
+                module, q, k, v, attention_mask, dropout=dropout, scaling=scaling, **others
+            )
+        else:  # transformers would repeat the keys and values that query heads share
+            output = scaled_dot_product_attention(
+                q, k, v, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, enable_gqa=True
+            ).transpose(1, 2)
     return output.to(value.dtype)
 
 

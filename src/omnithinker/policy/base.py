@@ -42,6 +42,14 @@ class Policy:
         """Return a context manager in which the model computes in the policy's number format."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
+    def converts_weights_once(self) -> torch.autocast:
+        """Return a context manager in which several :meth:`autocast` contexts share their bfloat16 copies of weights.
+
+        Leave it before the weights change. A trained weight must not be used without gradients first: its copy would
+        have none.
+        """
+        return torch.autocast(self.device.type, enabled=False)  # an outer context keeps the cache of inner ones
+
     def without_adapter(self) -> AbstractContextManager[None]:
         """Return a context manager in which the model computes without its adapter."""
         if self.adapter is None:

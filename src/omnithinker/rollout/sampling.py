@@ -87,12 +87,13 @@ def _choose(probability_BK: Tensor, uniform_B: Tensor) -> Tensor:
     """[B, 1] index at which the cumulative sum of probabilities exceeds a uniform share of their total.
 
     Finds a block of candidates first, so that only sums of blocks and one block per row are accumulated in float64.
+    Sums within blocks keep the format of the probabilities: a float64 copy of them would cost more than the rest.
     """
     count = probability_BK.shape[1]
     if spare := -count % BLOCK:
         probability_BK = pad(probability_BK, (0, spare))
     block_BNS = probability_BK.unflatten(1, (-1, BLOCK))
-    mass_BN = block_BNS.sum(dim=2, dtype=torch.float64)
+    mass_BN = block_BNS.sum(dim=2).double()
     block_B1, rest_B1 = _find(mass_BN, uniform_B.double()[:, None] * mass_BN.sum(dim=1, keepdim=True))
     mass_BS = block_BNS.take_along_dim(block_B1[:, :, None], dim=1).squeeze(1).double()
     return block_B1 * BLOCK + _find(mass_BS, rest_B1)[0]

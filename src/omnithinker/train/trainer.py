@@ -232,11 +232,12 @@ def update_policy(
     Raises:
         TrainingError: if memory runs out again.
     """
-    gradient = faults.with_less_memory(
-        lambda budget: compute_gradient(policy, reference, groups, recipe, budget),
-        recipe.training.microbatch_tokens,
-        note,
-    )
+    with policy.converts_weights_once():
+        gradient = faults.with_less_memory(
+            lambda budget: compute_gradient(policy, reference, groups, recipe, budget),
+            recipe.training.microbatch_tokens,
+            note,
+        )
     if gradient is None:
         return None
     norm = torch.nn.utils.clip_grad_norm_(policy.trained, recipe.training.max_grad_norm)

@@ -84,10 +84,11 @@ def compute_gradient(policy: Policy, examples: Sequence[Example], budget: int) -
         parameter.grad = None
     total = sum(len(example.completion_ids) for example in examples)
     losses: dict[str, TaskLoss] = {}
-    for members in microbatches(examples, budget, packs=can_share(policy.model)):
-        loss_E = negative_log_likelihoods(policy, members)
-        (loss_E.sum() / total).backward()
-        _add(losses, members, loss_E)
+    with policy.converts_weights_once():
+        for members in microbatches(examples, budget, packs=can_share(policy.model)):
+            loss_E = negative_log_likelihoods(policy, members)
+            (loss_E.sum() / total).backward()
+            _add(losses, members, loss_E)
     return losses
 
 
