@@ -76,7 +76,10 @@ def test_a_run_keeps_the_format_that_it_started_with(model_folder, tmp_path, mon
     assert with_number_format(explicit, notes.append, tmp_path) == explicit
 
 
-def test_narrow_copies_change_no_bit_and_leave_the_weights(model_folder, monkeypatch):
+@pytest.mark.parametrize("packed", [True, False])
+def test_narrow_copies_change_no_bit_and_leave_the_weights(packed, model_folder, monkeypatch):
+    if not packed:
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     policy = load_policy(settings_of(model_folder, compute="bfloat16"))
     before = [weight.clone() for weight in policy.model.parameters()]
     prompts = [prompt_of(policy, text) for text in ("a", "b c")]
@@ -87,19 +90,23 @@ def test_narrow_copies_change_no_bit_and_leave_the_weights(model_folder, monkeyp
     )
     fast = dict(generate(policy, *arguments))
     assert all(map(torch.equal, before, policy.model.parameters()))
-    with NarrowWeights(policy).in_use():
-        assert policy.model.get_output_embeddings().weight.dtype == torch.bfloat16
-        assert policy.model.get_input_embeddings().weight.dtype == torch.float32
-    assert policy.model.get_output_embeddings().weight.dtype == torch.float32
     monkeypatch.setattr(NarrowWeights, "in_use", lambda self: policy.autocast())
     assert dict(generate(policy, *arguments)) == fast
 
 
-def test_copies_follow_the_weights(model_folder):
+def test_copies_follow_the_weights_and_end_with_the_context(model_folder):
     policy = load_policy(settings_of(model_folder, compute="bfloat16"))
     head = policy.model.get_output_embeddings()
+    states = torch.randn(3, head.in_features)
     with torch.no_grad():
+        before = head(states)
         head.weight += 1
-    expected = head.weight.bfloat16()
-    with NarrowWeights(policy).in_use():
-        assert torch.equal(head.weight, expected)
+        with policy.autocast():
+            expected = head(states)
+        with NarrowWeights(policy).in_use():
+            copies = head(states)
+            head.weight -= 1
+            assert torch.equal(head(states), copies)
+        assert torch.equal(copies, expected)
+        assert torch.allclose(head(states), before, atol=1e-5)
+    assert head(states).dtype == torch.float32
