@@ -1,10 +1,13 @@
 """Budget, usage, rates, deadlines, and a key that appears nowhere."""
 
 import asyncio
+import base64
+import html
 import json
 import math
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from pydantic import ValidationError
@@ -15,6 +18,7 @@ from omnithinker.judge import endpoint
 from omnithinker.judge.base import BudgetSpent, JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.judge.limits import RequestLimit
+from omnithinker.judge.secret import Secret
 from tests.builders.clock import Clock
 from tests.builders.fake_endpoint import FakeEndpoint, Reply
 
@@ -144,6 +148,46 @@ def test_a_key_appears_in_no_text(server: FakeEndpoint, tmp_path: Path, reply: R
         assert "\n" not in str(error)
     assert KEY.encode() not in texts_of(tmp_path)
     assert not any(KEY in json.dumps(request) for request in server.requests)
+
+
+REAL_KEY = "sk-Pr0j/Ab+c=DeF_ghiJKLmnop-1234"
+DISGUISES = {
+    "URL": quote(REAL_KEY, safe=""),
+    "URL in lower case": quote(REAL_KEY, safe="").lower(),
+    "URL twice": quote(quote(REAL_KEY, safe=""), safe=""),
+    "every character for a URL": "".join(f"%{ord(one):02X}" for one in REAL_KEY),
+    "JSON twice": json.dumps(json.dumps(REAL_KEY)),
+    "JSON of PHP": json.dumps(REAL_KEY).replace("/", "\\/"),
+    "every character for JSON": "".join(f"\\u{ord(one):04x}" for one in REAL_KEY),
+    "HTML": "".join(f"&#{ord(one)};" for one in REAL_KEY),
+    "HTML in hexadecimal": html.escape(REAL_KEY).replace("/", "&#x2F;"),
+    "Base64": base64.b64encode(REAL_KEY.encode()).decode(),
+    "Base64 of a header": base64.b64encode(f"Bearer {REAL_KEY}".encode()).decode(),
+    "Base64 of a pair": base64.urlsafe_b64encode(f"user:{REAL_KEY}".encode()).decode(),
+    "Base64 in lines": base64.encodebytes(REAL_KEY.encode() * 4).decode(),
+    "hexadecimal": REAL_KEY.encode().hex(" "),
+    "upper case": REAL_KEY.upper(),
+    "lower case": REAL_KEY.lower(),
+    "spaces": " ".join(REAL_KEY),
+    "a line break": f"{REAL_KEY[:10]}\n{REAL_KEY[10:]}",
+    "invisible characters": "\u200b".join(REAL_KEY),
+    "first half": REAL_KEY[:18],
+    "last half": REAL_KEY[-18:],
+    "all but the ends": REAL_KEY[3:-3],
+}
+
+
+@pytest.mark.parametrize("name", DISGUISES)
+@pytest.mark.parametrize("around", ["{}", "Wrong key: '{}'.", "https://host/?key={}&x=1"])
+def test_a_key_in_disguise_is_hidden(name: str, around: str) -> None:
+    text = around.format(DISGUISES[name])
+    assert Secret(REAL_KEY).hidden_in(text) in ("***", around.format("***"))
+
+
+@pytest.mark.parametrize("key", ["not-needed", "EMPTY", "no-key-required", "token-abc123", REAL_KEY])
+def test_texts_that_have_no_key_are_shown(key: str) -> None:
+    text = "That is not needed: no key required, 100% of the token (a&#39;b, \\u0041) is empty. abc123"
+    assert Secret(key).hidden_in(text) == text
 
 
 def test_an_unusable_key_is_named_by_its_variable(server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
