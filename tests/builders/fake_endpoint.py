@@ -26,7 +26,7 @@ class Reply:
     """Sends only so many bytes of the body, then closes."""
     drip_s: float | None = None
     """Sends the body byte by byte with this pause."""
-    raw: str | None = None
+    raw: str | bytes | None = None
     """Body in place of a chat completion."""
     tokens: tuple[int, int] = (100, 10)
 
@@ -99,7 +99,7 @@ class FakeEndpoint:
         text = _completion(reply) if reply.raw is None else reply.raw
         if reply.status != 200 and reply.raw is None:
             text = json.dumps({"error": {"message": reply.text}})
-        body = text.encode()
+        body = text if isinstance(text, bytes) else text.encode()
         headers = {"content-type": "application/json", "content-length": str(len(body)), **reply.headers}
         lines = [f"HTTP/1.1 {reply.status} X", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
         writer.write("\r\n".join(lines).encode())

@@ -1,6 +1,7 @@
 """Responses that are no chat completion, hold impossible numbers, or cannot be read at all."""
 
 import asyncio
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from omnithinker.config.judges import ChatJudgeSettings
+from omnithinker.judge import transport
 from omnithinker.judge.base import JudgeFailed, Verdict
 from omnithinker.judge.chat import ChatJudge
 from omnithinker.judge.endpoint import Endpoint
@@ -45,6 +47,8 @@ UNREADABLE = {
     "usage as text": completion(usage={"prompt_tokens": "12"}),
     "usage flag": completion(usage={"prompt_tokens": True}),
     "usage list": completion(usage=[1, 2]),
+    "two choices": json.dumps({"choices": [{"message": {"content": f"[[{letter}]]"}} for letter in "AB"]}),
+    "error beside a choice": completion()[:-1] + ', "error": {"message": "overloaded"}}',
     "nested usage": completion(usage={"prompt_tokens": {"n": 1}}),
 }
 
@@ -52,7 +56,13 @@ UNREADABLE = {
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_what_is_not_understood_is_an_error(name: str) -> None:
     with pytest.raises(UnreadableReply):
-        read_completion(UNREADABLE[name], 0.0)
+        read_completion(UNREADABLE[name].encode(), 0.0)
+
+
+@pytest.mark.parametrize("wrong", [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80"])
+def test_what_is_not_utf_8_is_an_error(wrong: bytes) -> None:
+    with pytest.raises(UnreadableReply, match="not valid JSON in UTF-8"):
+        read_completion(completion("x [[A]]").encode().replace(b"x", wrong), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +70,8 @@ def test_what_is_not_understood_is_an_error(name: str) -> None:
     [(None, (0, 0)), ({}, (0, 0)), ({"prompt_tokens": 12.0, "completion_tokens": None, "cost": "?"}, (12, 0))],
 )
 def test_usage_may_be_absent(usage: Any, tokens: tuple[int, int]) -> None:
-    assert read_completion(completion("text", usage), 1.23456) == Reply("text", *tokens, 1.235)
-    assert read_completion(completion(None, usage), 0.0).text == ""
+    assert read_completion(completion("text", usage).encode(), 1.23456) == Reply("text", *tokens, 1.235)
+    assert read_completion(completion(None, usage).encode(), 0.0).text == ""
 
 
 @pytest.mark.parametrize(
@@ -80,7 +90,7 @@ def test_usage_may_be_absent(usage: Any, tokens: tuple[int, int]) -> None:
 )
 def test_cut_and_refused_replies_have_no_verdict(server: FakeEndpoint, choice: dict[str, Any], complete: bool) -> None:
     text = completion("[[A]]", **choice)
-    assert read_completion(text, 0.0).complete is complete
+    assert read_completion(text.encode(), 0.0).complete is complete
     server.replies = [Response(raw=text), Response("[[B]]")]
     with ChatJudge(ChatJudgeSettings(model="m", base_url=server.url)) as judge:
         assert ask(judge) is (Verdict.A if complete else Verdict.B)
@@ -118,6 +128,45 @@ def test_what_is_no_http_is_undefined(server: FakeEndpoint, name: str) -> None:
     server.answer = lambda body: TRANSPORT[name]
     with ChatJudge(ChatJudgeSettings(model="m", base_url=server.url, retries=0, timeout_s=5)) as judge:
         assert ask(judge) in ("judge_bad_response", "judge_down", "judge_refused")
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_no_response_is_read_to_an_endless_end(
+    server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch, status: int, compressed: bool
+) -> None:
+    monkeypatch.setattr(transport, "MAX_BYTES", 10_000)
+    body = completion().encode() + b" " * 1_000_000
+    headers = {"content-encoding": "gzip"} if compressed else {}
+    long = Response(raw=gzip.compress(body) if compressed else body, status=status, headers=headers)
+    server.replies = [long]
+    with ChatJudge(ChatJudgeSettings(model="m", base_url=server.url, retries=0)) as judge:
+        assert ask(judge) == "judge_bad_response"
+
+
+def test_a_compressed_reply_is_read(server: FakeEndpoint) -> None:
+    server.replies = [Response(raw=gzip.compress(completion("[[B]]").encode()), headers={"content-encoding": "gzip"})]
+    with ChatJudge(ChatJudgeSettings(model="m", base_url=server.url, retries=0)) as judge:
+        assert ask(judge) is Verdict.B
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_texts_are_sent_to_no_other_address(server: FakeEndpoint, status: int) -> None:
+    with FakeEndpoint() as other:
+        server.answer = lambda body: Response(status=status, headers={"location": f"{other.url}/chat/completions"})
+        with ChatJudge(ChatJudgeSettings(model="m", base_url=server.url, retries=0)) as judge:
+            assert ask(judge) == "judge_down"
+        assert not other.requests
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_messages_of_an_endpoint_are_one_short_line(server: FakeEndpoint, status: int) -> None:
+    server.answer = lambda body: Response("a\nb\x1b[2Jc" + "x" * 5000, status=status)
+    with ChatJudge(ChatJudgeSettings(model="m", base_url=server.url, retries=0)) as judge:
+        with pytest.raises(JudgeFailed, match=r"a.*b.*c") as caught:
+            asyncio.run(judge.compare(request="r", answer_a="a", answer_b="b", row={}))
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ CHARS_PER_TOKEN = 4
 """Estimate of tokens where the endpoint has not counted them."""
 _RETRYABLE = (408, 409, 425, 429)
 _MISCONFIGURED = (401, 403, 404)
+_MESSAGE_CHARS = 300
+"""Length to which messages of endpoints are cut."""
 
 
 class _RetryableError(Exception):
@@ -223,25 +225,25 @@ class Endpoint(Closing):
         self._check()
         started = time.monotonic()
         with self._busy:
-            text = await self._request(client, body)
+            response = await self._request(client, body)
         try:
-            reply = read_completion(text, time.monotonic() - started)
+            reply = read_completion(response, time.monotonic() - started)
         except UnreadableReply as error:
             # It was paid for, whatever it says.
-            self._charge(self._cost(size, len(text) // CHARS_PER_TOKEN))
+            self._charge(self._cost(size, len(response) // CHARS_PER_TOKEN))
             raise _RetryableError("judge_bad_response", str(error)) from None
         self._tokens.settle(reply.prompt_tokens + reply.completion_tokens - size)
         return replace(reply, text=self._key.hidden_in(reply.text))
 
-    async def _request(self, client: Any, body: dict[str, Any]) -> str:
-        """Send one HTTP request and classify its failure, if any."""
+    async def _request(self, client: Any, body: dict[str, Any]) -> bytes:
+        """Send one HTTP request and return the response's body, or classify its failure."""
         import openai
 
         try:
             async with asyncio.timeout(self.settings.timeout_s):
                 # The typed method spends twice as long on validating types as on sending and receiving.
                 body = {"model": self.settings.model, **body}
-                return str(await client.post("/chat/completions", body=body, cast_to=str))
+                return bytes(await client.post("/chat/completions", body=body, cast_to=bytes))
         except TimeoutError as error:
             raise _RetryableError("judge_timeout", f"no reply within {self.settings.timeout_s:g} s") from error
         except openai.APIConnectionError as error:
@@ -255,7 +257,9 @@ class Endpoint(Closing):
             raise _RetryableError("judge_bad_response", message) from None
 
     def _status_failure(self, status: int, message: str, headers: Any) -> Exception:
-        message = " ".join(message.split())[:300]
+        message = _one_line(message)
+        if 300 <= status < 400:
+            return _RetryableError("judge_down", f"it redirects (status {status}); set base_url to its new address")
         if status in _RETRYABLE or status >= 500:
             cause = "judge_rate_limited" if status == 429 else "judge_down"
             return _RetryableError(cause, message, retry_after(headers.get("retry-after"), headers.get("date")))
@@ -286,13 +290,15 @@ class Endpoint(Closing):
         """Open connections for one event loop, which closes them when it ends, like every open generator."""
         import openai  # takes a second, so only when a judge is called
 
+        from omnithinker.judge.transport import LimitedClient
+
         async with openai.AsyncOpenAI(
             api_key=self._key.value or "none",
             base_url=self._url,
             timeout=None,  # see _request; the transport reports every lost connection as a timeout
             max_retries=0,
             # With many concurrent requests, the default transport takes twice the CPU time.
-            http_client=openai.DefaultAioHttpClient(),
+            http_client=LimitedClient(),
         ) as client:
             yield client
 
@@ -327,7 +333,7 @@ class Endpoint(Closing):
 
     def _failed(self, cause: str, message: str) -> JudgeFailed:
         self.account.add(failures={cause: 1}, seconds=self._busy.take())
-        return JudgeFailed(cause, f"judge {self.settings.model}: {self._key.hidden_in(' '.join(message.split()))}")
+        return JudgeFailed(cause, f"judge {self.settings.model}: {_one_line(self._key.hidden_in(message))}")
 
     @staticmethod
     def _backoff(attempt: int, retry_after_s: float | None) -> float:
@@ -335,6 +341,12 @@ class Endpoint(Closing):
         if retry_after_s is not None:
             return retry_after_s + random.uniform(0, 0.1 * retry_after_s)
         return random.uniform(0.5, 1.0) * min(8.0, 0.5 * 2.0**attempt)
+
+
+def _one_line(message: str) -> str:
+    """Return a message of others as one line of bounded length, without control characters."""
+    line = " ".join(message[: 4 * _MESSAGE_CHARS].split())[:_MESSAGE_CHARS]
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
 def _remaining(deadline: asyncio.Timeout) -> float:

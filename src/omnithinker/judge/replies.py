@@ -51,24 +51,28 @@ class UnreadableReply(ValueError):
     """A response is not a chat completion with one text and token counts; the message says what is wrong."""
 
 
-def read_completion(text: str, seconds: float) -> Reply:
+def read_completion(body: bytes, seconds: float) -> Reply:
     """Parse the text and the token counts of a chat completion.
 
     Raises:
-        UnreadableReply: if it is not a chat completion whose content is a text or absent, and whose usage is absent
-            or two token counts.
+        UnreadableReply: if it is not a chat completion in UTF-8 with one choice, whose content is a text or absent,
+            and whose usage is absent or two token counts.
     """
     try:
-        completion = json.loads(text)
+        completion = json.loads(body.decode())
     except (ValueError, RecursionError) as error:
-        raise UnreadableReply("the reply is not valid JSON") from error
+        raise UnreadableReply("the reply is not valid JSON in UTF-8") from error
     try:
-        choice, usage = completion["choices"][0], completion.get("usage")
+        if completion.get("error"):
+            raise UnreadableReply("the reply reports an error")
+        (choice,), usage = completion["choices"], completion.get("usage")
         message = choice["message"]
         content, refusal = message.get("content"), message.get("refusal")
         reason = _text(choice.get("finish_reason"), "choices[0].finish_reason")
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise UnreadableReply("the reply is not a chat completion") from error
+    except UnreadableReply:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableReply("the reply is not a chat completion with one choice") from error
     return Reply(
         text=_text(content, "choices[0].message.content"),
         prompt_tokens=_tokens(usage, "prompt_tokens"),
