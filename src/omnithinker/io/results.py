@@ -5,7 +5,6 @@ Needs no torch.
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -114,11 +113,6 @@ class PlanFile(_File):
     warnings: list[str] = []
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def checked(kind: type[T], value: Any, place: str, advice: str) -> T:
     """Return a value of a type, such as a dataclass, from JSON data; fields that the type lacks are ignored.
 
@@ -132,7 +126,7 @@ def checked(kind: type[T], value: Any, place: str, advice: str) -> T:
         DataError: if it is.
     """
     try:
-        return _adapter(kind).validate_python(value)  # type: ignore[no-any-return]
+        return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
