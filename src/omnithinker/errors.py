@@ -8,6 +8,14 @@ class OmniThinkerError(Exception):
 
     exit_code = 1
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One message per problem; what stands in one may contain line breaks, such as a name from a file."""
+        return tuple(map(str, self.args))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
 
 class BadInput(OmniThinkerError, ValueError):
     """Unusable input from the user; the message is shown as it is, without a traceback."""

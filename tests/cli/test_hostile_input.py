@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from omnithinker.cli import main
+from omnithinker.cli.streams import STANDARD_OUTPUT
 from omnithinker.config.file import load_recipe
 from omnithinker.errors import DataError, RecipeError
 from omnithinker.io.runlog import RunLog
@@ -36,6 +37,7 @@ def refusal(capsys, *arguments: object) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (".".join("a" * 5000) + " = 1", "bad.toml: not valid TOML: nested too deeply (more than 200 levels)"),
         ("a = " + DEEP, "bad.toml: not valid TOML: nested too deeply"),
         (f"a = {HUGE}", "bad.toml: not valid TOML: a number has too many digits"),
         ("training.preset = []", "bad.toml:1: training.preset: input should be 'paper', 'dapo' or 'dr_grpo'"),
@@ -67,6 +69,7 @@ def test_settings(text, message, tmp_path):
 
 ROWS = [
     (DEEP, "not valid JSON: nested too deeply"),
+    (f'{{"more": {"[" * 600 + "]" * 600}}}', "not valid JSON: nested too deeply (more than 200 levels)"),
     ('{"prompt": "a", "answer": ' + HUGE + "}", "not valid JSON: a number has too many digits"),
     ('{"prompt": "a", "answer": NaN}', "NaN is not a number in JSON"),
     ('{"prompt": "a", "answer": 1e999}', "1e999 is too large for a number"),
@@ -218,6 +221,78 @@ def test_a_damaged_log(content, tmp_path):
         RunLog(tmp_path, 1)
 
 
+def test_a_setting_that_is_nested_too_deeply(tmp_path):
+    (tmp_path / "good.toml").write_text(TASK)
+    with pytest.raises(RecipeError, match=r"good\.toml with --set .*: nested too deeply \(more than 200 levels\)"):
+        load_recipe(tmp_path / "good.toml", ["tasks.m.chat_template_kwargs." + ".".join("a" * 300) + "=1"])
+    kwargs = "tasks.m.chat_template_kwargs." + ".".join("a" * 190)
+    assert load_recipe(tmp_path / "good.toml", [f"{kwargs}=1"]).to_toml()
+
+
+def test_names_with_control_characters(tmp_path, capsys):
+    """A terminal would obey them, and a message is one line."""
+    assert r"a\x1b[31m\nb.toml" in refusal(capsys, "check", "a\x1b[31m\nb.toml")
+    (tmp_path / "bad.toml").write_text(TASK + '"x\\n\\u001b" = 1\n"y" = 2\n')
+    assert main(["check", str(tmp_path / "bad.toml")]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert r"unknown key 'tasks.m.x\n\x1b'" in first
+    assert "unknown key 'tasks.m.y'" in second
+
+
+def test_names_with_markup_in_a_report(tmp_path, capsys):
+    result = {"task": "m", "n": 1, "outcomes": [1.0], "entropy": 0.5, "components": {}, "undefined": 0}
+    names = ("accuracy", "standard_error", "sampled_accuracy", "sampled_standard_error", "length", "truncated")
+    for run in ("one", "two"):
+        (tmp_path / run).mkdir()
+        tasks = {"[/red]": result | dict.fromkeys(names, 0.5)}
+        (tmp_path / run / "result.json").write_text(json.dumps({"name": run, "tasks": tasks}))
+    assert main(["report", str(tmp_path)]) == 0
+    assert "[/red]" in capsys.readouterr().out
+
+
+def test_settings_that_would_be_ignored(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.toml").write_text(TASK)
+    assert "give both" in refusal(capsys, "evaluate", "good.toml", "--all")
+    assert "--count 0: must be from 1" in refusal(
+        capsys, "data", "distractors", "good.toml", "--task", "m", "--output", "o.jsonl", "--count", "0"
+    )
+    with pytest.raises(SystemExit, match="2"):
+        main(["study", "good.toml", "--stage", "base", "--dry-run"])
+
+
+@pytest.mark.parametrize("name", ["results", "results.json"])
+def test_results_where_no_file_can_be_written(name, tmp_path, capsys, monkeypatch):
+    """Refused before anything is evaluated."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.toml").write_text(TASK)
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "answer": "x"}\n')
+    folder = tmp_path / ("results" if name == "results" else "results.jsonl")
+    folder.mkdir()
+    assert f"{folder.name}: is a folder; give the name of a file" in refusal(
+        capsys, "evaluate", "good.toml", "--output", name
+    )
+
+
+@pytest.mark.parametrize(("command", "code"), [("train", 130), ("study", 130), ("recipes", 0), ("score", 0)])
+def test_a_reader_that_has_gone(command, code, monkeypatch, capsys):
+    gone = BrokenPipeError(32, "Broken pipe")
+    gone.filename = STANDARD_OUTPUT
+
+    def fail(*_: object) -> int:
+        raise gone
+
+    monkeypatch.setattr("omnithinker.cli._run", fail)
+    assert main([command]) == code
+    error = capsys.readouterr().err
+    assert error == (
+        f"omnithinker {command}: nobody reads standard output; run the same command to resume\n" * (code > 0)
+    )
+    gone.filename = None  # of another pipe, such as that of a worker
+    with pytest.raises(BrokenPipeError):
+        main([command])
+
+
 LINE = json.dumps({"answer": "x", "completion": "<answer>x</answer>"})
 
 
@@ -250,6 +325,19 @@ def test_streams(command, code, message, tmp_path):
     assert returned == code
     assert error.startswith(message)
     assert error.count("\n") == bool(message)
+
+
+def test_messages_that_cannot_be_written_are_no_failure(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "from omnithinker.cli.streams import standard_streams\n"
+        "with standard_streams():\n"
+        "    print('message', file=sys.stderr)\n"
+    )
+    for stream in ("/dev/full", ">(exit)"):
+        command = f"{sys.executable} {program} 2> {stream}"
+        assert subprocess.run(["bash", "-c", command], check=False, timeout=60).returncode == 0
 
 
 def test_an_encoding_without_the_characters(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from omnithinker.ui.interrupt import interruptible
+from omnithinker.ui.interrupt import StopFlag, interruptible
 from tests.builders import ROOT
 
 # Sends a signal while the n-th module is imported, counted from the first of omnithinker.
@@ -66,3 +67,28 @@ def test_an_ignored_signal_stays_ignored(monkeypatch):
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_an_ignored_signal_does_not_stop_training_either():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopFlag() as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert not stop.requested
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.requested
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_in_the_middle_of_a_message(monkeypatch):
+    """A buffered stream refuses to be used by a handler while the program is writing to it."""
+
+    class Busy(io.StringIO):
+        def write(self, text: str) -> int:
+            raise RuntimeError("reentrant call inside a buffered writer")
+
+    monkeypatch.setattr(sys, "stderr", Busy())
+    with StopFlag() as stop:
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.requested

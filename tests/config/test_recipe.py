@@ -141,6 +141,9 @@ def test_overrides(tmp_path):
         ("training.epoch=3", "--set training.epoch=3: unknown key 'training.epoch'"),
         ("tasks.math.rewards={}", "my.toml:5 with --set tasks.math.rewards={}: tasks.math: has no reward"),
         ("tasks.math.train=x.jsonl", "my.toml:5 with --set tasks.math.train=x.jsonl: tasks.math: 'data' and 'train'"),
+        ("trainig.lr=1", "--set trainig.lr=1: unknown key 'trainig'; did you mean 'training'?"),
+        ("tasks.new.data=lab:qa", "--set tasks.new.data=lab:qa: tasks.new: has no reward"),
+        ("judges.x.model=m", "--set judges.x.model=m: judges.x: needs 'kind', which says what the other settings are"),
         ("seed=1\noutput=2", "--set seed=1\noutput=2: seed: input should be a valid integer"),
     ],
 )
@@ -148,6 +151,36 @@ def test_an_error_in_an_override_is_not_blamed_on_the_file(override, message, tm
     with pytest.raises(RecipeError) as caught:
         load_recipe(write(tmp_path, GOOD), [override])
     assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("training.num_generations", "sampling.completions"),
+        ("training.max_completion_length", "sampling.max_new_tokens"),
+        ("sampling.temprature", "temperature"),
+        ("training.temprature", "sampling.temperature"),
+        ("training.beta", "tasks.NAME.beta"),
+        ("training.kl_loss_coef", "tasks.NAME.beta"),
+        ("training.per_device_train_batch_size", "microbatch_tokens"),
+        ("training.output_dir", "output"),
+        ("learning_rate", "training.learning_rate"),
+        ("warmup.lr", "learning_rate"),
+        ("model.lora_r", "model.lora.rank"),
+        ("model.lora.r", "rank"),
+        ("tasks.math.num_generations", "completions"),
+        ("judges.default.max_new_token", "sampling.max_new_tokens"),
+    ],
+)
+def test_a_setting_by_the_name_or_in_the_group_of_another_trainer(written, meant, tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(tmp_path, GOOD + '\n[judges.default]\nkind = "rubric"\n'), [f"{written}=1"])
+    assert str(caught.value).endswith(f"unknown key '{written}'; did you mean {meant!r}?")
+
+
+def test_a_bare_weight_may_be_overridden_by_its_name(tmp_path):
+    recipe = load_recipe(write(tmp_path, GOOD), ["tasks.math.rewards.format.weight=0.3"])
+    assert recipe.tasks["math"].rewards["format"].weight == 0.3
 
 
 def test_an_error_of_the_file_is_not_blamed_on_an_override(tmp_path):

@@ -104,6 +104,7 @@ def test_values_of_a_table_become_json(tmp_path):
         ("a.jsonl.gz", b'{"a": 1}', "a.jsonl.gz: not a complete gzip file"),
         ("a.jsonl.gz", gzip.compress(b'{"a": 1}', mtime=0)[:-4], "a.jsonl.gz: not a complete gzip file"),
         ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n7', mtime=0), "a.jsonl.gz:2: expected an object"),
+        ("a.json", b'[{"a": ' + b"[" * 600 + b"]" * 600 + b"}]", "a.json: not valid JSON: nested too deeply"),
         ("a.parquet", b"PAR1", "a.parquet: not a readable Parquet file"),
     ],
 )
@@ -137,4 +138,14 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     (tmp_path / "rows.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ValueError, match=r"need the package 'pyarrow': pip install 'omnithinker\[parquet\]'"):
+        read_rows(tmp_path / "rows.parquet")
+
+
+def test_a_column_that_occurs_twice(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    from pyarrow import parquet
+
+    columns = [pyarrow.array([text]) for text in "xyz"]
+    parquet.write_table(pyarrow.table(columns, names=["prompt", "answer", "answer"]), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match="every column needs a name of its own: prompt, answer, answer"):
         read_rows(tmp_path / "rows.parquet")

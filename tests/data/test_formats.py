@@ -174,6 +174,12 @@ def test_every_format_has_a_case():
         ("gsm8k", {"question": "x", "answer": "72"}, "field 'answer' does not end with '#### ' and a number"),
         ("gsm8k", {"answer": "#### 72"}, "no field 'question' (fields: answer)"),
         ("humaneval", {"prompt": "x", "test": "y"}, "no field 'entry_point'"),
+        ("mbpp", {"text": "x", "test_list": ["assert f"], "test_imports": 5}, "field 'test_imports' must be a list"),
+        (
+            "mbpp",
+            {"text": "x", "test_list": ["assert f"], "test_setup_code": 5},
+            "field 'test_setup_code' must be text",
+        ),
         ("mbpp", {"text": "x", "test_list": "assert f(1)"}, "field 'test_list' must be a list of texts, got text"),
         ("arc", {"question": "x", "choices": ["a"], "answerKey": "A"}, "field 'choices' must be an object with lists"),
         (

@@ -39,6 +39,15 @@ def test_the_lock_of_another_process_ends_with_it(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_lock_of_a_file_leaves_the_others_of_its_folder(tmp_path):
+    with lock(tmp_path, "a.json"):
+        with pytest.raises(Interrupted, match=f"^{tmp_path}/a.json: in use by process"), lock(tmp_path, "a.json"):
+            pass
+        with lock(tmp_path, "b.json"), lock(tmp_path):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_attempt_does_not_release_it(tmp_path):
     with lock(tmp_path):
         with pytest.raises(Interrupted), lock(tmp_path):

@@ -200,3 +200,12 @@ def test_of_a_prompt_far_over_the_limit_only_a_part_is_tokenized(overlong):
         short = text[-2 * most :] if overlong == "truncate_left" else text[: 2 * most]
         assert found == tokenizer.encode_within(short, {}, 50, overlong)
         assert len(found) <= 50
+
+
+def test_a_variable_that_the_template_lacks_would_have_no_effect():
+    tokenizer = make_policy().tokenizer
+    tokenizer.hf.chat_template = "{{ messages[0]['content'] }}{% if enable_thinking %}<think>{% endif %}"
+    assert tokenizer.rendered(tokenizer.encode("a", {"enable_thinking": False})) == "a"
+    for name in ("enable_thinkin", "thinking", "max_length"):
+        with pytest.raises(DataError, match=f"the model's chat template has no variable '{name}'; remove it"):
+            tokenizer.encode("a", {name: False})

@@ -292,9 +292,9 @@ def drop_an_item(file: Path) -> None:
         (lambda f: shutil.rmtree(f), "no such folder"),
         (lambda f: [shutil.rmtree(p) if p.is_dir() else p.unlink() for p in f.iterdir()], "contains neither"),
         (lambda f: (f / "plan.json").write_text("{"), "not valid JSON"),
-        (lambda f: (f / "stages.json").write_text('[{"name": "base"}]'), "not an index of stages"),
+        (lambda f: (f / "stages.json").write_text('[{"name": "base"}]'), "stages.json: damaged"),
         (lambda f: (f / "single-qa/metrics.jsonl").write_text('{"loss": 1}\n'), "does not hold the metrics of a step"),
-        (lambda f: (f / "base/result.json").write_text('{"tasks": {"math": {"n": 3}}}'), "not the result of"),
+        (lambda f: (f / "base/result.json").write_text('{"tasks": {"math": {"n": 3}}}'), "tasks.math.task: field"),
         (lambda f: drop_an_item(f / "single-qa/result.json"), "199 held-out items of writing, but 200 in base"),
     ],
 )

@@ -114,6 +114,44 @@ def test_a_stage_that_another_process_runs_is_refused(recipe, tmp_path, capsys):
     assert not (folder / "running.json").exists()
 
 
+def test_a_second_study_is_refused_untouched(recipe, tmp_path, capsys):
+    folder = tmp_path / "study"
+    assert study(recipe, "--stage", "base") == 0
+    before = contents(folder)
+    with lock(folder):
+        assert study(recipe, "--set", "training.keep=9") == 130
+        assert f"{folder}: in use by process {os.getpid()}" in capsys.readouterr().err
+        # One stage may run beside it, and leaves its files as they are.
+        assert study(recipe, "--stage", "base", "--set", "training.keep=9") == 0
+    assert contents(folder) == before
+
+
+def test_leftovers_of_a_killed_study_are_removed(recipe, tmp_path):
+    folder = tmp_path / "study"
+    (folder / "base").mkdir(parents=True)
+    for name in (".plan.json.7.tmp", ".report.html.7.tmp", "base/.result.json.7.tmp"):
+        (folder / name).touch()
+    assert study(recipe) == 0
+    assert not list(folder.rglob("*.tmp"))
+    assert not list(folder.rglob("running.json"))
+
+
+def contents(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_evaluation_that_another_process_makes_is_refused(recipe, tmp_path, capsys):
+    arguments = ["evaluate", str(recipe), "--output"]
+    with lock(tmp_path, "results.json"):
+        assert main([*arguments, str(tmp_path / "results.json")]) == 130
+        assert f"{tmp_path}/results.json: in use by process" in capsys.readouterr().err
+        assert not (tmp_path / "results.json").exists()
+        assert main([*arguments, str(tmp_path / "others.json")]) == 0
+    assert main([*arguments, str(tmp_path / "results.json")]) == 0
+    assert (tmp_path / "results.json").read_text() == (tmp_path / "others.json").read_text()
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_a_running_stage_touches_its_lock_and_a_stale_lock_is_taken_over(recipe, tmp_path, capsys, monkeypatch):
     file = tmp_path / "study/base/running.json"
     file.parent.mkdir(parents=True)

@@ -131,6 +131,12 @@ def test_an_adapter_whose_base_is_a_folder(finished):
     assert notes[0].startswith("the adapter names /home/me/base as its base, which others do not have")
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", '{"base_model_name_or_path": null}'])
+def test_the_configuration_of_an_adapter_may_hold_anything(content, finished):
+    (finished / "checkpoints/step-2/adapter_config.json").write_text(content)
+    push_run(finished, "me/model", public=False, note=[].append, api=Api())
+
+
 def refusal(status: int) -> Exception:
     error = RuntimeError("refused\nmore")
     error.response = SimpleNamespace(status_code=status)

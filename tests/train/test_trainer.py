@@ -94,6 +94,13 @@ def test_a_half_written_checkpoint_is_not_used(model_folder, tmp_path):
     assert same(whole, weights(run(recipe, tmp_path / "parts")))
 
 
+def test_other_folders_among_the_checkpoints_are_the_users(tmp_path):
+    for name in ("step-2", "step-10", "step-2-copy", "step-", "step-x"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trainer.json").touch()
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-2", "step-10"]
+
+
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "trainer.json"])
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(file, model_folder, tmp_path):
     recipe = recipe_of(model_folder)

@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from omnithinker.ui.completions import example, one_line, visible
+from omnithinker.io.escaping import visible
+from omnithinker.ui.completions import example, one_line
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07 [red]markup[/red] \u202e\x9b31m \ud800 a\tb"
 

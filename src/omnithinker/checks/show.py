@@ -12,8 +12,9 @@ from rich.text import Text
 
 from omnithinker.checks.memory import readable
 from omnithinker.checks.report import Report, Section
+from omnithinker.io.escaping import escaped
 from omnithinker.schedules.plan import RunPlan
-from omnithinker.ui.completions import escaped, example
+from omnithinker.ui.completions import example
 
 SHOWN = 3
 """Completions shown of a group."""
@@ -196,7 +197,12 @@ def _judges(data: Mapping[str, Any], listed: int | None) -> list[RenderableType]
         if usage["kind"] == "chat":
             tokens = usage["prompt_tokens"] + usage["completion_tokens"]
             table.add_row(
-                name, usage["model"], str(usage["calls"]), str(usage["cached"]), f"{tokens:,}", f"{usage['cost']:.4f}"
+                name,
+                Text(usage["model"]),
+                str(usage["calls"]),
+                str(usage["cached"]),
+                f"{tokens:,}",
+                f"{usage['cost']:.4f}",
             )
     return [table] if table.row_count else []
 

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Sequence
 
 from omnithinker import __version__
-from omnithinker.cli.streams import standard_streams
+from omnithinker.cli.streams import STANDARD_OUTPUT, standard_streams
 from omnithinker.errors import OmniThinkerError
+from omnithinker.io.escaping import single_line
 from omnithinker.ui.interrupt import interruptible
 
 COMMANDS = {
@@ -51,16 +52,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         with interruptible(interrupted), standard_streams():
             return _run(argv, command)
     except OmniThinkerError as error:
-        return _fail(f"{name}: {error}", error.exit_code)
+        return _fail(f"{name}: " + "\n".join(map(single_line, error.lines)), error.exit_code)
     except KeyboardInterrupt:
         return _fail(interrupted, 130)
-    except BrokenPipeError:
-        # The reader, such as ``head`` or a pager, has closed the pipe. This is no failure.
-        return 0
     except OSError as error:
         if error.filename is None:
             raise
-        return _fail(f"{name}: {error.filename}: {error.strerror}", 2)
+        if error.filename == STANDARD_OUTPUT and isinstance(error, BrokenPipeError):
+            # The reader, such as ``head`` or a pager, has closed the pipe. This is no failure, but may end a run.
+            gone = f"{name}: nobody reads standard output; run the same command to resume"
+            return _fail(gone, 130) if command in RESUMABLE else 0
+        return _fail(f"{name}: {single_line(str(error.filename))}: {error.strerror}", 2)
 
 
 def _run(argv: Sequence[str], command: str | None) -> int:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from functools import partial
 
-from rich.console import Console
 from rich.markup import escape
 
 from omnithinker.cli.options import add_recipe, read_recipe
 from omnithinker.data.sources import require_data
 from omnithinker.errors import BadInput
+from omnithinker.ui.console import SafeConsole, say
 
 LISTED = 5
 """Failing rows listed per reward without ``--all``."""
@@ -54,17 +52,16 @@ def run(args: argparse.Namespace) -> int:
     from omnithinker.checks import check_recipe
     from omnithinker.checks.show import show
 
-    console = Console(stderr=True)
+    console = SafeConsole(stderr=True)
     if console.is_terminal:
         with console.status("checking") as status:
             report = check_recipe(
                 recipe, rows=args.rows, generate=args.generate, note=lambda text: status.update(escape(text))
             )
     else:
-        say = partial(print, file=sys.stderr)
         report = check_recipe(recipe, rows=args.rows, generate=args.generate, note=say)
     if args.json:
         print(json.dumps(report.to_json(), ensure_ascii=False))
     else:
-        show(report, Console(), listed=None if args.all else LISTED)
+        show(report, SafeConsole(), listed=None if args.all else LISTED)
     return 0 if report.ok else 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +15,16 @@ from omnithinker.config.recipe import Recipe, known_task
 from omnithinker.data.distractors import Question, add_to_all
 from omnithinker.data.sources import is_generated, read_source, shaped
 from omnithinker.errors import BadInput, DataError
-from omnithinker.io.files import write_text
+from omnithinker.io.files import make_place, write_text
 from omnithinker.judge.endpoint import Endpoint
 from omnithinker.judge.ledger import Ledger
 from omnithinker.rewards.math_text import as_number, normalize
 from omnithinker.rewards.short_answer import normalize_answer, reference_answers
+from omnithinker.ui.console import say
 from omnithinker.ui.judge_usage import usage_sentence
+
+MOST_OPTIONS = 1000
+"""Largest number of wrong options per row."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +49,10 @@ def run(args: argparse.Namespace) -> int:
         0 if all rows were completed, else 1.
     """
     recipe = read_recipe(args)
+    if not 1 <= args.count <= MOST_OPTIONS:
+        raise BadInput(f"--count {args.count}: must be from 1 to {MOST_OPTIONS}")
     rows = _rows(recipe, args.task, args.split)
-    settings = _writer(recipe, args.judge, args.output)
+    settings = _writer(recipe, args.judge, make_place(args.output))
     endpoint = Endpoint(settings, Ledger().account(args.judge, settings.model))
 
     async def generate(message: str, trial: int) -> str:
@@ -66,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     write_text(args.output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in completed))
     print(f"{args.output}: {len(completed)} of {len(rows)} rows; {usage_sentence(usage)}")
     for place, reason in failed:
-        print(f"dropped: {place}: {reason}", file=sys.stderr)
+        say(f"dropped: {place}: {reason}")
     return 1 if failed else 0
 
 

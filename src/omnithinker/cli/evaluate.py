@@ -22,6 +22,7 @@ from omnithinker.rewards.answers import answer_record, gold_of
 from omnithinker.train.commands import evaluate_model
 from omnithinker.types import EvalResult
 from omnithinker.ui.completions import example
+from omnithinker.ui.console import SafeConsole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
     recipe = read_recipe(args)
+    if args.all and not args.show:
+        raise BadInput("--all prints the completions of --show N whole; give both")
     if args.show < 0:
         raise BadInput(f"--show {args.show}: must be a number of items, or 0 for none")
     output = Path(args.output) if args.output else default_output(recipe.output, args.model)
@@ -56,11 +59,11 @@ def run(args: argparse.Namespace) -> None:
     print(f"all completions: {completions_file(output)}", file=sys.stderr)
     if args.show:
         # With --json they must not mix with the results.
-        show(completions, recipe, args.show, Console(stderr=args.json), whole=args.all)
+        show(completions, recipe, args.show, SafeConsole(stderr=args.json), whole=args.all)
     if args.json:
         print(json.dumps({task: dataclasses.asdict(result) for task, result in results.items()}, ensure_ascii=False))
     else:
-        Console().print(results_table(results))
+        SafeConsole().print(results_table(results))
 
 
 def default_output(output: str, model: str | None) -> Path:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from omnithinker.policy.packaged import MODELS, get_model
+from omnithinker.ui.console import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,5 +21,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    get_model(args.name, args.folder, lambda text: print(text, file=sys.stderr, flush=True))
+    get_model(args.name, args.folder, say)
     print(f"wrote {args.folder}: {MODELS[args.name].title}; use it with --set model.path={args.folder}")

@@ -97,9 +97,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _print(plan: Plan, args: argparse.Namespace) -> None:
-    from rich.console import Console
 
-    console = Console(highlight=False)
+    from omnithinker.ui.console import SafeConsole
+
+    console = SafeConsole(highlight=False)
     console.print(plan_to_renderable(plan, width=console.width))
     if args.explain:
         console.print("\nexplanation:", style="bold")

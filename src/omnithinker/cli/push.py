@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from omnithinker.train.push import push_run
+from omnithinker.ui.console import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    address = push_run(
-        args.folder, args.repository, public=args.public, note=lambda text: print(text, file=sys.stderr, flush=True)
-    )
+    address = push_run(args.folder, args.repository, public=args.public, note=say)
     print(address)

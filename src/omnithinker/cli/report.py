@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
+from omnithinker.ui.console import SafeConsole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     """
     from omnithinker.report import print_summary, write_report
 
-    console = Console()
+    console = SafeConsole()
     file = write_report(args.folder)
     if not args.quiet:
         print_summary(args.folder, console)

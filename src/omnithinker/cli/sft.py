@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
-
 from omnithinker.cli.options import add_recipe, read_recipe
 from omnithinker.train.commands import finetune_model
+from omnithinker.ui.console import SafeConsole
 from omnithinker.ui.view import View
 
 
@@ -19,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    console = Console()
+    console = SafeConsole()
     result = finetune_model(read_recipe(args), output=args.output, view=View(console))
     console.print(f"{result.steps} updates on {result.demonstrations} demonstrations", highlight=False)
     for task, loss in {"all": result.val_loss, **result.val_loss_per_task}.items():

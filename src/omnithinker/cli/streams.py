@@ -28,18 +28,61 @@ class _Output(io.FileIO):
             raise
 
 
+class _Messages(io.FileIO):
+    """Standard error whose messages vanish while it cannot be written: no work is lost for a message."""
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes."""
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
 @contextlib.contextmanager
 def standard_streams() -> Iterator[None]:
     """Let every text be printed in a ``with`` block, and raise an error of standard output at its end at the latest.
 
     What the encoding of standard output lacks is escaped, as Python does for standard error. Messages vanish if
-    standard error is closed.
+    standard error is closed or full, or its reader has gone.
 
     Raises:
         OSError: if standard output is closed or cannot be written; its file name is :data:`STANDARD_OUTPUT`.
     """
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (open until the process ends)
+    with _messages(), _results():
+        yield
+
+
+@contextlib.contextmanager
+def _messages() -> Iterator[None]:
+    """Replace standard error, unless another program has."""
+    original = sys.stderr
+    if original is not sys.__stderr__ or not isinstance(original, io.TextIOWrapper):
+        yield
+        return
+    sys.stderr = _text_stream(_Messages(original.fileno(), "w", closefd=False), original)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = original
+
+
+def _text_stream(raw: io.FileIO, original: io.TextIOWrapper) -> io.TextIOWrapper:
+    """Return a stream with the encoding of another one."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=original.encoding,
+        errors="backslashreplace",
+        line_buffering=original.line_buffering or original.write_through,
+    )
+
+
+@contextlib.contextmanager
+def _results() -> Iterator[None]:
+    """Replace standard output, unless another program has."""
     original = sys.stdout
     if original is None:
         raise OSError(0, "is closed; redirect it to a file or to /dev/null", STANDARD_OUTPUT)
@@ -50,12 +93,7 @@ def standard_streams() -> Iterator[None]:
         yield
         return
     raw = _Output(original.fileno(), "w", closefd=False)
-    sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(raw),
-        encoding=original.encoding,
-        errors="backslashreplace",
-        line_buffering=original.line_buffering or original.write_through,
-    )
+    sys.stdout = _text_stream(raw, original)
     try:
         yield
     finally:

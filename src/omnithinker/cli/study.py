@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from omnithinker.cli.options import add_recipe, read_recipe
 from omnithinker.study.commands import run_study
 from omnithinker.study.status import status
+from omnithinker.ui.console import SafeConsole
 from omnithinker.ui.view import View
 
 
@@ -17,14 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_recipe(parser)
     parser.add_argument("--output", metavar="DIR", help="study folder; default: the recipe's output")
-    parser.add_argument("--stage", metavar="NAME", help="run one stage alone, such as single:math")
-    parser.add_argument("--status", action="store_true", help="list the stages with their results and exit")
-    parser.add_argument("--dry-run", action="store_true", help="list the stages with their cost and exit")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--stage", metavar="NAME", help="run one stage alone, such as single:math")
+    what.add_argument("--status", action="store_true", help="list the stages with their results and exit")
+    what.add_argument("--dry-run", action="store_true", help="list the stages with their cost and exit")
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    recipe, console = read_recipe(args), Console()
+    recipe, console = read_recipe(args), SafeConsole()
     if args.output:
         recipe = recipe.model_copy(update={"output": args.output})
     from omnithinker.report import dry_run_table, print_summary, status_table

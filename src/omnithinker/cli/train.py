@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
-
 from omnithinker.cli.evaluate import results_table
 from omnithinker.cli.options import add_recipe, read_recipe
 from omnithinker.config.registry import SCHEDULES
 from omnithinker.train.commands import train_model
+from omnithinker.ui.console import SafeConsole
 from omnithinker.ui.view import View
 
 
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
-    console = Console()
+    console = SafeConsole()
     result = train_model(
         read_recipe(args),
         task=args.task,

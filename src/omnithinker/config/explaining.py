@@ -4,46 +4,66 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
 from omnithinker.config.base import Settings
 from omnithinker.config.recipe import Recipe
 from omnithinker.config.registry import nearest
+from omnithinker.io.parsing import parse_toml
 
 Location = Sequence[str | int]
 """Keys from the top of a recipe to a setting."""
 
 
+CLOSE, SAME = 0.75, 0.9
+"""Similarity of names (0 to 1) above which a setting of the same group, or of another one, is meant."""
 ELSEWHERE = {
-    "lr": "learning_rate",
-    "num_epochs": "epochs",
-    "num_train_epochs": "epochs",
-    "grad_clip": "max_grad_norm",
-    "save_steps": "checkpoint_every",
-    "save_total_limit": "keep",
-    "batch_size": "prompts_per_step",
-    "train_batch_size": "prompts_per_step",
-    "loss_type": "loss_norm",
-    "scale_rewards": "scale_advantages",
-    "epsilon": "clip_low",
-    "epsilon_high": "clip_high",
-    "num_generations": "completions",
-    "group_size": "completions",
-    "max_completion_length": "max_new_tokens",
-    "max_tokens": "max_new_tokens",
-    "max_prompt_length": "max_prompt_tokens",
-    "eval_steps": "every",
-    "name": "path",
+    name: ours
+    for ours, names in {
+        "learning_rate": "lr",
+        "warmup_steps": "lr_warmup_steps num_warmup_steps",
+        "epochs": "num_epochs num_train_epochs total_epochs",
+        "max_steps": "total_training_steps",
+        "max_grad_norm": "grad_clip max_norm",
+        "prompts_per_step": "batch_size train_batch_size generation_batch_size",
+        "microbatch_tokens": "per_device_train_batch_size ppo_max_token_len_per_gpu",
+        "minibatches": "ppo_mini_batch_size steps_per_generation gradient_accumulation_steps",
+        "checkpoint_every": "save_steps save_freq",
+        "keep": "save_total_limit max_actor_ckpt_to_keep keep_last",
+        "loss_norm": "loss_type loss_agg_mode",
+        "scale_advantages": "scale_rewards norm_adv_by_std_in_grpo",
+        "clip_low": "epsilon clip_ratio clip_ratio_low",
+        "clip_high": "epsilon_high clip_ratio_high",
+        "kl": "kl_loss_type",
+        "beta": "kl_coef kl_loss_coef init_kl_coef",
+        "truncated": "mask_truncated_completions",
+        "importance_sampling_correction": "vllm_importance_sampling_correction rollout_is",
+        "completions": "num_generations group_size n",
+        "max_new_tokens": "max_completion_length max_response_length max_completion_tokens max_tokens",
+        "max_prompt_tokens": "max_prompt_length",
+        "every": "eval_steps test_freq",
+        "path": "name model_name model_name_or_path",
+        "dtype": "torch_dtype",
+        "rank": "r lora_r lora_rank",
+        "alpha": "lora_alpha",
+        "targets": "target_modules",
+        "trackers": "report_to logger",
+        "output": "output_dir",
+        "weight": "reward_weights",
+    }.items()
+    for name in names.split()
 }
-"""Names of settings in other trainers; see the page on names."""
+"""Our name of a setting by its name in other trainers; see the page on names."""
 
 
 def explain(
     error: ValidationError, raw: Mapping[str, Any], path: Path, text: str, overrides: Mapping[str, str] | None = None
-) -> str:
+) -> list[str]:
     """Return one line per wrong setting: file, line, key, problem.
 
     Args:
@@ -59,12 +79,14 @@ def explain(
         name, place = ".".join(keys), _place(keys, path, text, overrides or {})
         if item["type"] == "extra_forbidden":
             known = item.get("ctx", {}).get("known") or _known_keys(item["loc"][:-1])
-            problems[f"{place}: unknown key '{name}'{_suggestion(keys[-1], known)}"] = []
+            problems[f"{place}: unknown key '{name}'{_suggestion(keys, known)}"] = []
         else:
             message = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "union_tag_not_found":
+                message = "needs 'kind', which says what the other settings are"
             # A setting of several types has one problem per type.
             problems.setdefault(f"{place}: {name + ': ' if name else ''}", []).append(message[0].lower() + message[1:])
-    return "\n".join(start + ", or ".join(messages) for start, messages in problems.items())
+    return [start + ", or ".join(messages) for start, messages in problems.items()]
 
 
 def _place(keys: Sequence[str], path: Path, text: str, overrides: Mapping[str, str]) -> str:
@@ -76,14 +98,53 @@ def _place(keys: Sequence[str], path: Path, text: str, overrides: Mapping[str, s
             return written
         if parts[: len(keys)] == list(keys):
             below.append(written)
+    if below and not _is_in_file(text, keys):
+        return ", ".join(below)
     line = _line_of(text, keys)
     return " with ".join([f"{path}:{line}" if line else str(path), *below])
 
 
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    """Return the end of a message: the setting that an unknown name means, or all settings."""
-    meant = ELSEWHERE.get(name.lower())
-    return f"; did you mean {meant!r}?" if meant in known else nearest(name, known)
+def _is_in_file(text: str, keys: Sequence[str]) -> bool:
+    node: Any = parse_toml(text)
+    for key in keys:
+        if not isinstance(node, dict) or key not in node:
+            return False
+        node = node[key]
+    return True
+
+
+def _suggestion(keys: Sequence[str], known: Sequence[str]) -> str:
+    """Return the end of a message: the setting that an unknown one means, of this or another group, or all of this."""
+    name = keys[-1]
+    meant = ELSEWHERE.get(name.lower(), name.lower())
+    if meant in known:
+        return f"; did you mean {meant!r}?"
+    if name.lower() in ELSEWHERE or not get_close_matches(name, known, n=1, cutoff=CLOSE):
+        others = [path for path in _all_settings() if not _is_in_group(path, keys)]
+        paths = {path.rpartition(".")[2]: path for path in reversed(others)}
+        for other in get_close_matches(meant, paths, n=1, cutoff=SAME):
+            return f"; did you mean {paths[other]!r}?"
+    return nearest(name, known)
+
+
+def _is_in_group(path: str, keys: Sequence[str]) -> bool:
+    """Return True if a setting belongs to the group of some keys: they are of another kind then, as of judges."""
+    parts = path.split(".")
+    return len(parts) == len(keys) and all(a in (b, "NAME") for a, b in zip(parts[:-1], keys, strict=False))
+
+
+@cache
+def _all_settings() -> list[str]:
+    """Return the dotted paths of all settings; those of the warm-up last, because they repeat other names."""
+    return sorted(_paths(Recipe, ""), key=lambda path: (path.startswith("warmup."), path.count(".")))
+
+
+def _paths(model: type[Settings], prefix: str) -> Iterator[str]:
+    for key, field in model.model_fields.items():
+        yield prefix + key
+        below = f"{prefix}{key}.NAME." if get_origin(field.annotation) is dict else f"{prefix}{key}."
+        for inner in _models_in(field.annotation):
+            yield from _paths(inner, below)
 
 
 def _written_keys(location: Location, raw: Mapping[str, Any], *, missing: bool) -> list[str]:

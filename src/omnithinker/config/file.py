@@ -20,7 +20,7 @@ from omnithinker.config.shipped import RECIPES_PATH, find_recipe
 from omnithinker.config.tasks import TaskSettings
 from omnithinker.errors import DataError, RecipeError
 from omnithinker.io.files import read_text
-from omnithinker.io.parsing import parse_toml
+from omnithinker.io.parsing import TOO_DEEP, is_shallow, parse_toml
 
 SHOWN = 100
 """Characters of an override that a message repeats."""
@@ -48,14 +48,16 @@ def load_recipe(recipe: str | Path, overrides: Iterable[str] | Mapping[str, Any]
         raise RecipeError(f"{path}: {error}") from error
     written = {}
     for key, value, origin in _parsed(overrides):
-        _override(raw, key, value)
+        _override(raw, key, value, origin)
         written[key] = origin
+    if not is_shallow(raw):
+        raise RecipeError(f"{path} with {', '.join(written.values())}: {TOO_DEEP}")
     if isinstance(output := raw.get("output", Recipe.model_fields["output"].default), str):
         raw["output"] = output.replace("{name}", path.stem)
     try:
         settings = Recipe.model_validate(raw)
     except ValidationError as error:
-        raise RecipeError(explain(error, raw, path, text, written)) from error
+        raise RecipeError(*explain(error, raw, path, text, written)) from error
     folder = path.resolve().parent
     # A shipped recipe's folder may not be writable, and is not the user's.
     writable = Path.cwd() if folder == RECIPES_PATH else folder
@@ -118,13 +120,15 @@ def _toml_value(text: str) -> Any:
     return table["value"] if len(table) == 1 else text
 
 
-def _override(raw: dict[str, Any], key: str, value: Any) -> None:
+def _override(raw: dict[str, Any], key: str, value: Any, origin: str) -> None:
     *parents, last = key.split(".")
     node = raw
-    for parent in parents:
+    for depth, parent in enumerate(parents):
         child = node.setdefault(parent, {})
+        if isinstance(child, int | float) and parents[:depth][-1:] == ["rewards"]:
+            child = node[parent] = {"weight": child}  # a bare number is a weight
         if not isinstance(child, dict):
-            raise RecipeError(f"override of {key!r}: {parent!r} is a value, not a group of settings")
+            raise RecipeError(f"{origin}: {parent!r} is a value, not a group of settings")
         node = child
     node[last] = value
 

@@ -167,7 +167,13 @@ def _parquet_rows(path: Path, content: bytes) -> Iterator[Row]:
             f"{path}: Parquet files need the package 'pyarrow': pip install 'omnithinker[parquet]'"
         ) from error
     try:
-        for batch in ParquetFile(io.BytesIO(content)).iter_batches():
+        file = ParquetFile(io.BytesIO(content))
+        names = file.schema_arrow.names
+        if len(set(names)) < len(names):
+            raise DataError(f"{path}: every column needs a name of its own: {', '.join(names)[:80]}")
+        for batch in file.iter_batches():
             yield from batch.to_pylist()
+    except DataError:
+        raise
     except (ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from error

@@ -9,13 +9,16 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from omnithinker.errors import BadInput, DataError, DiskError
+from omnithinker.io.layout import CHECKPOINTS, EVALUATIONS, NONFINITE, VALIDATIONS
 from omnithinker.io.parsing import parse_json
 
+_TEMPORARY = re.compile(r"\..+\.\d+(\.old)?\.tmp")
+"""Temporary names: that of the file, and the process."""
 _DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _SQLITE_FAILURES = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
@@ -40,13 +43,31 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def make_place(file: Path) -> Path:
+    """Create the folder of a file that will be written, and check that it can be.
+
+    Raises:
+        BadInput: if it cannot.
+    """
+    make_folder(file.parent)
+    if file.is_dir():
+        raise BadInput(f"{file}: is a folder; give the name of a file")
+    return file
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files and folders of a killed process at any depth; no other process may use the folder."""
-    for path in list(folder.rglob(".*.tmp")):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    """Remove temporary files and folders of a killed process from a run or study folder.
+
+    Nothing else is removed, and no folder of another run below: it may be in use.
+    """
+    for pattern in ("", f"{EVALUATIONS}/", f"{VALIDATIONS}/", f"{NONFINITE}/", f"{CHECKPOINTS}/", f"{CHECKPOINTS}/*/"):
+        for path in list(folder.glob(f"{pattern}.*.tmp")):
+            if not _TEMPORARY.fullmatch(path.name):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -79,6 +100,7 @@ def write_text(path: Path, text: str) -> None:
 
     Raises:
         DiskError: if the disk fails; an existing file of that name is unchanged.
+        BadInput: if no such file can be written, as where a folder has its name.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with writing(path):
@@ -88,9 +110,12 @@ def write_text(path: Path, text: str) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            if error.errno in _DISK_FAILURES:
+                raise
+            raise BadInput(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def read_text(path: Path, error: type[BadInput] = DataError) -> str:

@@ -26,34 +26,35 @@ LOOK_S = 0.05
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder for the duration of a ``with`` block.
+def lock(folder: Path, file: str | None = None) -> Iterator[None]:
+    """Hold the lock of a folder, or of one file in it, for the duration of a ``with`` block.
 
     The system releases the lock of a process that ends in any way. Not every network file system tells other machines
     about locks, so the file also names its holder, who touches it at intervals.
 
     Args:
         folder: folder to lock; created if missing.
+        file: lock only the file of this name that will be written to the folder.
 
     Raises:
         BadInput: if the folder cannot be written to.
         Interrupted: if another process holds the lock.
     """
-    file = make_folder(folder) / LOCK
-    descriptor = _acquire(file)
+    path = make_folder(folder) / (LOCK if file is None else f".{file}.{LOCK}")
+    descriptor = _acquire(path)
     if descriptor is None:
         time.sleep(LOOK_S)
-        descriptor = _acquire(file)
+        descriptor = _acquire(path)
     if descriptor is None:
-        holder = lock_holder(folder) or {}
+        holder = _holder_of(path) or {}
         raise Interrupted(
-            f"{folder}: in use by process {holder.get('pid', 'unknown')} on {holder.get('host', 'another machine')}; "
-            "repeat this command when that process has ended"
+            f"{folder if file is None else folder / file}: in use by process {holder.get('pid', 'unknown')} on "
+            f"{holder.get('host', 'another machine')}; repeat this command when that process has ended"
         )
     released = threading.Event()
-    heartbeat = threading.Thread(target=_touch_until, args=(file, released), name="folder lock", daemon=True)
+    heartbeat = threading.Thread(target=_touch_until, args=(path, released), name="folder lock", daemon=True)
     try:
-        with writing(file):
+        with writing(path):
             os.ftruncate(descriptor, 0)
             os.write(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
         heartbeat.start()
@@ -62,16 +63,20 @@ def lock(folder: Path) -> Iterator[None]:
         released.set()
         if heartbeat.ident is not None:
             heartbeat.join()
-        file.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
 def lock_holder(folder: Path) -> dict[str, Any] | None:
     """Return host and process of the process that works in a folder; None if there is none."""
+    return _holder_of(folder / LOCK)
+
+
+def _holder_of(file: Path) -> dict[str, Any] | None:
     try:
-        with (folder / LOCK).open("rb") as stream:
+        with file.open("rb") as stream:
             holder = _read_holder(stream.read())
-            held = not _try_lock(stream.fileno(), fcntl.LOCK_SH) or _on_other_machine(folder, holder)
+            held = not _try_lock(stream.fileno(), fcntl.LOCK_SH) or _on_other_machine(file.parent, holder)
     except OSError:
         return None
     return holder if held else None

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 import tomllib
+from collections.abc import Iterable
 from typing import Any
 
 from omnithinker.errors import DataError
 
-_TOO_DEEP = "nested too deeply"
+DEEPEST = 200
+"""Most levels of lists and objects within each other; what reads them calls itself once or more per level."""
+TOO_DEEP = f"nested too deeply (more than {DEEPEST} levels)"
+"""What is wrong with a deeper one, for messages."""
 _TOO_LONG = "a number has too many digits"
 
 
@@ -20,7 +24,10 @@ def parse_json(text: str | bytes) -> Any:
         DataError: if it is not such JSON; the message has no place.
     """
     try:
-        return json.loads(text, object_pairs_hook=_distinct, parse_float=_finite, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_distinct, parse_float=_finite, parse_constant=_refuse_constant)
+        if not _is_shallow_text(text) and not is_shallow(value):
+            raise RecursionError
+        return value
     except DataError:
         raise
     except json.JSONDecodeError as error:
@@ -30,7 +37,7 @@ def parse_json(text: str | bytes) -> Any:
     except ValueError as error:
         raise DataError(f"not valid JSON: {_TOO_LONG}") from error
     except RecursionError as error:
-        raise DataError(f"not valid JSON: {_TOO_DEEP}") from error
+        raise DataError(f"not valid JSON: {TOO_DEEP}") from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -40,13 +47,37 @@ def parse_toml(text: str) -> dict[str, Any]:
         DataError: if it is not valid; the message has no place.
     """
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
+        if not is_shallow(table):
+            raise RecursionError
+        return table
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"not valid TOML: {error}") from error
     except RecursionError as error:
-        raise DataError(f"not valid TOML: {_TOO_DEEP}") from error
+        raise DataError(f"not valid TOML: {TOO_DEEP}") from error
     except ValueError as error:
         raise DataError(f"not valid TOML: {_TOO_LONG if 'digits' in str(error) else error}") from error
+
+
+def is_shallow(value: Any) -> bool:
+    """Return True if lists and objects are nested in at most :data:`DEEPEST` levels."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [child for node in level for child in _children(node) if isinstance(child, dict | list)]
+        if not level:
+            return True
+    return False
+
+
+def _children(node: Any) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+
+
+def _is_shallow_text(text: str | bytes) -> bool:
+    """Return True if a text opens so few lists and objects that it need not be examined; cheaper than to examine."""
+    if isinstance(text, str):
+        return text.count("[") + text.count("{") <= DEEPEST
+    return text.count(b"[") + text.count(b"{") <= DEEPEST
 
 
 def json_type(value: Any) -> str:

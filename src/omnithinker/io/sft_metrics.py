@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from omnithinker.io.step_metrics import Number
 
 
@@ -86,6 +88,7 @@ class SftMetrics:
 
         Raises:
             KeyError: if the record has no ``step``.
+            ValueError: if a metric is no number.
         """
         tasks: dict[str, dict[str, Any]] = {}
         for key, value in record.items():
@@ -93,12 +96,14 @@ class SftMetrics:
                 task, _, metric = key.removeprefix("sft/task/").partition("/")
                 if metric in TASK_NUMBERS:
                     tasks.setdefault(task, {})[metric] = value
-        return cls(
-            step=record["step"],
-            seconds_train=record.get("seconds/train", 0.0),
-            seconds_validate=record.get("seconds/validate", 0.0),
-            **{name: record[f"sft/{name}"] for name in NUMBERS if f"sft/{name}" in record},
-            tasks={task: SftTaskMetrics(**flat) for task, flat in tasks.items()},
+        return _TYPED.validate_python(
+            {
+                "step": record["step"],
+                "seconds_train": record.get("seconds/train", 0.0),
+                "seconds_validate": record.get("seconds/validate", 0.0),
+                **{name: record[f"sft/{name}"] for name in NUMBERS if f"sft/{name}" in record},
+                "tasks": tasks,
+            }
         )
 
 
@@ -108,3 +113,4 @@ NUMBERS = tuple(
 """Fields of :class:`SftMetrics` that are ``sft/<name>``."""
 TASK_NUMBERS = tuple(each.name for each in fields(SftTaskMetrics))
 """Fields of :class:`SftTaskMetrics`."""
+_TYPED = TypeAdapter(SftMetrics)

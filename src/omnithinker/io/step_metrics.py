@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from omnithinker.types import Score
 
 Number = float | None
@@ -162,6 +164,7 @@ class StepMetrics:
 
         Raises:
             KeyError: if the record has no ``step``.
+            ValueError: if a metric is no number.
         """
         tasks: dict[str, dict[str, Any]] = {}
         judges: dict[str, dict[str, Any]] = {}
@@ -172,13 +175,15 @@ class StepMetrics:
                 tasks.setdefault(name, {})[metric] = value
             elif group == "judge" and metric:
                 judges.setdefault(name, {})[metric] = value
-        return cls(
-            step=record["step"],
-            tokens=record.get("tokens", 0),
-            seconds=Seconds(*(record.get(f"seconds/{phase}", 0.0) for phase in ("generate", "wait", "train"))),
-            **{name: record[name] for name in ("loss", "grad_norm", "updates", "nonfinite") if name in record},
-            tasks={task: _parse_task(flat) for task, flat in tasks.items()},
-            judges={judge: _parse_judge(flat) for judge, flat in judges.items()},
+        return _TYPED.validate_python(
+            {
+                "step": record["step"],
+                "tokens": record.get("tokens", 0),
+                "seconds": {phase: record.get(f"seconds/{phase}", 0.0) for phase in ("generate", "wait", "train")},
+                **{name: record[name] for name in ("loss", "grad_norm", "updates", "nonfinite") if name in record},
+                "tasks": {task: _parse_task(flat) for task, flat in tasks.items()},
+                "judges": {judge: _parse_judge(flat) for judge, flat in judges.items()},
+            }
         )
 
 
@@ -224,8 +229,8 @@ def _flat_task(metrics: TaskMetrics) -> dict[str, Number]:
     return flat
 
 
-def _parse_task(flat: Mapping[str, Any]) -> TaskMetrics:
-    """Inverse of :func:`_flat_task`."""
+def _parse_task(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Inverse of :func:`_flat_task`: fields by name."""
     arguments: dict[str, Any] = {name: flat[name] for name in TASK_NUMBERS if name in flat}
     field_of = {prefix: name for name, prefix in NESTED.items()}
     for key, value in flat.items():
@@ -235,7 +240,7 @@ def _parse_task(flat: Mapping[str, Any]) -> TaskMetrics:
             arguments.setdefault("components", {})[component] = value
         elif prefix in field_of and name:
             arguments.setdefault(field_of[prefix], {}).setdefault(component, {})[name] = value
-    return TaskMetrics(**arguments)
+    return arguments
 
 
 def _flat_judge(usage: JudgeMetrics) -> dict[str, Number]:
@@ -244,7 +249,10 @@ def _flat_judge(usage: JudgeMetrics) -> dict[str, Number]:
     return flat | {f"failures/{cause}": count for cause, count in usage.failures.items()}
 
 
-def _parse_judge(flat: Mapping[str, Any]) -> JudgeMetrics:
-    """Inverse of :func:`_flat_judge`."""
+def _parse_judge(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Inverse of :func:`_flat_judge`: fields by name."""
     failures = {key.removeprefix("failures/"): count for key, count in flat.items() if key.startswith("failures/")}
-    return JudgeMetrics(**{name: flat[name] for name in JUDGE_NUMBERS if name in flat}, failures=failures)
+    return {name: flat[name] for name in JUDGE_NUMBERS if name in flat} | {"failures": failures}
+
+
+_TYPED = TypeAdapter(StepMetrics)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from omnithinker.errors import BadInput
 from omnithinker.io.closing import Closing
 from omnithinker.io.files import make_folder, read_json, read_json_lines, write_json
 from omnithinker.io.layout import EVALUATIONS, METRICS, ROLLOUTS, TRACKERS, VALIDATIONS, step_file
+from omnithinker.io.results import checked
 from omnithinker.io.samples import COLUMNS, Sample, SampleReader, markdown, table_rows
 from omnithinker.io.sft_metrics import SftMetrics
 from omnithinker.io.step_metrics import StepMetrics
@@ -207,14 +209,24 @@ class _TensorBoard:
         self._writer.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """Content of the file of a remote tracker."""
+
+    id: str = ""
+    step: int = 0
+
+
 class _Remote:
     """Identity of a run at a remote tracker and the last step sent, kept in the run folder."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self._file = make_folder(folder / TRACKERS) / f"{name}.json"
-        saved: dict[str, Any] = read_json(self._file) if self._file.exists() else {}
-        self.id: str = saved.get("id") or uuid.uuid4().hex[:12]
-        self.step: int = saved.get("step", 0)
+        saved = (
+            checked(_Saved, read_json(self._file), str(self._file), "remove it") if self._file.exists() else _Saved()
+        )
+        self.id: str = saved.id or uuid.uuid4().hex[:12]
+        self.step: int = saved.step
         self.sent(self.step)
 
     def sent(self, step: int) -> None:

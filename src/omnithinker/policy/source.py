@@ -36,7 +36,7 @@ def loadable(located: str, note: Callable[[str], None] | None = None) -> str:
     Raises:
         BadInput: if a GGUF file cannot be unpacked.
     """
-    return str(unpack_into_cache(Path(located), note)) if is_gguf(located) else located
+    return str(unpack_into_cache(Path(located), note)) if is_gguf(located) and not Path(located).is_dir() else located
 
 
 def require_model(source: str) -> None:
@@ -72,7 +72,7 @@ def require_model(source: str) -> None:
 
 def _require_weights(folder: Path) -> None:
     """Check that a folder of GGUF files holds a model too."""
-    files = sorted(file for file in folder.glob("*") if is_gguf(file))
+    files = sorted(file for file in folder.glob("*") if is_gguf(file) and not file.is_dir())
     if files and not list(folder.glob("*config.json")):
         raise BadInput(f"model {str(folder)!r}: holds GGUF files only; give one of them, such as {files[0]}")
 

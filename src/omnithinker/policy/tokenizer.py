@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,11 @@ class ChatTokenizer:
             template_kwargs: Variables of the chat template.
 
         Raises:
-            DataError: if the template refuses the messages; the message has no place.
+            DataError: if the template refuses the messages or lacks a variable; the message has no place.
         """
+        for name in template_kwargs:
+            if not re.search(rf"\b{re.escape(name)}\b", str(self.hf.chat_template)):
+                raise DataError(f"chat_template_kwargs: the model's chat template has no variable {name!r}; remove it")
         chat = _as_messages(messages)
         try:
             ids = self.hf.apply_chat_template(

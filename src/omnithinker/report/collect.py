@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from omnithinker.io.layout import (
     WARMUP,
     step_files,
 )
+from omnithinker.io.results import BestFile, ResultFile, ValidationFile, checked, read_as, read_plan
 from omnithinker.io.sft_metrics import SftMetrics
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.report.records import (
@@ -35,7 +35,6 @@ from omnithinker.report.records import (
     StepValidation,
     Study,
 )
-from omnithinker.types import EvalResult, Validation
 
 
 def read_folder(folder: Path) -> Study:
@@ -67,7 +66,7 @@ def read_folder(folder: Path) -> Study:
         recipe=recipe,
         base=next((run for group in groups if group.kind == "base" for run in group.done), None),
         groups=tuple(group for group in groups if group.kind != "base"),
-        plan=_read_plan(folder / PLAN) if (folder / PLAN).exists() else None,
+        plan=_plan(folder, tasks),
         expected=tuple(dict.fromkeys(entry.kind for entry in index)),
         warmup=_warmup(folder),
     )
@@ -78,15 +77,8 @@ def _warmup(folder: Path) -> tuple[SftMetrics, ...]:
     file = folder / WARMUP / METRICS
     try:
         return tuple(SftMetrics.from_record(record) for record in read_json_lines(file))
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise DataError(f"{file}: a line does not hold the metrics of an update; remove it") from error
-
-
-def _read_plan(file: Path) -> dict[str, Any]:
-    plan = read_json(file)
-    if not isinstance(plan, dict) or not {"tasks", "bwt", "order", "ranking"} <= set(plan):
-        raise DataError(f"{file}: not a plan; remove it, and repeat the study, which writes it again")
-    return plan
 
 
 def read_index(folder: Path) -> tuple[StageEntry, ...]:
@@ -98,12 +90,18 @@ def read_index(folder: Path) -> tuple[StageEntry, ...]:
     file = folder / STAGES
     if not file.exists():
         return ()
-    known = {field.name for field in fields(StageEntry)}
-    try:
-        entries = [{key: value for key, value in entry.items() if key in known} for entry in read_json(file)]
-        return tuple(StageEntry(**entry | {"needs": tuple(entry.get("needs", ()))}) for entry in entries)
-    except (TypeError, AttributeError) as error:
-        raise DataError(f"{file}: not an index of stages ({error}); run omnithinker study to write it again") from error
+    return checked(tuple[StageEntry, ...], read_json(file), str(file), "run omnithinker study to write it again")
+
+
+def _plan(folder: Path, tasks: Sequence[str]) -> dict[str, Any] | None:
+    """Read the plan of a study; None before it is made."""
+    file = folder / PLAN
+    if not file.exists():
+        return None
+    plan = read_plan(file)
+    if set(plan["tasks"]) != set(tasks):
+        raise DataError(f"{file}: the plan of other tasks than {', '.join(tasks)}; remove it, and repeat the study")
+    return plan
 
 
 def _read_single_run(folder: Path, recipe: Recipe | None) -> Study:
@@ -163,13 +161,13 @@ def _check_items(folder: Path, tasks: Sequence[str], groups: Sequence[RunGroup])
 
 
 def _read_run(path: Path, name: str) -> Run:
-    manifest: Any = read_json(path / RESULT) if (path / RESULT).exists() else {"tasks": {}}
-    if not isinstance(manifest, dict) or "tasks" not in manifest:
-        raise DataError(f"{path / RESULT}: not the result of a run; remove it, and repeat the run")
+    manifest: dict[str, Any] = {"tasks": {}}
+    if (path / RESULT).exists():
+        manifest = read_as(ResultFile, path / RESULT, "tasks", advice="remove it, and repeat the run")
     return Run(
         folder=name,
         order=tuple(manifest.get("order", ())),
-        results=_results(manifest, path / RESULT),
+        results=manifest["tasks"],
         evaluations=_evaluations(path / EVALUATIONS),
         validations=_validations(path / VALIDATIONS),
         best=_best_weights(path, manifest),
@@ -181,49 +179,28 @@ def _read_run(path: Path, name: str) -> Run:
 def _steps(file: Path) -> tuple[StepMetrics, ...]:
     try:
         return tuple(StepMetrics.from_record(record) for record in read_json_lines(file))
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise DataError(f"{file}: a line does not hold the metrics of a step; remove it") from error
 
 
 def _evaluations(folder: Path) -> tuple[StepEvaluation, ...]:
-    evaluations = []
-    for file in step_files(folder):
-        value = read_json(file)
-        if not isinstance(value, dict) or not isinstance(value.get("step"), int):
-            raise DataError(f"{file}: not an evaluation; remove it, or evaluate again")
-        evaluations.append(StepEvaluation(value["step"], _results(value, file)))
+    advice = "remove it, or evaluate again"
+    values = [read_as(ResultFile, file, "step", advice=advice) for file in step_files(folder)]
+    evaluations = [StepEvaluation(value["step"], value.get("tasks", {})) for value in values]
     return tuple(sorted(evaluations, key=lambda evaluation: evaluation.step))
 
 
 def _validations(folder: Path) -> tuple[StepValidation, ...]:
-    validations = []
-    for file in step_files(folder):
-        value = read_json(file)
-        try:
-            results = {task: Validation(**result) for task, result in value["tasks"].items()}
-            validations.append(StepValidation(int(value["step"]), results))
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise DataError(f"{file}: not a validation; remove it") from error
+    values = [read_as(ValidationFile, file, advice="remove it") for file in step_files(folder)]
+    validations = [StepValidation(value["step"], value["tasks"]) for value in values]
     return tuple(sorted(validations, key=lambda validation: validation.step))
 
 
 def _best_weights(path: Path, manifest: Mapping[str, Any]) -> dict[str, BestWeights]:
     """Best weights by folder name: from the result, or from their folders while the run is under way."""
-    files = (path / CHECKPOINTS).glob(f"best*/{BEST}")
-    records = manifest["best"] if "best" in manifest else {file.parent.name: read_json(file) for file in files}
-    try:
-        return {Path(name).name: BestWeights(**record) for name, record in records.items()}
-    except (TypeError, AttributeError) as error:
-        raise DataError(f"{path}: best weights without step and accuracy ({error})") from error
-
-
-def _results(manifest: Mapping[str, Any], file: Path) -> dict[str, EvalResult]:
-    """Evaluations per task of a file; fields that are not known are ignored."""
-    known = {field.name for field in fields(EvalResult)}
-    try:
-        return {
-            task: EvalResult(**{key: value for key, value in result.items() if key in known})
-            for task, result in manifest.get("tasks", {}).items()
-        }
-    except (TypeError, AttributeError) as error:
-        raise DataError(f"{file}: not the result of an evaluation ({error}); remove it, or run it again") from error
+    if "best" in manifest:
+        records = manifest["best"]
+    else:
+        files = (path / CHECKPOINTS).glob(f"best*/{BEST}")
+        records = {file.parent.name: read_as(BestFile, file, advice="remove it") for file in files}
+    return {Path(name).name: BestWeights(record["step"], record["accuracy"]) for name, record in records.items()}

@@ -70,7 +70,7 @@ def to_rich(table: Table, *, is_short: bool = False) -> RichTable:
     )
     for place, heading in enumerate(table.columns):
         justify: JustifyMethod = "left" if table.is_words(place) else "right"
-        shown.add_column(heading, justify=justify, overflow="fold", max_width=44 if table.words_last else None)
+        shown.add_column(Text(heading), justify=justify, overflow="fold", max_width=44 if table.words_last else None)
     for place, row in enumerate(table.rows):
         if len(table.rows) > UNFOLDED_ROWS and place in table.folded:
             if place == table.folded.start:
@@ -126,7 +126,7 @@ def status_table(stages: Sequence[StageProgress]) -> RichTable:
     for heading in ("stage", "state"):
         table.add_column(heading, no_wrap=True)
     for heading in ("steps", *tasks):
-        table.add_column(heading, justify="right")
+        table.add_column(Text(heading), justify="right")
     styles = {"done": "green", "running": "yellow", "waiting": "dim"}
     for progress in stages:
         accuracies = progress.accuracies

@@ -9,17 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe, require_rewards
 from omnithinker.data.sources import require_data
-from omnithinker.io.files import read_json
 from omnithinker.io.layout import PLAN, REPORT
+from omnithinker.io.results import read_plan
 from omnithinker.policy.source import require_model
 from omnithinker.study.stages import list_stages
 from omnithinker.train.folder import read_results
 from omnithinker.types import EvalResult
+from omnithinker.ui.console import SafeConsole
 from omnithinker.ui.view import View
 
 
@@ -74,7 +73,7 @@ def run_study(
     from omnithinker.train.number_format import with_number_format
 
     with (
-        view or View(Console(stderr=True)) as view,
+        view or View(SafeConsole(stderr=True)) as view,
         RunContext(with_number_format(recipe, view.note, Path(recipe.output)), view.note) as context,
     ):
         run_stages(context, view, stage)
@@ -97,6 +96,6 @@ def read_study(recipe: Recipe | str | Path) -> StudyResult:
             for stage in list_stages(recipe)
             if stage.evaluates and stage.result(folder).exists()
         },
-        order=tuple(read_json(plan)["order"]) if plan.exists() else None,
+        order=tuple(read_plan(plan)["order"]) if plan.exists() else None,
         report=report if report.exists() else None,
     )

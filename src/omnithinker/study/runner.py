@@ -11,13 +11,14 @@ from pathlib import Path
 
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import BadInput
-from omnithinker.io.files import write_json
+from omnithinker.io.files import remove_leftovers, write_json
 from omnithinker.io.layout import STAGES, WARMUP
+from omnithinker.io.lock import lock
 from omnithinker.schedules.plan import build_schedule
 from omnithinker.study.stage import Stage
 from omnithinker.study.stages import list_stages, stages_index
 from omnithinker.train.context import RunContext
-from omnithinker.train.folder import open_output_folder
+from omnithinker.train.folder import open_output_folder, refuse_changed_settings
 from omnithinker.train.sft.run import finished_warmup
 from omnithinker.ui.view import View
 
@@ -36,19 +37,38 @@ def run_stages(context: RunContext, view: View, only: str | None = None) -> Path
     Raises:
         BadInput: if the folder cannot be written to or holds results of other settings, there is no such stage, or a
             stage that it needs is not done.
-        Interrupted: if another process is running a stage.
+        Interrupted: if another process runs the study, or one of the stages.
     """
-    recipe = context.recipe
-    study = open_output_folder(Path(recipe.output), recipe)
+    study = Path(context.recipe.output)
+    if only is None:
+        with lock(study):
+            _open(study, context.recipe)
+            remove_leftovers(study)
+            _run_pending(context, view, study, None)
+    else:
+        # Stages may run side by side; each locks its own folder, and what the first one wrote stays as it is.
+        if not (study / STAGES).exists():
+            _open(study, context.recipe)
+        refuse_changed_settings(study, context.recipe)
+        _run_pending(context, view, study, only)
+    return study
+
+
+def _open(study: Path, recipe: Recipe) -> None:
+    open_output_folder(study, recipe)
     write_json(study / STAGES, stages_index(recipe))
+
+
+def _run_pending(context: RunContext, view: View, study: Path, only: str | None) -> None:
+    recipe = context.recipe
     stages = pending_stages(recipe, study, only)
     plans = [plan for stage in stages if (plan := stage.run_plan(recipe))]
     view.total_steps = sum(len(build_schedule(plan, recipe, context.train_sizes)) for plan in plans)
     for stage in stages:
         if WARMUP in stage.needs:
             context.start = finished_warmup(study / WARMUP, recipe)
-        stage.run(context, study, view)
-    return study
+        if stage.repeats or not stage.result(study).exists():  # another process may have run it meanwhile
+            stage.run(context, study, view)
 
 
 def pending_stages(recipe: Recipe, study: Path, only: str | None = None) -> list[Stage]:

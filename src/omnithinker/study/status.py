@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from omnithinker.config.recipe import Recipe
+from omnithinker.io.files import read_json_lines
 from omnithinker.io.layout import METRICS
 from omnithinker.io.lock import lock_holder
 from omnithinker.study.stage import Stage
@@ -44,6 +45,5 @@ def _stage_status(stage: Stage, study: Path) -> StageStatus:
             accuracies = {task: result.accuracy for task, result in results.items()}
     else:
         state = "waiting" if lock_holder(stage.folder(study)) is None else "running"
-    metrics = stage.folder(study) / METRICS
-    step = metrics.read_text(encoding="utf-8").count("\n") if metrics.exists() else 0
+    step = len(read_json_lines(stage.folder(study) / METRICS))
     return StageStatus(stage, state, step, accuracies)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +55,6 @@ class Selection:
     def improved_at(self, step: int) -> bool:
         """True if any best result is of this step."""
         return any(best.step == step for best in self.folders().values())
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Selection:
-        """Parse the result of ``dataclasses.asdict`` of a selection."""
-        return cls(
-            overall=Best(**value["overall"]) if value["overall"] else None,
-            tasks={task: Best(**best) for task, best in value["tasks"].items()},
-            waited=value["waited"],
-            trained=tuple(value["trained"]),
-        )
 
 
 def _better(before: Best | None, now: Best) -> Best:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from torch import Tensor
 from omnithinker.errors import CheckpointError, DamagedCheckpoint
 from omnithinker.io.files import write_json, writing
 from omnithinker.io.layout import BEST
+from omnithinker.io.results import checked
 from omnithinker.io.step_metrics import StepMetrics
 from omnithinker.policy.adapter import CONFIG_FILE, base_of
 from omnithinker.policy.base import Policy
@@ -31,6 +33,8 @@ from omnithinker.schedules.base import Batch, Schedule
 from omnithinker.train.best import Selection
 
 STATE_FILE = "trainer.json"
+_STEP = re.compile(r"step-(\d+)")
+"""Name of a checkpoint; a user's copy has another one."""
 OPTIMIZER_FILE = "optimizer.safetensors"
 
 
@@ -147,8 +151,8 @@ def prune(folder: Path, keep: int) -> None:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """List the complete checkpoints of a run, oldest first."""
-    checkpoints = [path for path in folder.glob("step-*") if (path / STATE_FILE).exists()]
-    return sorted(checkpoints, key=lambda path: int(path.name.removeprefix("step-")))
+    steps = {int(match[1]): path for path in folder.glob("step-*") if (match := _STEP.fullmatch(path.name))}
+    return [steps[step] for step in sorted(steps) if (steps[step] / STATE_FILE).exists()]
 
 
 def read_state(checkpoint: Path) -> TrainerState:
@@ -160,7 +164,7 @@ def read_state(checkpoint: Path) -> TrainerState:
     """
     try:
         record = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
-        state = TrainerState(**record | {"selection": Selection.from_json(record["selection"])})
+        state = checked(TrainerState, record, STATE_FILE, "it is not used")
         config = "config.json" if base_of(checkpoint) is None else CONFIG_FILE
         json.loads((checkpoint / config).read_text(encoding="utf-8"))
         weights = sorted(checkpoint.glob("*model*.safetensors"))

@@ -6,11 +6,10 @@ torch is imported when a function runs, after its arguments have been checked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from rich.console import Console
 
 from omnithinker.config.file import as_recipe
 from omnithinker.config.recipe import Recipe, known_task, require_rewards
@@ -18,12 +17,14 @@ from omnithinker.config.warmup import WarmupSettings
 from omnithinker.data.sources import require_data
 from omnithinker.errors import BadInput
 from omnithinker.evals.completions import EvaluatedCompletions
-from omnithinker.io.files import make_folder, write_json
+from omnithinker.io.files import make_place, write_json
 from omnithinker.io.layout import RESULT, WARMUP, completions_file
+from omnithinker.io.lock import lock
 from omnithinker.policy.source import require_model
 from omnithinker.schedules.plan import RunPlan, plan_run
 from omnithinker.train.folder import read_record
 from omnithinker.types import EvalResult
+from omnithinker.ui.console import SafeConsole
 from omnithinker.ui.judge_usage import usage_lines
 from omnithinker.ui.view import View
 
@@ -105,7 +106,7 @@ def train_model(
     folder = Path(output) if output else Path(f"{recipe.output}-{plan.folder_name}")
     warmup = Path(output or recipe.output) / WARMUP
     with (
-        view or View(Console(stderr=True)) as view,
+        view or View(SafeConsole(stderr=True)) as view,
         RunContext(with_number_format(recipe, view.note, folder, warmup), view.note) as context,
     ):
         if recipe.warmup:
@@ -142,7 +143,7 @@ def finetune_model(
 
     folder = Path(output) if output else Path(recipe.output) / WARMUP
     with (
-        view or View(Console(stderr=True)) as view,
+        view or View(SafeConsole(stderr=True)) as view,
         RunContext(with_number_format(recipe, view.note, folder), view.note) as context,
     ):
         model = run_warmup(context, folder, view)
@@ -190,6 +191,7 @@ def evaluate_model(
 
     Raises:
         BadInput: if there is no such task, or something that the recipe needs is missing.
+        Interrupted: if another process evaluates into the same file.
     """
     whole = as_recipe(recipe)
     recipe = _for_evaluation(whole, model, tasks)
@@ -197,22 +199,28 @@ def evaluate_model(
     require_model(recipe.model.path)
     require_data(recipe.tasks.values())
     if output is not None:
-        make_folder(Path(output).parent)
+        make_place(Path(output))
+        make_place(completions_file(Path(output)))
 
     from omnithinker.train.context import RunContext
     from omnithinker.train.number_format import with_number_format
     from omnithinker.train.sft.run import warmed_up_model
 
-    with view or View(Console(stderr=True)) as view:
+    with view or View(SafeConsole(stderr=True)) as view:
         context = RunContext(with_number_format(recipe, view.note), view.note)
         if model is None:
             context.start = warmed_up_model(whole, view.note)
         try:
-            with context:
+            with context, _locked(output):
                 return _evaluate(context, output, completions or EvaluatedCompletions())
         finally:
             for line in usage_lines(context.resources.ledger.metrics()):
                 view.print(line)
+
+
+def _locked(output: str | Path | None) -> AbstractContextManager[None]:
+    """Lock the file of an evaluation's results, so that no other process pays for the same one."""
+    return nullcontext() if output is None else lock(Path(output).parent, Path(output).name)
 
 
 def _evaluate(

@@ -10,11 +10,11 @@ import torch
 
 from omnithinker.errors import TrainingError
 from omnithinker.io.files import make_folder, write_json
+from omnithinker.io.layout import NONFINITE
 from omnithinker.policy.base import Policy
 
 Result = TypeVar("Result")
 
-FOLDER = "nonfinite"
 """Folder in a run folder for minibatches whose loss or gradient was not finite."""
 NONFINITE_LIMIT = 3
 """A run stops after this many non-finite updates in a row."""
@@ -69,9 +69,9 @@ def write_nonfinite(
     Returns:
         The file; a later minibatch of the same step gets its own.
     """
-    make_folder(folder / FOLDER)
-    existing = len(list((folder / FOLDER).glob(f"step-{step}*.json")))
-    file = folder / FOLDER / (f"step-{step}.json" if not existing else f"step-{step}-{existing + 1}.json")
+    make_folder(folder / NONFINITE)
+    existing = len(list((folder / NONFINITE).glob(f"step-{step}*.json")))
+    file = folder / NONFINITE / (f"step-{step}.json" if not existing else f"step-{step}-{existing + 1}.json")
     weights = [
         name
         for name, parameter in policy.model.named_parameters()
@@ -94,6 +94,6 @@ def nonfinite_error(folder: Path, step: int) -> TrainingError:
     """Return the error of a run whose updates stay non-finite."""
     return TrainingError(
         f"loss or gradient was not finite in {NONFINITE_LIMIT} updates in a row, the last in step {step}; all were "
-        f"skipped. The batches are in {folder / FOLDER}, the weights before them in the newest checkpoint. Look at "
+        f"skipped. The batches are in {folder / NONFINITE}, the weights before them in the newest checkpoint. Look at "
         "rewards and log-probabilities there, or train with a lower training.learning_rate"
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from omnithinker.config.file import changed_settings, load_recipe
 from omnithinker.config.recipe import Recipe
-from omnithinker.errors import BadInput, DataError
-from omnithinker.io.files import make_folder, read_json, write_text
+from omnithinker.errors import BadInput
+from omnithinker.io.files import make_folder, write_text
 from omnithinker.io.layout import RECIPE
+from omnithinker.io.results import ResultFile, read_as
 from omnithinker.types import EvalResult
 
 SHOWN_CHANGES = 3
@@ -58,24 +58,14 @@ def read_results(path: Path) -> dict[str, EvalResult]:
     Raises:
         DataError: if it is damaged.
     """
-    return {task: EvalResult(**fields) for task, fields in read_record(path, "tasks")["tasks"].items()}
+    tasks: dict[str, EvalResult] = read_record(path, "tasks")["tasks"]
+    return tasks
 
 
 def read_record(path: Path, *fields: str) -> dict[str, Any]:
-    """Read a JSON object with some required fields, and evaluations in ``tasks``.
+    """Read a result or evaluation file with some required fields; ``tasks`` holds evaluations.
 
     Raises:
         DataError: if the file is damaged.
     """
-    record = read_json(path)
-    missing = [field for field in fields if not isinstance(record, dict) or field not in record]
-    known = {field.name for field in dataclasses.fields(EvalResult)}
-    tasks = record.get("tasks", {}) if isinstance(record, dict) else None
-    if (
-        missing
-        or not isinstance(tasks, dict)
-        or not all(isinstance(t, dict) and set(t) == known for t in tasks.values())
-    ):
-        lacks = f" (no {missing[0]!r})" if missing else ""
-        raise DataError(f"{path}: damaged{lacks}; remove this file and repeat the command, which writes it again")
-    return dict(record)
+    return read_as(ResultFile, path, *fields, advice="remove this file and repeat the command, which writes it again")

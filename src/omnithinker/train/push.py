@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from omnithinker.errors import BadInput
-from omnithinker.io.files import read_text
+from omnithinker.io.files import read_json
 from omnithinker.io.layout import CARD, RESULT
 from omnithinker.train.folder import read_record
 
@@ -74,8 +73,9 @@ def push_run(run: Path, repository: str, *, public: bool, note: Callable[[str], 
 def _warn_of_local_base(model: Path, note: Callable[[str], None]) -> None:
     """Tell the user if others cannot load an adapter because its base is a folder of this machine."""
     config = model / "adapter_config.json"
-    base = json.loads(read_text(config)).get("base_model_name_or_path", "") if config.exists() else ""
-    if os.path.isabs(base):
+    adapter = read_json(config) if config.exists() else {}
+    base = adapter.get("base_model_name_or_path") if isinstance(adapter, dict) else None
+    if isinstance(base, str) and os.path.isabs(base):
         note(
             f"the adapter names {base} as its base, which others do not have; edit base_model_name_or_path in {config}"
         )

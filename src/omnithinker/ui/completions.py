@@ -5,13 +5,14 @@ Model output is untrusted: control characters are shown as escapes, never sent.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
+
+from omnithinker.io.escaping import visible
 
 Record = Mapping[str, Any]
 """A completion as :func:`omnithinker.io.runlog.completion_record` returns it, optionally with ``label`` and ``answer``
@@ -22,20 +23,6 @@ TEXT_LINES = 7
 """Lines shown of a completion."""
 _SHORT_ANSWER = 24
 _MOST_CHARS = 50_000
-
-
-def visible(text: str) -> str:
-    """Return a text with white space as it is and every other character that is not printable as an escape."""
-    return escaped("".join(" " if unicodedata.category(one) == "Zs" else one for one in text.expandtabs(4)))
-
-
-def escaped(text: str) -> str:
-    """Return a text with line breaks as they are and every other character that is not printable as an escape."""
-    return "".join(one if one == "\n" or one.isprintable() else _escape(one) for one in text)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def one_line(text: str, most: int, *, end: bool = False) -> str:

@@ -34,21 +34,29 @@ def interruptible(message: str) -> Iterator[None]:
     def handle(_number: int, frame: FrameType | None) -> None:
         if not _is_importing(frame):
             raise KeyboardInterrupt
-        cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
-        with contextlib.suppress(OSError):
-            os.write(2, f"{cursor}{message}\n".encode(errors="replace"))
+        tell(f"{SHOW_CURSOR if sys.stderr.isatty() else ''}{message}\n")
         os._exit(130)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signals = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    previous = {number: signal.signal(number, handle) for number in signals}
+    previous = {number: signal.signal(number, handle) for number in heeded()}
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def heeded() -> list[signal.Signals]:
+    """Return the signals that stop this process: those that are not ignored."""
+    return [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+
+
+def tell(message: str) -> None:
+    """Write to standard error from a signal handler, which must not use a stream that the program may be writing to."""
+    with contextlib.suppress(OSError):
+        os.write(2, message.encode(errors="replace"))
 
 
 def _is_importing(frame: FrameType | None) -> bool:
@@ -62,7 +70,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 class StopFlag:
     """Context manager that sets ``requested`` on SIGINT or SIGTERM; a second signal raises KeyboardInterrupt.
 
-    The first signal stops a run after the current step, the second one at once.
+    The first signal stops a run after the current step, the second one at once. A signal that is ignored stays ignored.
 
     It has no effect outside the main thread, where Python allows no signal handlers.
     """
@@ -73,7 +81,7 @@ class StopFlag:
 
     def __enter__(self) -> StopFlag:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._handle) for number in SIGNALS}
+            self._previous = {number: signal.signal(number, self._handle) for number in heeded()}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,4 +92,4 @@ class StopFlag:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        print("\nstopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
+        tell("\nstopping after this step; press Ctrl-C again to stop at once\n")

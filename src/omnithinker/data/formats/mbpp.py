@@ -13,8 +13,8 @@ def read(row: Row) -> Row:
     shows the name and the arguments of the function.
     """
     asserts = texts_of(row, "test_list")
-    imports = row.get("test_imports") or []
-    setup = "\n".join([*imports, row.get("test_setup_code") or ""]).strip()
+    imports = texts_of(row, "test_imports") if row.get("test_imports") else []
+    setup = "\n".join([*imports, text_of(row, "test_setup_code") if row.get("test_setup_code") else ""]).strip()
     tests = [f"{setup}\n{line}" if setup else line for line in asserts]
     solution = {"solution": row["code"]} if isinstance(row.get("code"), str) else {}
     return {**row, "prompt": text_of(row, "text", "prompt"), "tests": tests, "example": asserts[0]} | solution

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from omnithinker.config.recipe import Recipe
-from omnithinker.io.files import write_json
+from omnithinker.io.files import remove_leftovers, write_json
 from omnithinker.io.layout import JUDGES, completions_file
 from omnithinker.io.lock import lock
 from omnithinker.study.stage import Stage, starting_point
@@ -43,6 +43,7 @@ class BaseStage(Stage):
         started = time.monotonic()
         view.note("evaluating the base model on held-out items")
         with lock(self.folder(study)), context.resources.ledger.of_run(self.folder(study) / JUDGES):
+            remove_leftovers(self.folder(study))
             completions = EvaluatedCompletions()
             results = context.evaluate_base(completions)
             completions.save(completions_file(self.result(study)))

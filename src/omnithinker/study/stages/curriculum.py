@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from omnithinker.config.recipe import Recipe, parse_order
-from omnithinker.io.files import read_json
 from omnithinker.io.layout import PLAN
+from omnithinker.io.results import read_plan
 from omnithinker.schedules.plan import RunPlan
 from omnithinker.study.stage import Stage, TrainingStage
 
@@ -45,5 +45,5 @@ class CurriculumStage(TrainingStage):
         if self.subject not in PLANNED:
             order = parse_order(self.subject.replace(">", ","), tasks)
         else:
-            order = tasks if study is None else read_json(study / PLAN)[PLANNED[self.subject]]
+            order = tasks if study is None else read_plan(study / PLAN)[PLANNED[self.subject]]
         return RunPlan("curriculum", tuple(order), recipe.seed + self.seed)

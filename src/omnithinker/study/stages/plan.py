@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from omnithinker.config.recipe import Recipe
-from omnithinker.io.files import read_json, write_json
+from omnithinker.io.files import write_json
 from omnithinker.io.layout import ACCURACIES, EVALUATIONS, PLAN, RESULT, stage_folder, step_files
 from omnithinker.io.step_metrics import mean_defined
 from omnithinker.planning import make_plan, plan_to_json, read_accuracies
 from omnithinker.study.stage import Stage
 from omnithinker.study.stages.single import SingleStage
-from omnithinker.train.folder import read_results
+from omnithinker.train.folder import read_record, read_results
 
 if TYPE_CHECKING:
     from omnithinker.train.context import RunContext
@@ -79,12 +79,13 @@ def accuracy_table(recipe: Recipe, study: Path) -> dict[str, Any]:
 
 def _probes(stage: Stage, study: Path) -> dict[float, dict[str, float]]:
     """Read the accuracies measured before the step that the stage's result evaluates, by fraction of that step."""
-    last = read_json(stage.result(study))["measured_step"]
+    last = read_record(stage.result(study), "measured_step")["measured_step"]
     probes = {}
     for file in step_files(stage.folder(study) / EVALUATIONS):
-        step = read_json(file)["step"]
-        if step < last:
-            probes[round(step / last, 3)] = {task: result.accuracy for task, result in read_results(file).items()}
+        evaluation = read_record(file, "step", "tasks")
+        if evaluation["step"] < last:
+            fraction = round(evaluation["step"] / last, 3)
+            probes[fraction] = {task: result.accuracy for task, result in evaluation["tasks"].items()}
     return probes
 
 
