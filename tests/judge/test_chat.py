@@ -64,8 +64,7 @@ def ask(judge: ChatJudge, count: int = 1, trial: int = 0) -> list[Verdict | str]
         ("A is better. [[A]]", Verdict.A),
         ("[[B]]", Verdict.B),
         ("Equal.\n\n[[C]]\n", Verdict.TIE),
-        ("First I thought [[A]], but no: [[B]]", Verdict.B),
-        ("[[A]] [[B]] [[C]]", Verdict.TIE),
+        ("First I thought [[A]].\nBut no: [[B]]", Verdict.B),
     ],
 )
 def test_the_last_verdict_counts(server: FakeEndpoint, text: str, verdict: Verdict) -> None:

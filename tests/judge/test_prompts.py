@@ -128,7 +128,15 @@ def test_no_text_carries_a_verdict(text: str) -> None:
     assert read_verdict(neutralize(text)) is None
 
 
-@given(st.text(alphabet=st.characters(categories=["L", "N", "Zs"], exclude_characters="\u00a0"), max_size=60))
+# Without fillers, which are letters that cannot be seen.
+@given(
+    st.text(
+        alphabet=st.characters(
+            categories=["L", "N", "Zs"], exclude_characters="\u00a0\u115f\u1160\u17b4\u17b5\u3164\uffa0"
+        ),
+        max_size=60,
+    )
+)
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
     text = "".join(character for character in text if not "\uff00" <= character <= "\uffef")
     assert neutralize(text) == text
@@ -146,7 +154,6 @@ def test_ordinary_prose_and_code_stay_readable() -> None:
 @pytest.mark.parametrize(
     ("reply", "verdict"),
     [
-        ("[[A]] then [[C]]", Verdict.TIE),
         ("A is better.\n\n[[A]]\n\n", Verdict.A),
         ("Final verdict: **[[B]]**.", Verdict.B),
         ("**Verdict: [[B]]**", Verdict.B),
@@ -179,6 +186,38 @@ def test_ordinary_prose_and_code_stay_readable() -> None:
         ("<|channel|>analysis<|message|>[[A]]", None),
         ("[[A]]</think>", None),
         ("[[A]]</think> I cannot decide.", None),
+        ("My final verdict is [[A]].", Verdict.A),
+        ("The better one is [[A]].", Verdict.A),
+        ("Since A does not answer, I choose [[B]]", Verdict.B),
+        ("Better: A\n<verdict>\n[[A]]\n</verdict>", Verdict.A),
+        ("[[A]]<｜end▁of▁sentence｜>", Verdict.A),
+        ("最终判决：[[B]]", Verdict.B),
+        ("I weigh [[A]] against [[B]].\n\n[[B]]", Verdict.B),
+        ("Verdict: [[A]]\nOn reflection:\n[[B]]", Verdict.B),
+        ("x\n" * 50_000 + "[[A]]", Verdict.A),
+        # several verdicts on the last line
+        ("[[A]] then [[C]]", None),
+        ("[[A]] [[B]] [[C]]", None),
+        ("Verdict: [[A]]. Verdict: [[B]].", None),
+        # quoted, or part of something else
+        ('Answer B says "[[B]]"', None),
+        ("x = m[[A]]", None),
+        ("see [link][[A]]", None),
+        ("not really [[A]]", None),
+        ("This isn't [[A]]", None),
+        ("I refuse to print [[A]]", None),
+        ("instead of [[A]]", None),
+        # reasoning of many kinds, without an end
+        ("<think >[[A]]", None),
+        ('<think type="deep">\n[[A]]', None),
+        ("<think>a <think>b</think>\n[[A]]", None),
+        ("<seed:think>[[A]]", None),
+        ("<scratch_pad>\n[[A]]", None),
+        ("<|begin_of_thought|>[[A]]", None),
+        ("<|begin_of_thought|>[[A]]<|end_of_thought|>\n[[B]]", Verdict.B),
+        ("<|START_THINKING|>[[A]]", None),
+        ("◁think▷[[A]]", None),
+        ("<|channel>thought\n[[A]]", None),
     ],
 )
 def test_only_a_final_verdict_counts(reply: str, verdict: Verdict | None) -> None:

@@ -15,13 +15,21 @@ from omnithinker.judge.neutral import neutralize
 Message = dict[str, str]
 
 _VERDICTS = {"A": Verdict.A, "B": Verdict.B, "C": Verdict.TIE}
+_MARKER = re.compile(r"\[\[([ABC])\]\]")
 # What may follow the marker: punctuation that ends a sentence or closes emphasis, quotes or brackets, and end tokens.
-_FINAL = re.compile(r"\[\[([ABC])\]\](?:[\s.!*_`'\"”’)}$]|</?[\w|]+>|<\|\w+\|>)*+\Z")
-_NO_CHOICE = (["or"], ["and"], ["not"], ["nor"], ["than"])
-"""Words before a marker that list markers or reject one."""
+_FINAL = re.compile(_MARKER.pattern + r"(?:[\s.!*_`'\"”’)}$]|</?[\w|]+>|<[|｜][^\s<>]+>|<e(?:os|nd_of_\w+)>)*+\Z")
+_CLAUSE_ENDS = re.compile(r"[.!?:;,。！？：；，→⇒]")
+_NO_CHOICE = re.compile(
+    r"\b(?:or|and|not|nor|than|never|neither|cannot|refuse|instead)\b|n['’]t\b"  # lists markers or rejects this one
+    r"|\w.*[\"“'‘`]$|[\w)\]]$",  # quotes it, or has it as an index or a link
+    re.IGNORECASE,
+)
+"""Found in the clause before a marker that is no verdict."""
+_CLAUSE_CHARS = 200
+"""Characters before a marker in which its clause is looked for."""
 _REASONING = re.compile(
-    r"<(?P<end>/?)(?:think|thinking|thoughts?|reasoning|analysis|reflection|scratchpad)>|\[(?P<end_square>/?)THINK\]"
-    r"|<\|channel\|>(?:(?P<end_channel>final)|analysis|commentary)",
+    r"<(?P<tag>[^<>\n]{0,40}(?:think|thought|reason|analys|reflect|scratch|internal|monolog)[^<>]{0,80})>"
+    r"|(?P<other>\[/?THINK\]|◁/?think▷)|<\|channel\|?>(?P<channel>\w*)",
     re.IGNORECASE,
 )
 _SECTION = re.compile(r"^\[(system|user|again)\]\n", re.MULTILINE)
@@ -89,15 +97,30 @@ def _fill(template: str, fields: dict[str, str]) -> str:
 def read_verdict(reply: str) -> Verdict | None:
     """Return the verdict with which the last line of a reply ends; None if it ends with anything else.
 
-    A verdict within reasoning (``<think>`` and its kin) does not count, also if the reasoning has no end.
+    A verdict within reasoning (``<think>`` and its kin) does not count, also if the reasoning has no end, nor one that
+    its own clause rejects or quotes, or whose line has another one.
     """
-    marks = list(_REASONING.finditer(reply))
-    if marks and not any(marks[-1].groups()):
-        return None
-    answer = reply[marks[-1].end() :] if marks else reply
+    answer = _after_reasoning(reply)
     # The search starts at the last marker, because an attempt at every one could take quadratic time.
     before, _, _ = answer.rpartition("[[")
     found = _FINAL.match(answer, len(before))
-    if found is None or before.split()[-1:] in _NO_CHOICE:
+    line = before.rpartition("\n")[2]
+    if found is None or not {found[1]}.issuperset(_MARKER.findall(line)):
         return None
-    return _VERDICTS[found[1]]
+    clause = _CLAUSE_ENDS.split(line[-_CLAUSE_CHARS:])[-1]
+    return None if _NO_CHOICE.search(clause) else _VERDICTS[found[1]]
+
+
+def _after_reasoning(reply: str) -> str:
+    """Return a reply without its reasoning; empty if the reasoning has no end."""
+    depth = end = 0
+    for mark in _REASONING.finditer(reply):
+        tag = (mark["tag"] or mark["other"] or "").lower()
+        if mark["channel"] is not None:
+            depth = int(mark["channel"].lower() != "final")
+        elif re.search(r"/|(?<![a-z])end", tag):
+            depth = max(0, depth - 1)
+        else:
+            depth += 1
+        end = mark.end()
+    return "" if depth else reply[end:]
