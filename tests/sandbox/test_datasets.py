@@ -103,6 +103,28 @@ def test_unittest_results_are_marked_in_process(sandbox):
     assert wrong.detail.startswith("TestCases.test_one: AssertionError: 1 != 2")
 
 
+PATCHED = """import unittest
+from unittest.mock import mock_open, patch
+class TestCases(unittest.TestCase):
+    def test_read(self):
+        with patch("builtins.open", mock_open(read_data="1\\n2\\n")):
+            self.assertEqual(task_func("numbers.txt"), 3)
+    @patch("builtins.print")
+    def test_print(self, printed):
+        with patch("builtins.open", mock_open(read_data="5")):
+            task_func("numbers.txt")
+        printed.assert_called_once_with(5)
+"""
+
+
+def test_unittest_classes_patch_built_in_functions_of_the_program(sandbox):
+    code = "def task_func(name):\n    with open(name) as f:\n        n = sum(map(int, f))\n    print(n)\n    return n"
+    result = sandbox.run(code, parse_tests({"test": PATCHED}))
+    assert (result.status, result.passed) == (Status.PASSED, 2), result.detail
+    names = "def task_func(n):\n    assert __name__ == 'solution'\n    return reduce(max, [ceil(n)]) + 1"
+    assert sandbox.run(names, parse_tests({"test": CASES})).status is Status.PASSED
+
+
 @pytest.mark.parametrize(
     "code",
     [

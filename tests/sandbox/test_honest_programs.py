@@ -55,6 +55,8 @@ FUNCTIONS = {
     "name of a helper": "def product(a, b):\n    return a * b\ndef add(a, b):\n    return product(a, 1) + b",
     "limits lowered": "import resource\nresource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20))\n"
     "def add(a, b):\n    return a + b",
+    "file types": "import mimetypes\ndef add(a, b):\n"
+    "    return a + b + (mimetypes.guess_type('a.txt')[0] != 'text/plain')",
     "time zone": "from zoneinfo import ZoneInfo\nimport datetime\ndef add(a, b):\n"
     "    datetime.datetime.now(ZoneInfo('UTC'))\n    return a + b",
 }

@@ -24,9 +24,11 @@ from omnithinker.rewards.math_forms import (
     as_choice,
     as_words,
     condition,
+    congruence,
     for_algebra,
     numbers_of,
     plain_text,
+    ratio,
     set_in_symbols,
     split_assignment,
     word_list,
@@ -42,6 +44,10 @@ from omnithinker.types import Prompt, Trajectory, Undefined, Value
 
 MAX_WORDS = 3
 """Maximum words of a gold answer in words without ``\\text``; a longer one is unparseable."""
+_PARTIAL = re.compile(
+    r"/(?!\s*[1-9])|\}\s*\{(?!\s*[1-9]\d*\s*\})|\\(?:log|lg|ln|tan|cot|sec|csc)(?![a-zA-Z])|\^\s*\{?\s*-|!|\\infty\s*[-+/]"
+)
+"""Operations that are undefined for some numbers; not the division by a positive number."""
 _BASE = re.compile(r"[0-9A-Fa-f]+_\{?(\d+)\}?")
 _CAUSES = {
     Equality.GOLD_UNPARSEABLE: "gold_unparseable",
@@ -57,13 +63,26 @@ def quick_verdict(gold: str, answer: str) -> Equality | tuple[str, str]:
     that are too complex to compute; lists whose brackets differ in meaning.
 
     Returns:
-        The verdict, or (gold, answer) rewritten for the verifier.
+        The verdict, or (gold, answer) rewritten for the verifier; both are the gold answer if only its value is in
+        question.
     """
     if not gold:
         return Equality.GOLD_UNPARSEABLE
-    if gold == answer:
-        return Equality.EQUAL
-    for compare in (_compare_numbers, _compare_words):
+    verdict = Equality.EQUAL if gold == answer else _compare(gold, answer)
+    if verdict is Equality.EQUAL and _may_lack_value(gold):
+        return for_algebra(gold), for_algebra(gold)
+    return verdict
+
+
+def _may_lack_value(gold: str) -> bool:
+    """Return True if algebra has to find out whether a gold answer has a value."""
+    if _PARTIAL.search(gold) is None or as_number(gold.removesuffix("%")) is not None:
+        return False
+    return not too_complex(gold) and balanced(gold)
+
+
+def _compare(gold: str, answer: str) -> Equality | tuple[str, str]:
+    for compare in (_compare_numbers, _compare_words, _compare_congruences):
         verdict = compare(gold, answer)
         if verdict is not None:
             return verdict
@@ -107,6 +126,18 @@ def _compare_words(gold: str, answer: str) -> Equality | None:
     return Equality.DIFFERENT
 
 
+def _compare_congruences(gold: str, answer: str) -> Equality | None:
+    """Compare congruences modulo their modulus; the modulus and the left side may be omitted."""
+    ours, theirs = congruence(gold), congruence(answer)
+    if ours is None and theirs is None:
+        return None
+    if ours is None or theirs is None:
+        (_, residue, _), other = ours or theirs or (None, 0, 1), as_number(gold if ours is None else answer)
+        return None if other is None else _verdict(other == residue)
+    names = {ours[0], theirs[0]} - {None}
+    return _verdict(len(names) < 2 and ours[2] == theirs[2] and (ours[1] - theirs[1]) % ours[2] == 0)
+
+
 def _compare_forms(gold: str, answer: str) -> Equality | tuple[str, str]:
     """Compare units, assignments, lists and number bases, where algebra is too lenient."""
     gold, answer = set_in_symbols(gold), set_in_symbols(answer)
@@ -130,7 +161,7 @@ def _compare_forms(gold: str, answer: str) -> Equality | tuple[str, str]:
     bases = [match[1] for text in (gold, answer) if (match := _BASE.fullmatch(text))]
     if len(set(bases)) > 1:
         return Equality.DIFFERENT
-    pair = align_lists(*align_inequalities(condition(gold), condition(answer)))
+    pair = align_lists(*align_inequalities(*(ratio(condition(text)) for text in (gold, answer))))
     if pair is None:
         return Equality.DIFFERENT
     if pair[0] == pair[1]:

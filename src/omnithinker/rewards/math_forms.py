@@ -6,6 +6,7 @@ here are applied before it, and are documented in docs/rewards.md.
 
 from __future__ import annotations
 
+import itertools
 import re
 from fractions import Fraction
 
@@ -58,7 +59,7 @@ def as_words(text: str) -> str | None:
         return None  # a product
     if _FUNCTIONS.match(folded) and not is_text:
         return None
-    folded = re.sub(r"[\s,]+", " ", folded)
+    folded = re.sub(r"^(?:an?|the) ", "", re.sub(r"[\s,]+", " ", folded))
     return _SYNONYMS.get(folded, folded)
 
 
@@ -137,13 +138,54 @@ def brackets(text: str) -> tuple[str, str]:
     return opening + closing, inner
 
 
+_SIGNS = re.compile(r"\\([pm])[mp](?![a-zA-Z]) *")
+_POSITIVE = re.compile(r"(^|[({=,&]) *\+")
+
+
+def both_signs(text: str) -> str:
+    r"""Write both values of ``a\pm b`` out, in a list or a set; a second sign of the same kind would be ambiguous."""
+    if _SIGNS.search(text) is None:
+        return text
+    inner = text[2:-2] if brackets(text)[0] == "{}" else text
+    parts = ", ".join(value for part in elements(inner) for value in _values_of_signs(part))
+    return parts if inner == text else rf"\{{{parts}\}}"
+
+
+def _values_of_signs(part: str) -> list[str]:
+    signs = _SIGNS.findall(part)
+    if not signs or len(signs) != len(set(signs)):
+        return [part]
+    upper = _SIGNS.sub(lambda match: "+" if match[1] == "p" else "-", part)
+    lower = _SIGNS.sub(lambda match: "-" if match[1] == "p" else "+", part)
+    return [_POSITIVE.sub(r"\1", value) for value in (upper, lower)]
+
+
+def ratio(text: str) -> str:
+    """Rewrite ``a:b:c`` as the point ``(b/a, c/b)``, since ratios are equal if their quotients are."""
+    terms = text.split(":")
+    if len(terms) < 3 or not all(terms) or re.search(r"\\[{|]|=", text):
+        return text
+    return "(" + ", ".join(rf"\frac{{{after}}}{{{before}}}" for before, after in itertools.pairwise(terms)) + ")"
+
+
+_CONGRUENCE = re.compile(r"(?:(.+?)\\equiv *)?([-+]?\d+) *\\pmod\{(\d+)\}")
+
+
+def congruence(text: str) -> tuple[str | None, int, int] | None:
+    r"""Return (left side or None, residue, modulus) of ``x\equiv 3\pmod{7}`` or ``3\pmod{7}``; None for others."""
+    match = _CONGRUENCE.fullmatch(text)
+    if match is None or len(text) > 200 or int(match[3]) == 0:
+        return None
+    return (match[1] and match[1].strip()), int(match[2]), int(match[3])
+
+
 def align_lists(gold: str, answer: str) -> tuple[str, str] | None:
     """Give two answers that may be lists the same form; None if their brackets differ in meaning.
 
     A list without brackets equals a set, and a tuple in the same order. Sets, tuples (open intervals) and other
     intervals differ from each other. Lists and sets become one element per line.
     """
-    gold, answer = _solution(gold), _solution(answer)
+    gold, answer = _solution(both_signs(gold)), _solution(both_signs(answer))
     (gold_kind, gold_inner), (answer_kind, answer_inner) = brackets(gold), brackets(answer)
     if {gold_kind, answer_kind} <= {"", "{}"}:
         return _lines(gold_kind, gold_inner) or gold, _lines(answer_kind, answer_inner) or answer
@@ -196,8 +238,6 @@ def _solution(text: str) -> str:
     """Rewrite ``x=3, y=4`` as the point ``(3,4)``, variables in alphabetical order, and ``x=3, x=4`` as ``3,4``."""
     parts = [split_assignment(part) for part in elements(text)]
     names = [name for name, _ in parts if name is not None]
-    if len(parts) == 1 and r"\pm" in text:
-        return parts[0][1]
     if len(parts) < 2 or len(names) != len(parts):
         return text
     if len(set(names)) == 1:

@@ -20,7 +20,7 @@ _CHARACTERS = str.maketrans(
         "℃": r"^\circ C", "℉": r"^\circ F", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
         "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
         "²": "^2", "³": "^3", "⁴": "^4", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "，": ",", "％": "%",
-        "（": "(", "）": ")", "＝": "=",
+        "（": "(", "）": ")", "＝": "=", "。": ".", "；": ";", "：": ":", "…": r"\ldots ",
     } | {chr(0xFF10 + digit): str(digit) for digit in range(10)}
 )  # fmt: skip
 _PAIRS = ((r"\[", r"\]"), (r"\(", r"\)"), ("$$", "$$"), ("$", "$"), ("**", "**"), ("`", "`"))
@@ -29,10 +29,12 @@ _COMMANDS = {
     **{first + "ig" + second + side: "" for first in "bB" for second in ("", "g") for side in ("", "l", "r")},
     **dict.fromkeys(("dfrac", "tfrac", "cfrac"), r"\frac"),
     **{"leq": r"\le", "geq": r"\ge", "neq": r"\ne", "varnothing": r"\emptyset", "degree": r"^\circ"},
+    **{"dots": r"\ldots", "dotsc": r"\ldots", "lg": r"\log_{10}", "backslash": r"\setminus"},
     **{"lbrace": r"\{", "rbrace": r"\}", "imath": "i", "jmath": "i", "quad": " ", "qquad": " "},
 }
 """Commands that are removed or have another spelling."""
 _COMMAND = re.compile(rf"\\({'|'.join(_COMMANDS)})(?![a-zA-Z])(\s*)")
+_NAMED = r"(?:\\(?:text|mathrm|operatorname)\{{{0}\}}|(?<![a-zA-Z\\{{]){0})(?=\s*(?:\(|\\?\{{))"
 _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
     (needs, re.compile(pattern), replacement)
     for needs, pattern, replacement in (
@@ -64,6 +66,18 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("\\frac", r"\\frac\s*\{([^{}]*)\}\s*(\d)", r"\\frac{\1}{\2}"),
         ("\\sqrt", r"\\sqrt(\[[^][]*\])?\s*([^\s{}\\\[])", r"\\sqrt\1{\2}"),
         ("binom", r"\\[dt]?binom\s*([^\s{}\\])\s*([^\s{}\\])", r"\\binom{\1}{\2}"),
+        ("max", _NAMED.format("max"), r"\\max"),
+        ("min", _NAMED.format("min"), r"\\min"),
+        ("gcd", _NAMED.format("gcd"), r"\\gcd"),
+        ("lcm", _NAMED.format("lcm"), r"\\operatorname{lcm}"),
+        ("m", r"\\(max|min|gcd|operatorname\{lcm\})\s*\\?\{([^{}\\]*)\\?\}", r"\\\1(\2)"),
+        ("angle", r"\\langle((?:(?!\\[lr]angle).)*?,(?:(?!\\[lr]angle).)*?)\\rangle", r"(\1)"),
+        (">", r"^<([^<>]+,[^<>]+)>$", r"(\1)"),
+        ("]", r"(^|\\(?:cup|in) ?)\]([^][()]+,[^][()]+)(?=[][)])", r"\1(\2"),
+        ("[", r"([(\[][^][()]+,[^][()]+)\[(?=$| ?\\cup)", r"\1)"),
+        ("mod", r"\\pmod(?![a-zA-Z])\s*\{?(\d+)\}?", r"\\pmod{\1}"),
+        ("mod", r"\(\s*(?:\\?b?mod|\\text\{ ?mod ?\})\s*\{?(\d+)\}?\s*\)", r"\\pmod{\1}"),
+        ("\\{", r"(?<=\\mathbb\{[A-Z]\}) ?- ?(?=\\\{)", r"\\setminus"),
         ("mathbb{R}", r"\\mathbb\{R\}\s*\^\s*\{?\s*\+\s*\}?|\\mathbb\{R\}_\{\+\}", r"(0,\\infty)"),
     )
 )
@@ -85,6 +99,11 @@ _MIXED = re.compile(r"([-+]?)\s*(\d+)\s*(?:\\frac\{(\d+)\}\{(\d+)\}| (\d+)\s*/\s
 _POWER = re.compile(r"(.+?)\s*(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*\{?\s*([-+]?\d{1,3})\s*\}?")
 
 
+_ELLIPSIS = re.compile(r", *\.{2,}")
+_DOTS = re.compile(r"(?<=\d)\.{2,}(?!\d)")
+"""Several periods behind a number say no more than one."""
+
+
 def normalize(text: str) -> str:
     r"""Normalize an answer without changing its meaning.
 
@@ -94,7 +113,10 @@ def normalize(text: str) -> str:
     text = text[-8 * MAX_LENGTH :].strip()
     if SIMPLE_NUMBER.fullmatch(text):
         return text
-    text = _unwrap(text if text.isascii() else text.translate(_CHARACTERS).strip())
+    text = text if text.isascii() else text.translate(_CHARACTERS).strip()
+    if ".." in text:
+        text = _DOTS.sub("", _ELLIPSIS.sub(r",\\ldots ", text)).strip()
+    text = _unwrap(text)
     if SIMPLE_NUMBER.fullmatch(text):
         return text
     if "\\" in text:

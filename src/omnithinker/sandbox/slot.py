@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mimetypes
 import os
 import socket
 import subprocess
@@ -257,8 +258,8 @@ def _options(control: socket.socket, limits: Limits) -> str:
     )
 
 
-_SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
-"""Shared libraries and time zones."""
+_SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", *mimetypes.knownfiles)
+"""Shared libraries, time zones and file types."""
 
 
 def _standard_library(folders: Sequence[str]) -> list[str]:

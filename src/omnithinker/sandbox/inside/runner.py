@@ -6,6 +6,7 @@ program may forge any line, but cannot pass without knowing the expected values.
 
 from __future__ import annotations
 
+import builtins
 import gc
 import marshal
 import os
@@ -73,6 +74,9 @@ def serve(request: dict[str, Any], names: dict[str, Any], reporter: Reporter, ch
         # Imported in advance only if the owner accepts such tests: its memory slows down every fork.
         from omnithinker.sandbox.inside.unittests import run_unittests
 
+        # These tests patch ``builtins.open`` and the like, which must reach the program.
+        own = {name: value for name, value in names.items() if name not in vars(builtins)}
+        module.__dict__.update(own, __builtins__=builtins)
         run_unittests(code, module, request, reporter)
     elif channel is not None:
         _run_solver(code, module, channel)
