@@ -20,7 +20,7 @@ Location = Sequence[str | int]
 """Keys from the top of a recipe to a setting."""
 
 
-CLOSE, SAME = 0.75, 0.9
+CLOSE, SAME = 0.75, 0.93
 """Similarity of names (0 to 1) above which a setting of the same group, or of another one, is meant."""
 ELSEWHERE = {
     name: ours
