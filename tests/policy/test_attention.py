@@ -53,6 +53,16 @@ def test_keys_and_values_that_heads_share_are_not_repeated():
     assert kept.count(query.shape) == 2  # queries and output; repeated keys would have their shape
 
 
+def test_keys_in_bfloat16_are_read_in_place():
+    """The order of the factors changes no bit."""
+    query, key, value = (torch.randn(2, heads, length, SIZE).bfloat16() for heads, length in ((4, 1), (2, 9), (2, 9)))
+    module = SimpleNamespace(num_key_value_groups=2, is_causal=True)
+    found, _ = attend(module, query, key[:, :, :7], value[:, :, :7], None)
+    shared = query.view(2, 2, 2, SIZE)
+    weights = (torch.matmul(shared, key[:, :, :7].transpose(2, 3)) * SIZE**-0.5).float().softmax(dim=-1).bfloat16()
+    assert torch.equal(found, torch.matmul(weights, value[:, :, :7]).view(2, 1, 4, SIZE))
+
+
 def test_several_queries_are_attended_to_in_float32_under_autocast():
     draw = torch.Generator().manual_seed(0)
     states = [torch.randn(2, 4, 5, SIZE, generator=draw).bfloat16() for _ in range(3)]

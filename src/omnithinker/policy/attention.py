@@ -65,12 +65,19 @@ def attend(
         return _attend_several(module, query, key, value, attention_mask, scaling=scaling, **others), None
     # Queries that share keys and values are the rows of one product.
     shared = query.reshape(count, key.shape[1], heads // key.shape[1], size)
-    scores = torch.matmul(shared, key.transpose(2, 3)) * (size**-0.5 if scaling is None else scaling)
+    scores = _products(shared, key) * (size**-0.5 if scaling is None else scaling)
     if attention_mask is not None:
         hide = attention_mask.dtype == torch.bool
         scores = scores.masked_fill(~attention_mask, -torch.inf) if hide else scores + attention_mask
     weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
     return torch.matmul(weights, value).reshape(count, 1, heads, -1), None
+
+
+def _products(query: Tensor, key: Tensor) -> Tensor:
+    """[B, heads, Tq, T] products of queries and keys, without transposing keys where that would copy them."""
+    if key.dtype == torch.bfloat16:
+        return torch.matmul(key, query.transpose(2, 3)).transpose(2, 3)
+    return torch.matmul(query, key.transpose(2, 3))
 
 
 def _has_variants(others: Mapping[str, Any]) -> bool:
