@@ -119,6 +119,8 @@ class Options:
     """Prompts per step of cases m and r."""
     compile: bool = False
     """Compile omnithinker's decoding."""
+    microbatch_tokens: int | None = None
+    """Tokens of omnithinker's micro-batch; by default the recipe's."""
 
 
 def make_case(options: Options, work: Path, stack: ExitStack) -> Case:
@@ -169,6 +171,7 @@ def texts_case(
         Prompt(task="x", index=i, text=text, token_ids=ids)
         for i, (text, ids) in enumerate(zip(texts, tokens, strict=True))
     ]
+    microbatch = {"microbatch_tokens": options.microbatch_tokens} if options.microbatch_tokens else {}
     settings = {
         "model": {
             "path": str(folder),
@@ -178,7 +181,7 @@ def texts_case(
             "compile": options.compile,
         },
         "sampling": {"completions": COMPLETIONS, "max_new_tokens": limit},
-        "training": {"prompts_per_step": per_step, "checkpoint_every": 10**6},
+        "training": {"prompts_per_step": per_step, "checkpoint_every": 10**6, **microbatch},
         "tasks": {"x": {"data": "lab:math", "rewards": {"math_answer": 1.0}}},
     }
     scorer = stack.enter_context(Scorer({"x": [Component("even", EvenTokens(), 1.0, True)]}))
@@ -199,6 +202,8 @@ def recipe_case(options: Options, stack: ExitStack) -> Case:
     ]
     if options.model:
         changes.append(f"model.path={options.model}")
+    if options.microbatch_tokens:
+        changes.append(f"training.microbatch_tokens={options.microbatch_tokens}")
     if options.new_tokens:
         changes.append(f"sampling.max_new_tokens={options.new_tokens}")
     if options.case == "r":

@@ -68,6 +68,7 @@ def main() -> None:
         new_tokens=arguments.new_tokens,
         prompts=arguments.prompts,
         compile=arguments.compile,
+        microbatch_tokens=arguments.microbatch_tokens,
     )
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -107,6 +108,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--trl-rows", type=int, nargs="+", help="completions per training pass of TRL (default: all of a step)"
     )
+    parser.add_argument("--microbatch-tokens", type=int, help="tokens of omnithinker's micro-batch")
     parser.add_argument("--compile", action="store_true", help="compile omnithinker's decoding (model.compile)")
     parser.add_argument(
         "--profile", action="store_true", help="profile omnithinker against the lower bound, without TRL"
