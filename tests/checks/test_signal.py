@@ -73,8 +73,11 @@ def test_the_remedies_for_length_temperature_format_and_difficulty():
     assert "raise sampling.temperature" in found(same)[1]
     assert "no sample has an <answer>" in found(group((0, 0), (0, 0)))[-1]
     assert (
-        "2 of 2 samples have an answer, but a wrong one" in found(group((0, 0), (0, 0), text="<answer>1</answer>"))[-1]
+        "2 of 2 samples have an answer, none of them right"
+        in found(group((0, 0), (0, 0), text="<answer>1</answer>"))[-1]
     )
+    solved, failed = (group((one, one), (one, one), text="<answer>1</answer>") for one in (1, 0))
+    assert "4 of 4 samples have an answer, 2 of them right" in found(solved, failed)[-1]
     warm_start = 'a group [warmup], and for this task demonstration = "<answer>{answer}</answer>" or the like'
     for text in ("", "<answer>1</answer>"):
         assert warm_start in found(group((0, 0), (0, 0), text=text))[-1]

@@ -66,7 +66,9 @@ def test_folders_of_stages_with_seeds_and_orders():
 
 def test_runs_of_stages(tmp_path):
     recipe = recipe_of(orders=["best", "worst", "code>math"], schedules=["adaptive"], seeds=[3])
-    (tmp_path / "plan.json").write_text(json.dumps({"order": ["code", "math"], "worst": ["math", "code"]}))
+    best, worst = ["code", "math"], ["math", "code"]
+    plan = {"tasks": worst, "bwt": [[0, 0], [0, 0]], "order": best, "worst": worst, "ranking": []}
+    (tmp_path / "plan.json").write_text(json.dumps({**plan, "greedy": best, "forgettability": best}))
     plans = {stage.name: stage.run_plan(recipe, tmp_path) for stage in list_stages(recipe)}
     assert plans == {
         "base": None,

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
+from omnithinker.io.results import checked
 from omnithinker.train.best import Best, Selection
 
 
@@ -43,4 +44,4 @@ def test_nothing_counts_before_every_task_was_trained():
 
 def test_a_file_gives_back_what_it_was_given():
     for selection in (Selection(), *follow([{"a": 1 / 3, "b": 0.1}, {"a": 0.0, "b": 0.0}])):
-        assert Selection.from_json(json.loads(json.dumps(asdict(selection)))) == selection
+        assert checked(Selection, json.loads(json.dumps(asdict(selection))), "file", "advice") == selection

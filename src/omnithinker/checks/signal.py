@@ -135,15 +135,20 @@ def _remedies(
     if elsewhere:
         return
     readers = [settings for settings in rewards.values() if isinstance(settings, AnswerSettings) and settings.primary]
-    found = sum(any(reader.finder.find(completion.text) for reader in readers) for completion in completions)
+    answered = [
+        score.correct == 1
+        for group in groups
+        for completion, score in zip(group.trajectories, group.scores, strict=True)
+        if any(reader.finder.find(completion.text) for reader in readers)
+    ]
     formatted = any(answer_body(completion.text) is not None for completion in completions)
     if readers and not formatted and any(reader.answer_from[0] == "tags" for reader in readers):
         yield (
             "no sample has an <answer>, and no other place gives right answers: describe the format in the task's "
             f"prompt or system message, or use {WARM_START}"
         )
-    elif readers and found >= n / 2:
+    elif readers and len(answered) >= n / 2:
         yield (
-            f"{found} of {n} samples have an answer, but a wrong one: use easier rows, more completions per prompt, "
-            f"or {WARM_START}"
+            f"{len(answered)} of {n} samples have an answer, {sum(answered) or 'none'} of them right: use easier rows, "
+            f"more completions per prompt, or {WARM_START}"
         )
