@@ -188,6 +188,8 @@ def test_ordinary_prose_and_code_stay_readable() -> None:
         ("[[A]]</think> I cannot decide.", None),
         ("My final verdict is [[A]].", Verdict.A),
         ("The better one is [[A]].", Verdict.A),
+        ("A is clearer and better [[A]]", Verdict.A),
+        ("B does not answer the question so [[A]]", Verdict.A),
         ("Since A does not answer, I choose [[B]]", Verdict.B),
         ("Better: A\n<verdict>\n[[A]]\n</verdict>", Verdict.A),
         ("[[A]]<｜end▁of▁sentence｜>", Verdict.A),

@@ -97,7 +97,6 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _print(plan: Plan, args: argparse.Namespace) -> None:
-
     from omnithinker.ui.console import SafeConsole
 
     console = SafeConsole(highlight=False)

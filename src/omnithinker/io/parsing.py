@@ -13,7 +13,7 @@ from omnithinker.errors import DataError
 DEEPEST = 200
 """Most levels of lists and objects within each other; what reads them calls itself once or more per level."""
 TOO_DEEP = f"nested too deeply (more than {DEEPEST} levels)"
-"""What is wrong with a deeper one, for messages."""
+"""Message about a deeper one."""
 _TOO_LONG = "a number has too many digits"
 
 

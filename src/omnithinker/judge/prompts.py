@@ -20,7 +20,8 @@ _MARKER = re.compile(r"\[\[([ABC])\]\]")
 _FINAL = re.compile(_MARKER.pattern + r"(?:[\s.!*_`'\"”’)}$]|</?[\w|]+>|<[|｜][^\s<>]+>|<e(?:os|nd_of_\w+)>)*+\Z")
 _CLAUSE_ENDS = re.compile(r"[.!?:;,。！？：；，→⇒]")
 _NO_CHOICE = re.compile(
-    r"\b(?:or|and|not|nor|than|never|neither|cannot|refuse|instead)\b|n['’]t\b"  # lists markers or rejects this one
+    r"\b(?:or|and|nor|than)\W*$"  # lists markers
+    r"|(?:\b(?:not|never|neither|cannot|refuse|instead)|n['’]t)\b(?:\W+\w+){0,2}\W*$"  # rejects this one
     r"|\w.*[\"“'‘`]$|[\w)\]]$",  # quotes it, or has it as an index or a link
     re.IGNORECASE,
 )

@@ -15,7 +15,6 @@ from omnithinker.policy.base import Policy
 
 Result = TypeVar("Result")
 
-"""Folder in a run folder for minibatches whose loss or gradient was not finite."""
 NONFINITE_LIMIT = 3
 """A run stops after this many non-finite updates in a row."""
 

@@ -92,7 +92,6 @@ class Trainer(TrainingLoop):
             recipe, schedule, folder, observer.note, seed=seed, base=base
         )
         self.generator = make_generator(self.policy, recipe)
-        self.clock = clock
         self.callbacks = default_callbacks(self)
         scorer.progress.step, scorer.progress.steps = self.state.step, len(schedule)
 
