@@ -14,7 +14,7 @@ from omnithinker.checks.report import Section
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import OmniThinkerError
 from omnithinker.policy.logprobs import LOGITS_AT_ONCE
-from omnithinker.policy.number_format import fast_in_bfloat16
+from omnithinker.policy.number_format import computes_in_bfloat16
 from omnithinker.study.cost import dry_run
 from omnithinker.train.context import RunContext
 from omnithinker.ui.view import View
@@ -70,14 +70,9 @@ def sizes(recipe: Recipe, outline: Outline, longest_prompt: int) -> tuple[ModelS
         logits_at_once=LOGITS_AT_ONCE,
         checkpointing=recipe.model.uses_gradient_checkpointing(uses_gpu(recipe)),
         compiled=recipe.model.compile,
-        narrow=not recipe.model.compile and _in_bfloat16(recipe, outline),
+        narrow=not recipe.model.compile and computes_in_bfloat16(recipe.model, outline.config, gpu=uses_gpu(recipe)),
     )
     return size, load
-
-
-def _in_bfloat16(recipe: Recipe, outline: Outline) -> bool:
-    settings = recipe.model
-    return settings.uses_autocast(settings.compute == "auto" and fast_in_bfloat16(outline.config, gpu=uses_gpu(recipe)))
 
 
 def uses_gpu(recipe: Recipe) -> bool:

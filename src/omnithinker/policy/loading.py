@@ -15,7 +15,7 @@ from omnithinker.policy import adapter
 from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
 from omnithinker.policy.logprobs import hidden_states, logits_of
-from omnithinker.policy.number_format import fast_in_bfloat16
+from omnithinker.policy.number_format import computes_in_bfloat16
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.policy.shared_prompt import can_share
 from omnithinker.policy.source import loadable, locate_model
@@ -55,7 +55,7 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     return Policy(
         model,
         tokenizer,
-        bfloat16=settings.uses_autocast(settings.compute == "auto" and fast_in_bfloat16(model.config, gpu=gpu)),
+        bfloat16=computes_in_bfloat16(settings, model.config, gpu=gpu),
     )
 
 

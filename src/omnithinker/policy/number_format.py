@@ -38,6 +38,11 @@ def fast_in_bfloat16(config: Any, *, gpu: bool) -> bool:
     return bfloat16_gain(hidden, int(getattr(text, "intermediate_size", None) or 4 * hidden)) >= WORTHWHILE_GAIN
 
 
+def computes_in_bfloat16(settings: ModelSettings, config: Any, *, gpu: bool) -> bool:
+    """Return True if a model's matrix products are computed in bfloat16; arguments as :func:`fast_in_bfloat16`."""
+    return settings.uses_autocast(settings.compute == "auto" and fast_in_bfloat16(config, gpu=gpu))
+
+
 @cache
 def bfloat16_gain(hidden: int, intermediate: int) -> float:
     """Measure how many times as fast as in float32 this CPU computes a model's matrix product in bfloat16.
