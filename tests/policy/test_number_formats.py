@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from omnithinker.errors import BadInput
 from omnithinker.policy.loading import load_policy, load_trained
-from omnithinker.policy.logprobs import _logprobs, completion_logprobs, token_batch
+from omnithinker.policy.logprobs import completion_logprobs, token_batch
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.rollout.base import Sampling, sample_seed
 from omnithinker.rollout.sampling import SamplingTensors, sample_tokens
@@ -155,58 +155,3 @@ def test_passes_that_share_converted_weights_give_the_same_gradients(recomputed)
     assert conversions[1] == 1 < conversions[0]
     # Gradients of the embedding, which is also the head, may be added up in another order.
     assert all(torch.allclose(a, b, rtol=0, atol=1e-7 * float(a.abs().max())) for a, b in zip(*found, strict=True))
-
-
-class Largest(TorchDispatchMode):
-    """Remembers the size of the largest tensor that any operation makes."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for value in torch.utils._pytree.tree_leaves(result):
-            if isinstance(value, torch.Tensor):
-                self.numbers = max(self.numbers, value.numel())
-        return result
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_logits_of_all_tokens_never_exist_at_once(temperature, monkeypatch):
-    policy = make_policy(vocabulary=5000)
-    rows = [(0, completion_of(range(40)))] * 4
-    batch = token_batch([prompt_of(policy, "q")], rows, policy.device, [temperature] * 4)
-
-    def largest(at_once):
-        monkeypatch.setattr("omnithinker.policy.logprobs.LOGITS_AT_ONCE", at_once)
-        policy.model.zero_grad()
-        with Largest() as mode:
-            completion_logprobs(policy, batch).sum().backward()
-        return mode.numbers
-
-    # Weights of the embedding and their gradient have 5000 x 32 numbers; 160 tokens have 160 x 5000 logits.
-    assert largest(10 * 5000) == 5000 * 32
-    assert largest(1000 * 5000) == 160 * 5000
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_the_gradient_of_log_probabilities_is_that_of_a_log_softmax(temperature):
-    draw = torch.Generator().manual_seed(0)
-    logits = torch.randn(6, 20, generator=draw, dtype=torch.float64, requires_grad=True)
-    token, temperature_N = torch.arange(6) * 3, torch.full((6,), temperature, dtype=torch.float64)
-    found = _logprobs(logits, token, temperature_N)
-    expected = (logits / temperature).log_softmax(dim=1).gather(1, token[:, None]).squeeze(1)
-    assert torch.allclose(found, expected, atol=1e-12)
-    mine, reference = (torch.autograd.grad(x.sin().sum(), logits)[0] for x in (found, expected))
-    assert torch.allclose(mine, reference, atol=1e-12)
-
-
-def test_half_precision_logits_are_widened_and_their_gradient_narrowed():
-    draw = torch.Generator().manual_seed(0)
-    narrow = torch.randn(6, 20, generator=draw).bfloat16().requires_grad_()
-    wide = narrow.detach().float().requires_grad_()
-    token, ones = torch.arange(6) * 3, torch.ones(6)
-    found, expected = (_logprobs(logits, token, ones) for logits in (narrow, wide))
-    assert found.dtype == torch.float32
-    assert torch.equal(found, expected)
-    mine, reference = torch.autograd.grad(found.sum(), narrow)[0], torch.autograd.grad(expected.sum(), wide)[0]
-    assert torch.equal(mine, reference.bfloat16())

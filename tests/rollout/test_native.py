@@ -73,15 +73,6 @@ def test_prompts_computed_once_for_several_batches_give_the_same_gradients(polic
         assert torch.allclose(one, two, rtol=1e-4, atol=1e-3)
 
 
-def test_chunked_scoring_equals_whole(policy, monkeypatch):
-    groups = sample(policy, ["x"], 4)
-    rows = [(0, c) for c in groups[0].trajectories]
-    batch = token_batch([groups[0].prompt], rows, policy.device)
-    whole = completion_logprobs(policy, batch)
-    monkeypatch.setattr("omnithinker.policy.logprobs.LOGITS_AT_ONCE", 3 * 300)
-    assert torch.allclose(completion_logprobs(policy, batch), whole, atol=1e-6)
-
-
 def test_a_sample_does_not_depend_on_its_batch(policy):
     together = sample(policy, ["ab", "a much longer prompt", "third"], 3)
     alone = sample(policy, ["a much longer prompt"], 3)[0]

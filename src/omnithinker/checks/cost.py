@@ -13,7 +13,7 @@ from omnithinker.checks.model import Outline
 from omnithinker.checks.report import Section
 from omnithinker.config.recipe import Recipe
 from omnithinker.errors import OmniThinkerError
-from omnithinker.policy.logprobs import LOGITS_AT_ONCE
+from omnithinker.policy.head import LOGITS_AT_ONCE
 from omnithinker.policy.number_format import computes_in_bfloat16
 from omnithinker.study.cost import dry_run
 from omnithinker.train.context import RunContext

@@ -14,7 +14,8 @@ from omnithinker.errors import BadInput
 from omnithinker.policy import adapter
 from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
-from omnithinker.policy.logprobs import hidden_states, logits_of
+from omnithinker.policy.head import logits_of
+from omnithinker.policy.logprobs import hidden_states
 from omnithinker.policy.number_format import computes_in_bfloat16
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.policy.shared_prompt import can_share

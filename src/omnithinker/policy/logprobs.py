@@ -11,15 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import Cache
 
 from omnithinker.policy.base import Policy
+from omnithinker.policy.head import score_tokens, token_entropies
 from omnithinker.policy.shared_prompt import SharedPrefix, can_share
 from omnithinker.types import Prompt, Trajectory
-
-LOGITS_AT_ONCE = 2**24
-"""Largest [tokens, V] array of logits held at once while training, in elements (64 MiB in float32)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +102,7 @@ def completion_logprobs(
     Returns:
         [B, T]; 0 where there is no action.
     """
-    return _per_action(_logprobs, policy, batch, prefix, shared_prompt=shared_prompt)
+    return _per_action(score_tokens, policy, batch, prefix, shared_prompt=shared_prompt)
 
 
 @torch.no_grad()
@@ -115,18 +112,18 @@ def completion_entropies(policy: Policy, batch: TokenBatch) -> Tensor:
     Returns:
         [B, T]; 0 where there is no action.
     """
-    return _per_action(_entropies, policy, batch)
+    return _per_action(token_entropies, policy, batch)
 
 
 def _per_action(
-    measure: Callable[[Tensor, Tensor, Tensor], Tensor],
+    score: Callable[[Tensor, Tensor, Any, Tensor], Tensor],
     policy: Policy,
     batch: TokenBatch,
     prefix: SharedPrefix | None = None,
     *,
     shared_prompt: bool = True,
 ) -> Tensor:
-    """[B, T] a measure of (logits [N, V], token [N], temperature [N]) at every action; 0 elsewhere."""
+    """[B, T] score of every action, from (hidden states [N, H], token [N], model, temperature [N]); 0 elsewhere."""
     mask_BT = batch.action_mask_BT
     with policy.autocast():
         if shared_prompt and can_share(policy.model):
@@ -137,7 +134,7 @@ def _per_action(
         # The backward pass of index_select is much faster than that of indexing by a mask.
         action_N = mask_BT.flatten().nonzero().squeeze(1)
         hidden_NH = hidden_BTH.flatten(0, 1).index_select(0, action_N)
-        value_N = score_tokens(hidden_NH, batch.ids_BT.flatten()[action_N], policy.model, temperature_N, measure)
+        value_N = score(hidden_NH, batch.ids_BT.flatten()[action_N], policy.model, temperature_N)
     # Actions come in row order, so their values can be scattered back by the mask.
     value_BT = torch.zeros(mask_BT.shape, dtype=value_N.dtype, device=value_N.device)
     return value_BT.masked_scatter(mask_BT, value_N)
@@ -221,85 +218,3 @@ def _hidden_repeated(model: Any, batch: TokenBatch) -> Tensor:
 def hidden_states(model: Any, **inputs: Any) -> Tensor:
     """[B, T, H] input of the output embedding."""
     return model.base_model(**inputs).last_hidden_state  # type: ignore[no-any-return]
-
-
-def logits_of(model: Any, hidden: Tensor) -> Tensor:
-    """[..., V] logits of hidden states [..., H], as the model's own forward computes them.
-
-    Beyond the output embedding some families scale or cap: Granite divides, Cohere and Falcon-H1 multiply, Gemma caps.
-    """
-    config = model.config.get_text_config()
-    logits: Tensor = model.get_output_embeddings()(hidden)
-    if divisor := getattr(config, "logits_scaling", None):
-        logits = logits / divisor
-    for factor in filter(None, (getattr(config, name, None) for name in ("logit_scale", "lm_head_multiplier"))):
-        logits = logits * factor
-    if cap := getattr(config, "final_logit_softcapping", None):
-        logits = (logits / cap).tanh() * cap
-    return logits
-
-
-class _LogProbs(torch.autograd.Function):
-    """Log-probability of tokens; the backward pass works in place on a single array of float32 logits."""
-
-    @staticmethod
-    def forward(context: Any, logits_NV: Tensor, token_N: Tensor, temperature_N: Tensor) -> Tensor:
-        scaled_NV = _scaled(logits_NV, temperature_N)
-        normalizer_N = scaled_NV.logsumexp(dim=1)
-        context.save_for_backward(logits_NV, token_N, temperature_N, normalizer_N)
-        return scaled_NV.gather(1, token_N[:, None]).squeeze(1) - normalizer_N
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        logits_NV, token_N, temperature_N, normalizer_N = context.saved_tensors
-        # d log p(token) / d logits = (one-hot(token) - p) / temperature
-        scale_N1 = (gradients[0] / temperature_N.to(gradients[0].dtype))[:, None]
-        gradient_NV = (_scaled(logits_NV, temperature_N) - normalizer_N[:, None]).exp_().mul_(-scale_N1)
-        return gradient_NV.scatter_add_(1, token_N[:, None], scale_N1).to(logits_NV.dtype), None, None
-
-
-def _logprobs(logits_NV: Tensor, token_N: Tensor, temperature_N: Tensor) -> Tensor:
-    return _LogProbs.apply(logits_NV, token_N, temperature_N)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def _scaled(logits_NV: Tensor, temperature_N: Tensor) -> Tensor:
-    """Logits over temperature; half-precision ones are widened, wider ones stay as they are."""
-    wide_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
-    if bool((temperature_N == 1).all()):
-        return wide_NV
-    return wide_NV / temperature_N.to(wide_NV.dtype)[:, None]
-
-
-def _entropies(logits_NV: Tensor, token_N: Tensor, temperature_N: Tensor) -> Tensor:
-    logits_NV = _scaled(logits_NV, temperature_N)
-    # 0 log 0 = 0: a token whose probability underflows adds nothing.
-    logprob_NV = logits_NV.log_softmax(dim=1).clamp(min=torch.finfo(logits_NV.dtype).min)
-    return -(logprob_NV.exp() * logprob_NV).sum(dim=1)
-
-
-def score_tokens(
-    hidden_NH: Tensor,
-    token_N: Tensor,
-    model: Any,
-    temperature_N: Tensor,
-    measure: Callable[[Tensor, Tensor, Tensor], Tensor] = _logprobs,
-) -> Tensor:
-    """[N] log-probability (or another measure) of each token; logits are computed in chunks and never held whole.
-
-    Args:
-        hidden_NH: [N, H] hidden states that predict the tokens.
-        token_N: [N] token ids.
-        model: the model, for its output embedding.
-        temperature_N: [N] divides the logits.
-        measure: maps (logits [N, V], token [N], temperature [N]) to [N].
-    """
-
-    def score_chunk(hidden: Tensor, token: Tensor, temperature: Tensor) -> Tensor:
-        return measure(logits_of(model, hidden), token, temperature)
-
-    size = max(1, LOGITS_AT_ONCE // model.get_output_embeddings().weight.shape[0])
-    if len(token_N) <= size:
-        return score_chunk(hidden_NH, token_N, temperature_N)
-    chunks = zip(hidden_NH.split(size), token_N.split(size), temperature_N.split(size), strict=True)
-    pieces = [checkpoint(score_chunk, *chunk, use_reentrant=False) for chunk in chunks]
-    return torch.cat(pieces)

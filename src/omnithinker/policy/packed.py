@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from omnithinker.policy.base import Policy
-from omnithinker.policy.logprobs import hidden_states, score_tokens
+from omnithinker.policy.head import score_tokens
+from omnithinker.policy.logprobs import hidden_states
 
 
 @dataclass(frozen=True, slots=True)

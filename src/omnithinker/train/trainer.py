@@ -274,13 +274,17 @@ def compute_gradient(
     """
     for parameter in policy.trained:
         # Zero and not None: an update without active samples still lets AdamW's averages decay, as a plain loop would.
-        parameter.grad = torch.zeros_like(parameter)
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        else:
+            parameter.grad.zero_()
     loss, kl, clip_frac = 0.0, dict[str, list[float]](), dict[str, list[float]]()
     for prompts, batches in microbatches((group.active for group in groups), budget):
-        block = make_batch(batches[0], policy.device, prompts)
-        prefix = compute_prefix(policy, block)
         ref = reference if any(sample.beta > 0 for samples in batches for sample in samples) else None
-        ref_prefix = ref.compute_prefix(block) if ref else None
+        prefix = ref_prefix = None
+        if len(batches) > 1:
+            block = make_batch(batches[0], policy.device, prompts)
+            prefix, ref_prefix = compute_prefix(policy, block), ref.compute_prefix(block) if ref else None
         for samples in batches:
             batch = make_batch(samples, policy.device, prompts)
             logprob_BT = completion_logprobs(policy, batch, prefix)
