@@ -1,4 +1,4 @@
-"""Log-probabilities and entropies from hidden states: blocks of any size give the numbers and gradients of a softmax."""
+"""From hidden states to log-probabilities and entropies: blocks of any size give the same as a softmax."""
 
 from __future__ import annotations
 

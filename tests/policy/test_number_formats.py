@@ -18,7 +18,7 @@ from omnithinker.rollout.base import Sampling, sample_seed
 from omnithinker.rollout.sampling import SamplingTensors, sample_tokens
 from omnithinker.schedules.joint import joint_batches
 from tests.builders.architectures import random_policy, sampled
-from tests.builders.policy import completion_of, generate, make_policy, prompt_of, settings_of
+from tests.builders.policy import generate, prompt_of, settings_of
 from tests.builders.training import recipe_of, run, same, weights
 
 

@@ -144,7 +144,7 @@ class _HeadLogProbs(torch.autograd.Function):
         return logit_N1.squeeze(1) - normalizer_N
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(context: Any, gradient_N: Tensor) -> tuple[Tensor | None, ...]:
         hidden_NH, weight_VH, bias_V, token_N, divisor_N, normalizer_N = context.saved_tensors
         for_hidden, for_weight, for_bias = context.needs_input_grad[:3]

@@ -15,6 +15,7 @@ from omnithinker.policy import adapter
 from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
 from omnithinker.policy.head import logits_of
+from omnithinker.policy.lean import keep_less
 from omnithinker.policy.logprobs import hidden_states
 from omnithinker.policy.number_format import computes_in_bfloat16
 from omnithinker.policy.recompute import recompute_layers
@@ -51,6 +52,7 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     model = model.to(torch.device("cuda" if gpu else "cpu")).eval()
     if settings.attention == "auto":
         speed_up_decoding(model)
+    keep_less(model)
     _check_logits(model, source)
     check_compilable(settings, model)
     return Policy(
