@@ -46,22 +46,22 @@ def test_parts_by_hand():
         "bfloat16_weights": 0,
         # 2 prompts of 5 and 6 completions of 7; 2 layers of 6 x 8 + 5 x 12 + 4 x 16, and prompts repeated for 6 rows
         "activations": 2 * (52 * 172 + 30 * 24) * 4,
-        "logits": 52 * 50 * 4 * 6 + 2 * 50 * 8 * 4,
+        "logits": 52 * 50 * 4 * 4 + 2 * 50 * 8 * 4,
         "checkpoint": 3 * 800 * 4,  # trained weights and two moments, copied; not in the peak
-        "peak": 4000 + 4400 + 3200 + 6400 + 2 * (52 * 172 + 30 * 24) * 4 + 52 * 50 * 4 * 6 + 2 * 50 * 8 * 4,
+        "peak": 4000 + 4400 + 3200 + 6400 + 2 * (52 * 172 + 30 * 24) * 4 + 52 * 50 * 4 * 4 + 2 * 50 * 8 * 4,
     }
 
 
 def test_generation_can_be_the_peak():
     parts = estimate(SIZE, replace(LOAD, microbatch_tokens=1, logits_at_once=1))
     assert parts["activations"] == 1 * 2 * 172 * 4
-    assert parts["logits"] == 1 * 4 * 6 + 2 * 50 * 8 * 4
+    assert parts["logits"] == 1 * 4 * 4 + 2 * 50 * 8 * 4
     assert parts["peak"] == 18_000 + parts["kv_cache"] + parts["sampling"]
 
 
-def test_decoding_in_bfloat16_adds_a_copy_of_the_weights():
+def test_products_in_bfloat16_add_a_copy_of_the_weights():
     plain, narrow = (
-        estimate(SIZE, replace(LOAD, microbatch_tokens=1, logits_at_once=1, narrow=on)) for on in (False, True)
+        estimate(SIZE, replace(LOAD, microbatch_tokens=1, logits_at_once=1, bfloat16=on)) for on in (False, True)
     )
     assert narrow["bfloat16_weights"] == 1000 * 2
     assert narrow["peak"] == plain["peak"] + 2000

@@ -70,7 +70,7 @@ def sizes(recipe: Recipe, outline: Outline, longest_prompt: int) -> tuple[ModelS
         logits_at_once=LOGITS_AT_ONCE,
         checkpointing=recipe.model.uses_gradient_checkpointing(uses_gpu(recipe)),
         compiled=recipe.model.compile,
-        narrow=not recipe.model.compile and computes_in_bfloat16(recipe.model, outline.config, gpu=uses_gpu(recipe)),
+        bfloat16=computes_in_bfloat16(recipe.model, outline.config, gpu=uses_gpu(recipe)),
     )
     return size, load
 

@@ -18,8 +18,8 @@ BFLOAT16 = 2
 """Bytes of a bfloat16 number."""
 SAMPLING_COPIES = 6
 """Arrays [rows, V] alive while a token is sampled: logits, log-probabilities, and the entropy's terms."""
-LOSS_COPIES = 6
-"""Arrays of the size of a chunk of logits alive in its backward pass."""
+LOSS_COPIES = 4
+"""Arrays of the size of a block of logits alive in its backward pass."""
 HEAD_COPIES = 2
 """Gradients of the output embedding [V, H] alive before they are accumulated."""
 PERSISTENT = ("base", "weights", "gradients", "optimizer")
@@ -73,13 +73,13 @@ class Load:
     microbatch_tokens: int
     """Most tokens in one forward and backward pass."""
     logits_at_once: int
-    """Most numbers in a chunk of logits."""
+    """Most logits in a block."""
     checkpointing: bool = False
     """True if layers are recomputed in the backward pass."""
     compiled: bool = False
     """True if the decoding step is compiled."""
-    narrow: bool = False
-    """True if decoding uses a bfloat16 copy of the weights."""
+    bfloat16: bool = False
+    """True if matrix products use bfloat16 copies of the weights."""
 
 
 def model_size(
@@ -108,8 +108,8 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
 
     Persistent: ``base`` (the frozen base model, loaded once for evaluation and as the reference policy), ``weights``
     (of the policy), ``gradients``, ``optimizer`` (two moments). During generation, with completions of the largest
-    length: ``kv_cache``, ``sampling`` and ``bfloat16_weights`` (a copy for decoding). During an update:
-    ``activations`` and ``logits``. With compiled decoding ``kv_cache`` is persistent too. ``checkpoint``, the copy from
+    length: ``kv_cache`` and ``sampling``. During an update: ``activations`` and ``logits``. During either:
+    ``bfloat16_weights`` (copies for matrix products). With compiled decoding ``kv_cache`` is persistent too. ``checkpoint``, the copy from
     which a checkpoint is written, is in the CPU's memory and not part of the peak: without memory for it, training
     waits for the write instead.
     """
@@ -121,17 +121,17 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
         "optimizer": 2 * size.trained * FLOAT32,
         "kv_cache": kv_cache(size, load),
         "sampling": load.rows_at_once * size.vocabulary * FLOAT32 * SAMPLING_COPIES,
-        "bfloat16_weights": size.parameters * BFLOAT16 if load.narrow else 0,
+        "bfloat16_weights": size.parameters * BFLOAT16 if load.bfloat16 else 0,
         "activations": activations(size, load),
         "logits": logits(size, load),
         "checkpoint": 3 * size.trained * FLOAT32,
     }
     persistent = sum(parts[name] for name in PERSISTENT)
-    generation = parts["kv_cache"] + parts["sampling"] + parts["bfloat16_weights"]
+    generation = parts["kv_cache"] + parts["sampling"]
     update = parts["activations"] + parts["logits"]
     if load.compiled:
         update += parts["kv_cache"]
-    return parts | {"peak": persistent + max(generation, update)}
+    return parts | {"peak": persistent + parts["bfloat16_weights"] + max(generation, update)}
 
 
 def kv_cache(size: ModelSize, load: Load) -> int:
@@ -153,7 +153,8 @@ def activations(size: ModelSize, load: Load) -> int:
     Per token and layer: 6 H (two norms: input, normalized, output), 5 A (queries; keys and values repeated per head;
     attention output before and after its projection) and 4 I (gate, its activation, up, their product). Keys and values
     of a shared prompt are repeated for each of its rows: 2 A per row, prompt token and layer. With gradient
-    checkpointing: H per token and layer, and one layer in full. Attention matrices are not kept.
+    checkpointing: H per token and layer, and one layer in full. Attention matrices are not kept. Some models keep less on a
+    CPU, see :mod:`omnithinker.policy.lean`.
     """
     tokens = microbatch(load)
     shared = min(load.rows, tokens // load.new_tokens) * load.prompt_tokens
@@ -163,9 +164,9 @@ def activations(size: ModelSize, load: Load) -> int:
 
 
 def logits(size: ModelSize, load: Load) -> int:
-    """Return the bytes of one chunk of logits in its backward pass, and of gradients of the output embedding."""
-    chunk = min(load.logits_at_once, microbatch(load) * size.vocabulary) * FLOAT32 * LOSS_COPIES
-    return chunk + (HEAD_COPIES * size.vocabulary * size.hidden * FLOAT32 if size.trains_head else 0)
+    """Return the bytes of one block of logits in its backward pass, and of gradients of the output embedding."""
+    block = min(load.logits_at_once, microbatch(load) * size.vocabulary) * FLOAT32 * LOSS_COPIES
+    return block + (HEAD_COPIES * size.vocabulary * size.hidden * FLOAT32 if size.trains_head else 0)
 
 
 def readable(value: float) -> str:
