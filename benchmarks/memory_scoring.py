@@ -1,4 +1,4 @@
-"""Peak memory of scoring a completion, forward and backward: logits in chunks or all at once.
+"""Peak memory of scoring a completion, forward and backward: logits in blocks or all at once.
 
     python benchmarks/memory_scoring.py [--vocabulary 152000 --tokens 4096]
 
@@ -24,7 +24,7 @@ from omnithinker.policy.logprobs import completion_logprobs, token_batch
 from omnithinker.types import Prompt, Trajectory
 
 PROMPT = tuple(range(10, 74))
-MODES = ("plain", "chunks")
+MODES = ("plain", "blocks")
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         peaks[mode] = json.loads(out)["bytes"]
     mib = {f"{mode}_mib": round(value / 2**20) for mode, value in peaks.items()}
-    print(json.dumps(shape | mib | {"plain_over_chunks": round(peaks["plain"] / peaks["chunks"], 1)}))
+    print(json.dumps(shape | mib | {"plain_over_blocks": round(peaks["plain"] / peaks["blocks"], 1)}))
 
 
 def measure(mode: str, vocabulary: int, tokens: int, hidden: int) -> int:
@@ -56,7 +56,7 @@ def measure(mode: str, vocabulary: int, tokens: int, hidden: int) -> int:
     prompt = Prompt(task="t", index=0, text="", token_ids=PROMPT)
     batch = token_batch([prompt], [(0, Trajectory(text="", token_ids=ids))], policy.device)
     before = resident()
-    if mode == "chunks":
+    if mode == "blocks":
         logprob_BT = completion_logprobs(policy, batch)
     else:
         sequence = torch.tensor([[*PROMPT, *ids]])

@@ -109,9 +109,9 @@ def estimate(size: ModelSize, load: Load) -> dict[str, int]:
     Persistent: ``base`` (the frozen base model, loaded once for evaluation and as the reference policy), ``weights``
     (of the policy), ``gradients``, ``optimizer`` (two moments). During generation, with completions of the largest
     length: ``kv_cache`` and ``sampling``. During an update: ``activations`` and ``logits``. During either:
-    ``bfloat16_weights`` (copies for matrix products). With compiled decoding ``kv_cache`` is persistent too. ``checkpoint``, the copy from
-    which a checkpoint is written, is in the CPU's memory and not part of the peak: without memory for it, training
-    waits for the write instead.
+    ``bfloat16_weights`` (copies for matrix products). With compiled decoding ``kv_cache`` is persistent too.
+    ``checkpoint``, the copy from which a checkpoint is written, is in the CPU's memory and not part of the peak:
+    without memory for it, training waits for the write instead.
     """
     width = size.bytes_per_weight
     parts = {
@@ -153,8 +153,8 @@ def activations(size: ModelSize, load: Load) -> int:
     Per token and layer: 6 H (two norms: input, normalized, output), 5 A (queries; keys and values repeated per head;
     attention output before and after its projection) and 4 I (gate, its activation, up, their product). Keys and values
     of a shared prompt are repeated for each of its rows: 2 A per row, prompt token and layer. With gradient
-    checkpointing: H per token and layer, and one layer in full. Attention matrices are not kept. Some models keep less on a
-    CPU, see :mod:`omnithinker.policy.lean`.
+    checkpointing: H per token and layer, and one layer in full. Attention matrices are not kept. Some
+    models keep less on a CPU, see :mod:`omnithinker.policy.lean`.
     """
     tokens = microbatch(load)
     shared = min(load.rows, tokens // load.new_tokens) * load.prompt_tokens

@@ -6,7 +6,7 @@ exist whole: log-probabilities take them in blocks of the vocabulary, other meas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,7 +115,8 @@ class _HeadLogProbs(torch.autograd.Function):
     """Log-probabilities from hidden states; the backward pass computes the logits of each block again.
 
     Products of matrices are in the number format of autocast, the softmax in float32. ``divisor_N`` is the temperature,
-    or None if that is 1 everywhere.
+    or None if that is 1 everywhere. No array that a block leaves behind is allocated between those of blocks: it would
+    keep the C library from using their memory again.
     """
 
     @staticmethod
@@ -128,48 +129,74 @@ class _HeadLogProbs(torch.autograd.Function):
         divisor_N: Tensor | None,
         shape: _Shape,
     ) -> Tensor:
-        context.dtype, context.shape = _product_dtype(weight_VH), shape
-        narrow_NH = hidden_NH.to(context.dtype)
-        normalizers, logit_N1 = [], None
-        for part in _blocks(len(token_N), len(weight_VH)):
-            scaled_NB = _divide_(_widen(shape.apply(_products(narrow_NH, weight_VH, bias_V, part))), divisor_N)
-            normalizers.append(scaled_NB.logsumexp(dim=1))
+        context.shape, context.hidden_dtype = shape, hidden_NH.dtype
+        hidden_NH = hidden_NH.to(_product_dtype(weight_VH))
+        block_logits = _BlockLogits(hidden_NH, weight_VH, bias_V, divisor_N, shape)
+        blocks = _blocks(len(token_N), len(weight_VH))
+        wide = torch.promote_types(hidden_NH.dtype, torch.float32)
+        normalizer_KN = torch.empty(len(blocks), len(token_N), dtype=wide, device=token_N.device)
+        logit_N1 = torch.empty(len(token_N), 1, dtype=wide, device=token_N.device)
+
+        def measure(part: slice, normalizer_N: Tensor) -> None:
+            scaled_NB = block_logits(part)
+            torch.logsumexp(scaled_NB, dim=1, out=normalizer_N)
             column_N1, inside_N1 = _columns(token_N, part)
-            picked_N1 = scaled_NB.gather(1, column_N1)
-            logit_N1 = picked_N1 if logit_N1 is None else torch.where(inside_N1, picked_N1, logit_N1)
-        assert logit_N1 is not None
-        normalizer_N = torch.stack(normalizers).logsumexp(dim=0)
-        context.save_for_backward(narrow_NH, weight_VH, bias_V, token_N, divisor_N, normalizer_N)
-        context.hidden_dtype = hidden_NH.dtype
+            torch.where(inside_N1, scaled_NB.gather(1, column_N1), logit_N1, out=logit_N1)
+
+        for part, normalizer_N in zip(blocks, normalizer_KN, strict=True):
+            measure(part, normalizer_N)
+        normalizer_N = normalizer_KN.logsumexp(dim=0)
+        context.save_for_backward(hidden_NH, weight_VH, bias_V, token_N, divisor_N, normalizer_N)
         return logit_N1.squeeze(1) - normalizer_N
 
     @staticmethod
     @once_differentiable
     def backward(context: Any, gradient_N: Tensor) -> tuple[Tensor | None, ...]:
         hidden_NH, weight_VH, bias_V, token_N, divisor_N, normalizer_N = context.saved_tensors
-        for_hidden, for_weight, for_bias = context.needs_input_grad[:3]
-        wide = normalizer_N.dtype
-        hidden_gradient_NH = torch.zeros_like(hidden_NH, dtype=wide) if for_hidden else None
+        shape, (for_hidden, for_weight, for_bias) = context.shape, context.needs_input_grad[:3]
+        block_logits = _BlockLogits(hidden_NH, weight_VH, bias_V, None, shape)
+        hidden_gradient_NH = torch.zeros_like(hidden_NH, dtype=normalizer_N.dtype) if for_hidden else None
         weight_gradient_VH = torch.empty_like(weight_VH) if for_weight else None
         bias_gradient_V = torch.empty_like(bias_V) if for_bias else None
         # d log p(token) / d logits = (one-hot(token) - p) / temperature
-        scale_N1 = (gradient_N if divisor_N is None else gradient_N / divisor_N.to(wide))[:, None]
-        for part in _blocks(len(token_N), len(weight_VH)):
-            logits_NB = _widen(context.shape.apply(_products(hidden_NH, weight_VH, bias_V, part)))
-            capped_NB = logits_NB.clone() if context.shape.cap is not None else logits_NB
+        scale_N1 = (gradient_N if divisor_N is None else gradient_N / divisor_N.to(gradient_N.dtype))[:, None]
+
+        def accumulate(part: slice) -> None:
+            logits_NB = block_logits(part)
+            capped_NB = logits_NB.clone() if shape.cap is not None else logits_NB
             block_NB = _divide_(logits_NB, divisor_N).sub_(normalizer_N[:, None]).exp_().mul_(-scale_N1)
             column_N1, inside_N1 = _columns(token_N, part)
             block_NB.scatter_add_(1, column_N1, scale_N1 * inside_N1)
-            narrow_NB = context.shape.scale_gradient_(block_NB, capped_NB).to(context.dtype)
+            narrow_NB = shape.scale_gradient_(block_NB, capped_NB).to(hidden_NH.dtype)
             if hidden_gradient_NH is not None:
-                hidden_gradient_NH += narrow_NB @ weight_VH[part].to(context.dtype)
+                hidden_gradient_NH.add_(narrow_NB @ weight_VH[part].to(hidden_NH.dtype))
             if weight_gradient_VH is not None:
                 weight_gradient_VH[part] = narrow_NB.T @ hidden_NH
             if bias_gradient_V is not None:
                 bias_gradient_V[part] = block_NB.sum(dim=0)
+
+        for part in _blocks(len(token_N), len(weight_VH)):
+            accumulate(part)
         if hidden_gradient_NH is not None:
             hidden_gradient_NH = hidden_gradient_NH.to(context.hidden_dtype)
         return hidden_gradient_NH, weight_gradient_VH, bias_gradient_V, None, None, None
+
+
+@dataclass(frozen=True, slots=True)
+class _BlockLogits:
+    """[N, B] logits of a block of the vocabulary, divided by the temperature; at least float32."""
+
+    hidden_NH: Tensor
+    weight_VH: Tensor
+    bias_V: Tensor | None
+    divisor_N: Tensor | None
+    shape: _Shape
+
+    def __call__(self, part: slice) -> Tensor:
+        dtype = self.hidden_NH.dtype
+        bias = None if self.bias_V is None else self.bias_V[part].to(dtype)
+        products_NB = linear(self.hidden_NH, self.weight_VH[part].to(dtype), bias)
+        return _divide_(_widen(self.shape.apply(products_NB)), self.divisor_N)
 
 
 def _product_dtype(weight: Tensor) -> torch.dtype:
@@ -178,16 +205,9 @@ def _product_dtype(weight: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
 
 
-def _blocks(tokens: int, vocabulary: int) -> Iterator[slice]:
+def _blocks(tokens: int, vocabulary: int) -> list[slice]:
     size = max(1, LOGITS_AT_ONCE // max(1, tokens))
-    for start in range(0, vocabulary, size):
-        yield slice(start, min(start + size, vocabulary))
-
-
-def _products(hidden_NH: Tensor, weight_VH: Tensor, bias_V: Tensor | None, part: slice) -> Tensor:
-    """[N, B] products of hidden states and a block of the output embedding."""
-    bias = None if bias_V is None else bias_V[part].to(hidden_NH.dtype)
-    return linear(hidden_NH, weight_VH[part].to(hidden_NH.dtype), bias)
+    return [slice(start, min(start + size, vocabulary)) for start in range(0, vocabulary, size)]
 
 
 def _divide_(logits_NB: Tensor, divisor_N: Tensor | None) -> Tensor:
