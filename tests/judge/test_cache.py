@@ -71,6 +71,7 @@ DAMAGE = {
     "no text": lambda path: execute(path, "UPDATE replies SET reply = CAST(x'ff80' AS TEXT)"),
     "other columns": lambda path: execute(path, "DROP TABLE replies", "CREATE TABLE replies (id INTEGER, reply TEXT)"),
     "other tables": lambda path: execute(path, "DROP TABLE replies", "CREATE TABLE metrics (id INTEGER)"),
+    "other version": lambda path: execute(path, "PRAGMA user_version = 2"),
     "a view": lambda path: execute(path, "ALTER TABLE replies RENAME TO t", "CREATE VIEW replies AS SELECT * FROM t"),
 }
 

@@ -187,10 +187,13 @@ def test_pauses_grow_and_have_jitter() -> None:
     assert all(7 <= endpoint.Endpoint._backoff(0, 7.0) <= 7.7 for _ in range(50))
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_wrong_key_or_model_stops_the_run(server: FakeEndpoint, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(401, "check"), (402, "add credit"), (403, "check"), (404, "check"), (405, "check"), (410, "check")],
+)
+def test_what_no_request_can_pass_stops_the_run(server: FakeEndpoint, status: int, advice: str) -> None:
     server.answer = lambda body: Reply(f"Incorrect API key provided: {KEY}", status=status)
-    with pytest.raises(BadInput, match="TEST_JUDGE_KEY") as caught:
+    with pytest.raises(BadInput, match=f"{advice}.* TEST_JUDGE_KEY") as caught:
         ask(ChatJudge(settings(server)))
     assert KEY not in str(caught.value)
     assert len(server.requests) == 1

@@ -82,6 +82,9 @@ class ReplyCache(Closing):
         columns = [row[1] for row in self._database.execute("PRAGMA table_info(replies)")]
         if tables and ("replies" not in tables or columns != ["key", "reply"]):
             raise ValueError(f"it is another program's database, with the tables {', '.join(sorted(tables))[:80]}")
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version not in (0, VERSION):
+            raise ValueError(f"its format has version {version}, and this program reads version {VERSION}")
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         # A write, so that a file that cannot be written is found before a reply is paid for.

@@ -30,7 +30,12 @@ BREAKER_PAUSE_S = 30.0
 CHARS_PER_TOKEN = 4
 """Estimate of tokens where the endpoint has not counted them."""
 _RETRYABLE = (408, 409, 425, 429)
-_MISCONFIGURED = (401, 403, 404)
+_CONFIGURATION = "check model, base_url and the key in {key}"
+_FATAL = {
+    **dict.fromkeys((401, 403, 404, 405, 410), _CONFIGURATION),
+    402: "add credit to the account of the key in {key}, and run the same command again to resume",
+}
+"""Status -> advice, where no other request can succeed."""
 _MESSAGE_CHARS = 300
 """Length to which messages of endpoints are cut."""
 
@@ -118,8 +123,8 @@ class Endpoint(Closing):
             JudgeFailed: if there is no reply within retries and deadline; causes ``judge_timeout``,
                 ``judge_rate_limited``, ``judge_down``, ``judge_bad_response``, ``judge_refused``,
                 ``judge_breaker_open``.
-            BadInput: if the endpoint does not know the model, rejects the key, or has a budget and reports no usage;
-                no more calls are made.
+            BadInput: if the endpoint does not know the model, rejects the key, wants to be paid, or has a budget and
+                reports no usage; no more calls are made.
             BudgetSpent: if the budget or the time for this run is used up.
             DiskError: if the cache or the run's account cannot be written; after the latter no more calls are made.
         """
@@ -263,9 +268,9 @@ class Endpoint(Closing):
         if status in _RETRYABLE or status >= 500:
             cause = "judge_rate_limited" if status == 429 else "judge_down"
             return _RetryableError(cause, message, retry_after(headers.get("retry-after"), headers.get("date")))
-        if status in _MISCONFIGURED:
+        if status in _FATAL:
             place = self._url or "the default endpoint"
-            advice = f"check model, base_url and the key in {self.settings.api_key_env}"
+            advice = _FATAL[status].format(key=self.settings.api_key_env)
             self._unusable = self._key.hidden_in(f"judge {self.settings.model} at {place}: {message}; {advice}")
             return BadInput(self._unusable)
         # The endpoint works but rejects this text (too long, filtered), which is no reason to stop calling it.
