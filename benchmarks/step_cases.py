@@ -80,8 +80,6 @@ class Case:
     """One batch per step."""
     scorer: Scorer
     """Rewards of all tasks."""
-    conversational: bool
-    """True if prompts are messages rendered by the chat template, False for plain text."""
 
     def score(self, groups: Sequence[RolloutGroup]) -> list[float | None]:
         """Score groups in parallel and return the rewards of their completions in order."""
@@ -137,7 +135,7 @@ def make_case(options: Options, work: Path, stack: ExitStack) -> Case:
     texts = ["".join(rng.choices(string.ascii_lowercase, k=shape.prompt)) for _ in range(shape.prompts * options.steps)]
     tokens = [tuple(tokenizer.hf(text)["input_ids"]) for text in texts]
     limit = options.new_tokens or shape.max_new_tokens
-    return texts_case(options, folder, texts, tokens, shape.prompts, limit, stack, conversational=False)
+    return texts_case(options, folder, texts, tokens, shape.prompts, limit, stack)
 
 
 def model_case(options: Options, stack: ExitStack) -> Case:
@@ -152,7 +150,7 @@ def model_case(options: Options, stack: ExitStack) -> Case:
     ]
     tokens = [tokenizer.encode(text) for text in texts]
     limit = options.new_tokens or 32
-    return texts_case(options, Path(options.model), texts, tokens, options.prompts, limit, stack, conversational=True)
+    return texts_case(options, Path(options.model), texts, tokens, options.prompts, limit, stack)
 
 
 def texts_case(
@@ -163,8 +161,6 @@ def texts_case(
     per_step: int,
     limit: int,
     stack: ExitStack,
-    *,
-    conversational: bool,
 ) -> Case:
     """Create a workload of given prompts, with a cheap reward that varies within every group."""
     prompts = [
@@ -186,7 +182,7 @@ def texts_case(
     }
     scorer = stack.enter_context(Scorer({"x": [Component("even", EvenTokens(), 1.0, True)]}))
     schedule = [tuple(Item("x", s * per_step + p, 0) for p in range(per_step)) for s in range(options.steps)]
-    return Case(Recipe.model_validate(settings), folder, {"x": prompts}, schedule, scorer, conversational)
+    return Case(Recipe.model_validate(settings), folder, {"x": prompts}, schedule, scorer)
 
 
 def recipe_case(options: Options, stack: ExitStack) -> Case:
@@ -216,7 +212,7 @@ def recipe_case(options: Options, stack: ExitStack) -> Case:
         context.train_sizes, prompts_per_step=training.prompts_per_step, epochs=training.epochs, seed=0
     )[: options.steps]
     folder = Path(MODEL_PATH if recipe.model.path == "lab" else recipe.model.path)
-    return Case(recipe, folder, context.train_prompts, schedule, context.scorer, conversational=True)
+    return Case(recipe, folder, context.train_prompts, schedule, context.scorer)
 
 
 def save_model(shape: Shape, folder: Path) -> None:

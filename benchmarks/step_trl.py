@@ -64,12 +64,13 @@ def run_trl(case: Case, work: Path, rows_per_pass: int | None, *, bf16: bool) ->
     torch.set_num_threads(case.recipe.model.threads or torch.get_num_threads())
     timer = StepTimer()
     callback = _TimerCallback(timer)
+    tokenizer = AutoTokenizer.from_pretrained(case.folder, padding_side="left")
     trainer = _TimedTrainer(
         model=AutoModelForCausalLM.from_pretrained(case.folder, dtype=torch.float32),
-        processing_class=AutoTokenizer.from_pretrained(case.folder, padding_side="left"),
+        processing_class=tokenizer,
         reward_funcs=_reward(case, prompts),
         args=_config(case, work, per_step * COMPLETIONS, rows_per_pass, bf16),
-        train_dataset=Dataset.from_list([_row(case, prompt, k) for k, prompt in enumerate(prompts)]),
+        train_dataset=Dataset.from_list([_row(tokenizer, prompt, k) for k, prompt in enumerate(prompts)]),
         callbacks=[callback],
     )
     trainer.timer, trainer.prompts, callback.trainer = timer, prompts, trainer
@@ -77,9 +78,9 @@ def run_trl(case: Case, work: Path, rows_per_pass: int | None, *, bf16: bool) ->
     return timer.steps[1:]
 
 
-def _row(case: Case, prompt: Prompt, number: int) -> dict[str, Any]:
-    content = [{"role": "user", "content": prompt.text}] if case.conversational else prompt.text
-    return {"prompt": content, "number": number}
+def _row(tokenizer: Any, prompt: Prompt, number: int) -> dict[str, Any]:
+    """Return a row whose text has the prompt's tokens: with its chat template, system prompt and messages applied."""
+    return {"prompt": tokenizer.decode(prompt.token_ids, clean_up_tokenization_spaces=False), "number": number}
 
 
 def _config(case: Case, work: Path, rows: int, rows_per_pass: int | None, bf16: bool) -> GRPOConfig:
@@ -117,8 +118,9 @@ def _reward(case: Case, prompts: Sequence[Prompt]) -> Any:
     """Return the workload's rewards as a TRL reward function."""
 
     def reward(completions: list[Any], completion_ids: list[list[int]], number: list[int], **_: Any) -> list[Any]:
-        texts = [c if isinstance(c, str) else c[0]["content"] for c in completions]
-        rows = [Trajectory(text=text, token_ids=tuple(ids)) for text, ids in zip(texts, completion_ids, strict=True)]
+        rows = [
+            Trajectory(text=text, token_ids=tuple(ids)) for text, ids in zip(completions, completion_ids, strict=True)
+        ]
         groups = [
             RolloutGroup(
                 prompt=prompts[number[start]],
