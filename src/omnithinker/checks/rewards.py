@@ -14,6 +14,7 @@ from omnithinker.config.recipe import Recipe
 from omnithinker.config.rewards import RewardSettings
 from omnithinker.errors import OmniThinkerError
 from omnithinker.io.closing import Closing
+from omnithinker.io.waiting import result_of
 from omnithinker.rewards.base import Component, DetailedScorer, with_details
 from omnithinker.rewards.components import reward_class
 from omnithinker.rewards.probes import Probe, ProbeContext
@@ -110,14 +111,14 @@ class ProbeScorer(Closing):
 
     def score(self, groups: Sequence[RolloutGroup]) -> list[RolloutGroup]:
         """Score sampled completions."""
-        return [future.result() for future in [self._scorer.submit(group) for group in groups]]
+        return [result_of(future) for future in [self._scorer.submit(group) for group in groups]]
 
     def reason(self, row: PlacedRow, probe: Probe) -> str:
         """Score a probe again with details and return the reason of its value; empty if there are no details."""
         (component,) = self._components[row.prompt.task]
         if not isinstance(component.reward, DetailedScorer):
             return ""
-        score = self._detailed_scorer.submit(_group(row, [probe])).result().scores[0]
+        score = result_of(self._detailed_scorer.submit(_group(row, [probe]))).scores[0]
         details = score.details.get(component.name, {})
         return ": ".join(str(details[key]) for key in ("status", "detail") if details.get(key))
 
@@ -149,7 +150,7 @@ def check_component(
             if probes
         ]
         for row, probes, future in running:
-            _count(check, row, probes, future.result().scores, scorer)
+            _count(check, row, probes, result_of(future).scores, scorer)
     except OmniThinkerError as error:
         check.error = str(error)
     return check

@@ -7,7 +7,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -20,6 +20,7 @@ from omnithinker.errors import DataError
 from omnithinker.integrations.completions import detailed_score, submit_row
 from omnithinker.integrations.recipe_rewards import RecipeRewards
 from omnithinker.io.parsing import parse_json
+from omnithinker.io.waiting import wait_for_first
 from omnithinker.types import RolloutGroup, Score
 
 IN_FLIGHT = 64
@@ -152,7 +153,7 @@ def _item(
 def _wait_for_first(pending: Iterable[Item], next_line: Future[Any] | None) -> None:
     """Wait until the first pending line is scored or the next line is read."""
     futures = [item for item in (next(iter(pending), None), next_line) if isinstance(item, Future)]
-    wait(futures, return_when=FIRST_COMPLETED)
+    wait_for_first(futures)
 
 
 def submit_line(line: bytes, number: int, rewards: RecipeRewards, task: str | None, place: str) -> Future[RolloutGroup]:

@@ -39,7 +39,7 @@ def keep_less(model: Any) -> None:
 def _replace(module: Any, lean: Forward, width: int) -> None:
     own: Forward = type(module).forward
     # Small, so that the norm's epsilon matters.
-    probe = 0.01 * torch.randn(2, width, generator=torch.Generator().manual_seed(0))
+    probe = 0.01 * torch.randn(2, width, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
 
     def forward(self: Any, x: Tensor) -> Tensor:
         return lean(self, x) if torch.is_grad_enabled() and x.dtype == torch.float32 else own(self, x)

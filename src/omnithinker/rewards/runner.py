@@ -9,13 +9,14 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from typing import Any, SupportsFloat
 
 from omnithinker.errors import BadInput, DiskError, RewardError
 from omnithinker.io.closing import Closing
+from omnithinker.io.waiting import result_of, wait_for_all
 from omnithinker.judge.base import BudgetSpent
 from omnithinker.judge.ledger import Ledger
 from omnithinker.rewards.base import Component, ComponentOutput, ComponentResult, Progress, combine, gather_all
@@ -156,7 +157,7 @@ class PendingGroups:
         """Return a scored group; block until it is, and raise what :meth:`Scorer.submit` names."""
         started = time.perf_counter()
         try:
-            return self._futures[p].result()
+            return result_of(self._futures[p])
         finally:
             self.waited_s += time.perf_counter() - started
 
@@ -171,7 +172,7 @@ class PendingGroups:
 
     def settle(self) -> None:
         """Block until every group is scored or has failed, so that paid verdicts reach the judge's cache."""
-        wait(self._futures.values())
+        wait_for_all(list(self._futures.values()))
 
 
 class _LoopThread:
