@@ -1,13 +1,28 @@
-"""Free memory of this machine or container."""
+"""Free memory of this machine or container, and the memory that this process keeps."""
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
 """Linux's account of the machine's memory."""
 CGROUP = Path("/sys/fs/cgroup")
 """Limit and use of the container that this process runs in, if there is one (cgroup v2)."""
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Parameters of ``mallopt`` in the C library of GNU."""
+
+
+def keep_freed_memory() -> None:
+    """Keep freed memory for later allocations of this process; do nothing without the C library of GNU.
+
+    It would return every large block, and the kernel would clear it again a moment later: up to a quarter of the time
+    of an update on a CPU. Peak memory grows by about a hundredth.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def free_memory(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int | None:

@@ -11,6 +11,7 @@ import torch
 
 from omnithinker.config.model import LoraSettings, ModelSettings
 from omnithinker.errors import BadInput
+from omnithinker.io.memory import keep_freed_memory
 from omnithinker.policy import adapter
 from omnithinker.policy.attention import speed_up_decoding
 from omnithinker.policy.base import Policy
@@ -28,7 +29,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
 def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Policy:
-    """Load a model and tokenizer.
+    """Load a model and tokenizer. On a CPU, the process keeps freed memory from then on.
 
     Args:
         settings: device, number format, and the path unless ``path`` is given.
@@ -43,6 +44,8 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     gpu = uses_gpu(settings)
+    if not gpu:
+        keep_freed_memory()
     source = locate_model(path or settings.path)
     tokenizer = load_tokenizer(settings, path)
     try:

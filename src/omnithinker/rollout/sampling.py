@@ -71,16 +71,15 @@ def sample_tokens(logits_BV: Tensor, uniform_B: Tensor, sampling: SamplingTensor
     logprob_BV = scaled_BV.log_softmax(dim=1)
     # 0 log 0 = 0: a token whose probability underflows adds nothing to the entropy.
     logprob_BV.clamp_(min=torch.finfo(torch.float32).min)
-    with torch.autocast(logits_BV.device.type, enabled=False):  # a sum, not one of the model's matrix products
-        probability_BV = logprob_BV.exp()
-        entropy_B = -torch.bmm(probability_BV[:, None, :], logprob_BV[:, :, None]).flatten()
+    probability_BV = logprob_BV.exp()
     if sampling.restricted:
         candidate_BK, probability_BK = _candidates(logits_BV, temperature_B1, sampling)
     else:  # unsorted: sorting a large vocabulary would take longer than the model does
         candidate_BK, probability_BK = None, probability_BV
     token_B1 = _choose(probability_BK, uniform_B)
     token_B = (token_B1 if candidate_BK is None else candidate_BK.gather(1, token_B1)).squeeze(1)
-    return token_B, logprob_BV.gather(1, token_B[:, None]).squeeze(1), entropy_B
+    logprob_B = logprob_BV.gather(1, token_B[:, None]).squeeze(1)
+    return token_B, logprob_B, -logprob_BV.mul_(probability_BV).sum(dim=1)
 
 
 def _choose(probability_BK: Tensor, uniform_B: Tensor) -> Tensor:

@@ -1,0 +1,36 @@
+"""Memory that a process keeps after freeing it."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource
+import torch
+from omnithinker.io.memory import keep_freed_memory
+
+def pages_cleared():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.zeros({bytes}, dtype=torch.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+{call}
+print(pages_cleared(), pages_cleared())
+"""
+BYTES = 128 * 2**20
+
+
+def pages_cleared(call: str) -> list[int]:
+    program = PROGRAM.format(bytes=BYTES, call=call)
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    return [int(count) for count in output.split()]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs the C library of GNU")
+def test_a_freed_block_is_not_cleared_again():
+    first, second = pages_cleared("keep_freed_memory()")
+    assert second < first / 10
+    first, second = pages_cleared("")  # the C library's own behavior
+    assert second > first / 2
