@@ -160,6 +160,20 @@ def test_two_judges_on_one_cache_give_the_verdict_of_the_first(server: FakeEndpo
         assert judge.usage.cached == 1
 
 
+def test_a_reply_of_another_endpoint_is_not_used(server: FakeEndpoint, tmp_path: Path) -> None:
+    settings = ChatJudgeSettings(model="m", cache=str(tmp_path / "cache.sqlite"), max_tokens=10)
+    server.answer = lambda body: fake_endpoint.Reply("[[A]]")
+    with FakeEndpoint() as other, pytest.MonkeyPatch.context() as environment:
+        other.answer = lambda body: fake_endpoint.Reply("[[B]]")
+        verdicts = []
+        for url in (server.url, other.url, server.url):
+            environment.setenv("OPENAI_BASE_URL", url)
+            with ChatJudge(settings) as judge:
+                verdicts.append(asyncio.run(judge.compare(request="r", answer_a="a", answer_b="b", row={})))
+    assert verdicts == [Verdict.A, Verdict.B, Verdict.A]
+    assert (len(server.requests), len(other.requests)) == (1, 1)
+
+
 OTHER = {"text": "[[B]]", "prompt_tokens": 1, "completion_tokens": 1, "seconds": 0.1}
 
 

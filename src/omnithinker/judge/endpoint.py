@@ -129,7 +129,7 @@ class Endpoint(Closing):
             DiskError: if the cache or the run's account cannot be written; after the latter no more calls are made.
         """
         body = self._body(messages)
-        key = request_key(self.settings.model, self.settings.base_url or "", body, trial)
+        key = request_key(self.settings.model, self._url or "", body, trial)
         if self._cache is not None and (cached := self._cache.get(key)) is not None:
             self.account.add(cached=1)
             return cached
