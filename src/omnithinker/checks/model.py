@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from omnithinker.checks.report import Section
 from omnithinker.config.model import ModelSettings
@@ -16,7 +17,7 @@ from omnithinker.errors import BadInput
 from omnithinker.policy.adapter import base_of, new_adapter
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import check_compilable, check_trainable, freeze_embeddings
-from omnithinker.policy.source import loadable, locate_model
+from omnithinker.policy.source import loadable, locate_model, reading_model
 from omnithinker.policy.tokenizer import ChatTokenizer
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -51,26 +52,12 @@ def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
     Returns:
         The section, and the model's outline; None if transformers cannot load the model.
     """
-    import transformers
-
     data: dict[str, Any] = {"path": settings.path}
     try:
         source = loadable(locate_model(settings.path))
         while (base := base_of(source)) is not None:
             source = loadable(locate_model(base))
-    except BadInput as error:
-        return Section("model", data, (str(error),)), None
-    trust = settings.trust_remote_code
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
-        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=trust)
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # from the initialization of weights without values
-            model: Any = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
-    except (OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return Section("model", data, (f"model {settings.path!r} cannot be loaded: {reason}",)), None
-    try:
+        model, tokenizer = _without_weights(settings, source)
         check_trainable(settings)
         check_compilable(settings, model)
         outline = _outline(Policy(model, ChatTokenizer(tokenizer, ())), settings)
@@ -85,6 +72,23 @@ def check_model(settings: ModelSettings) -> tuple[Section, Outline | None]:
         "chat_template": tokenizer.chat_template is not None,
     }
     return Section("model", data, tuple(_problems(settings, source, tokenizer))), outline
+
+
+def _without_weights(settings: ModelSettings, source: str) -> tuple[Any, Any]:
+    """Return a model on the meta device, and its tokenizer.
+
+    Raises:
+        BadInput: if transformers cannot load them.
+    """
+    import transformers
+
+    trust = settings.trust_remote_code
+    with reading_model(settings.path):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=trust)
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # from the initialization of weights without values
+            return transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=trust), tokenizer
 
 
 def _outline(policy: Policy, settings: ModelSettings) -> Outline:
@@ -111,11 +115,25 @@ def _problems(settings: ModelSettings, source: str, tokenizer: Any) -> list[str]
     problems = []
     if not _has_weights(source):
         problems.append(f"model {settings.path!r}: no weights in safetensors format; expected {' or '.join(WEIGHTS)}")
+    problems += [
+        f"model {settings.path!r}: {file.name} cannot be read: {reason}; copy it again"
+        for file in sorted(Path(source).glob("*.safetensors"))
+        if (reason := _damage(file))
+    ]
     if tokenizer.chat_template is None:
         problems.append(f"model {settings.path!r} has no chat template; use an instruction-tuned model or add one")
     if settings.device == "cuda" and not torch.cuda.is_available():
         problems.append("model.device is 'cuda' but PyTorch sees no GPU; use 'auto' or 'cpu'")
     return problems
+
+
+def _damage(file: Path) -> str | None:
+    """Return why a file of weights cannot be read; None if its header fits its size."""
+    try:
+        with safe_open(file, framework="pt"):
+            return None
+    except (OSError, SafetensorError) as error:
+        return str(error)
 
 
 def _has_weights(source: str) -> bool:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from omnithinker.config.model import LoraSettings
-from omnithinker.errors import BadInput
+from omnithinker.errors import BadInput, DataError
+from omnithinker.io.parsing import parse_json
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -21,12 +21,16 @@ def base_of(folder: str | Path) -> str | None:
     """Return the base model of an adapter folder; None if the folder holds no adapter.
 
     Raises:
-        BadInput: if the adapter names none.
+        BadInput: if the adapter names none, or its configuration cannot be read.
     """
     file = Path(folder) / CONFIG_FILE
     if not file.is_file():
         return None
-    base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    try:
+        configuration = parse_json(file.read_bytes())
+    except (OSError, DataError) as error:
+        raise BadInput(f"{file}: {error}") from error
+    base = configuration.get("base_model_name_or_path") if isinstance(configuration, dict) else None
     if not base:
         raise BadInput(f"{file}: names no base model; set 'base_model_name_or_path' to the model it was trained on")
     return str(base)
@@ -78,8 +82,10 @@ def load_adapter(model: Any, folder: str | Path, *, trainable: bool) -> Any:
         with safe_open(Path(folder) / WEIGHTS_FILE, framework="pt") as weights:
             stored = set(weights.keys())
         wrapped = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=trainable).eval()
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+    except MemoryError:
+        raise
+    except Exception as error:  # the folder may hold anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(f"adapter {folder} does not fit {model.name_or_path!r}: {reason}") from error
     # PEFT silently skips layers that one side lacks.
     if stored != set(peft.get_peft_model_state_dict(wrapped, save_embedding_layers=False)):

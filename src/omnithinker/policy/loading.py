@@ -21,8 +21,8 @@ from omnithinker.policy.logprobs import hidden_states
 from omnithinker.policy.number_format import computes_in_bfloat16
 from omnithinker.policy.recompute import recompute_layers
 from omnithinker.policy.shared_prompt import can_share
-from omnithinker.policy.source import loadable, locate_model
-from omnithinker.policy.tokenizer import cannot_load, load_tokenizer
+from omnithinker.policy.source import loadable, locate_model, reading_model
+from omnithinker.policy.tokenizer import load_tokenizer
 
 # No telemetry or update check during a training run.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -48,10 +48,8 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
         keep_freed_memory()
     source = locate_model(path or settings.path)
     tokenizer = load_tokenizer(settings, path)
-    try:
+    with reading_model(source):
         model = _load_model(source, settings)
-    except (OSError, ValueError, ImportError) as error:
-        raise cannot_load(source, error) from error
     model = model.to(torch.device("cuda" if gpu else "cpu")).eval()
     if settings.attention == "auto":
         speed_up_decoding(model)
@@ -155,13 +153,20 @@ def _load_model(source: str, settings: ModelSettings) -> Any:
         ).merge_and_unload()
         model.name_or_path = source
         return model
-    model = transformers.AutoModelForCausalLM.from_pretrained(
+    load: Any = transformers.AutoModelForCausalLM.from_pretrained  # typed as if it returned a model alone
+    model, outcome = load(
         loadable(source),
         dtype=getattr(torch, settings.dtype),
         trust_remote_code=settings.trust_remote_code,
         use_safetensors=True,
         attn_implementation=None if settings.attention == "auto" else settings.attention,
+        output_loading_info=True,
     )
+    if missing := sorted(outcome["missing_keys"]):  # transformers would draw them at random
+        raise BadInput(
+            f"model {source!r}: its files lack {len(missing):,} of the weights in config.json, such as {missing[0]}; "
+            "complete the folder"
+        )
     model.name_or_path = source
     return model
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,25 @@ from omnithinker.errors import BadInput
 from omnithinker.io.hub import HUB_TIMEOUT_S, go_offline, in_time
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy.gguf import is_gguf, require_packages, unpack_into_cache
+
+REASON_CHARS = 300
+"""Length to which messages of libraries are cut."""
+
+
+@contextmanager
+def reading_model(source: str) -> Iterator[None]:
+    """Turn every failure inside the block into one line: a model's files may hold anything.
+
+    Raises:
+        BadInput: for any exception but a lack of memory.
+    """
+    try:
+        yield
+    except (BadInput, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:REASON_CHARS] or type(error).__name__
+        raise BadInput(f"model {source!r} cannot be loaded: {reason}") from error
 
 
 def locate_model(source: str | Path) -> str:

@@ -10,12 +10,10 @@ from types import MappingProxyType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-from jinja2 import TemplateError
-
 from omnithinker.config.model import ModelSettings
 from omnithinker.errors import BadInput, DataError
 from omnithinker.policy import adapter
-from omnithinker.policy.source import loadable, locate_model
+from omnithinker.policy.source import loadable, locate_model, reading_model
 from omnithinker.tasks.messages import Message
 
 _LONGEST: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -51,7 +49,7 @@ class ChatTokenizer:
             ids = self.hf.apply_chat_template(
                 [dict(message) for message in chat], add_generation_prompt=True, return_dict=True, **template_kwargs
             )
-        except (TemplateError, TypeError) as error:
+        except Exception as error:  # the template is a program of the model's folder
             roles = ", ".join(message["role"] for message in chat)
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise DataError(f"the model's chat template refuses messages of roles {roles}: {reason}") from error
@@ -125,22 +123,14 @@ def load_tokenizer(settings: ModelSettings, path: str | Path | None = None) -> C
     import transformers
 
     source = loadable(locate_model(path or settings.path))
-    try:
+    with reading_model(source):
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=settings.trust_remote_code)
         ends = _end_ids(source, settings)
-    except (OSError, ValueError, ImportError) as error:
-        raise cannot_load(source, error) from error
     if tokenizer.chat_template is None:
         raise BadInput(f"model {source!r} has no chat template; choose an instruction-tuned model or add one")
     if ends is None:
         ends = tokenizer.eos_token_id
     return ChatTokenizer(tokenizer, tuple(ends) if isinstance(ends, list | tuple) else (int(ends),))
-
-
-def cannot_load(source: str, error: Exception) -> BadInput:
-    """Return the error for a model that transformers cannot load."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return BadInput(f"model {source!r} cannot be loaded: {reason}")
 
 
 def _end_ids(source: str, settings: ModelSettings) -> Any:

@@ -10,8 +10,7 @@ from omnithinker.config.recipe import Recipe
 from omnithinker.io.layout import RECIPE
 from omnithinker.policy.loading import uses_gpu
 from omnithinker.policy.number_format import fast_in_bfloat16, load_config
-from omnithinker.policy.source import locate_model
-from omnithinker.policy.tokenizer import cannot_load
+from omnithinker.policy.source import locate_model, reading_model
 
 
 def with_number_format(recipe: Recipe, note: Callable[[str], None], *folders: Path) -> Recipe:
@@ -33,10 +32,8 @@ def with_number_format(recipe: Recipe, note: Callable[[str], None], *folders: Pa
         compute = load_recipe(files[0]).model.compute
     else:
         gpu, source = uses_gpu(settings), locate_model(settings.path)
-        try:
+        with reading_model(source):
             config = load_config(settings, source)
-        except (OSError, ValueError, ImportError) as error:
-            raise cannot_load(source, error) from error
         compute = "bfloat16" if fast_in_bfloat16(config, gpu=gpu) else "float32"
         if compute == "bfloat16" and not gpu:
             note("matrix products in bfloat16, which this CPU computes much faster (model.compute)")
