@@ -172,7 +172,7 @@ def run_tests(request: dict[str, Any], names: dict[str, Any], reporter: Reporter
     # The program supplies only these names: the tests must not call a ``len`` or ``is_same_list`` of the program's. A
     # name that it lacks stays undefined, also if the preamble has the same one.
     program = set(request["program"])
-    if not program.isdisjoint(builtin):
+    if not builtin.keys().isdisjoint(program):  # looks up the few names; the other way round would touch them all
         builtin = {name: value for name, value in builtin.items() if name not in program}
     namespace: dict[str, Any] = {"__builtins__": builtin, "__name__": "tests"}
     exec(compile(request["preamble"], "<test preamble>", "exec"), namespace)
