@@ -64,6 +64,37 @@ def test_replies_that_cannot_be_read_are_asked_for_again() -> None:
     assert write(ask, 2) == ["Rome", "Bern"]
 
 
+@pytest.mark.parametrize(
+    ("reply", "options"),
+    [
+        ('["[0, 1]", "(0, 1]"]', ["[0, 1]", "(0, 1]"]),  # lists within texts
+        ('["see [1]", "f([2])", ["x"], {"a": 1}, true, null, 2.5]', ["see [1]", "f([2])", "2.5"]),
+        ('First ["draft"], then:\n```json\n["Rome", "Bern"]\n```', ["Rome", "Bern"]),
+        ('["Rome", "Bern"] and [an open one', ["Rome", "Bern"]),
+    ],
+)
+def test_the_last_list_that_is_no_part_of_another_has_the_options(reply: str, options: list[str]) -> None:
+    replies = iter([reply, "[]"])
+
+    async def ask(message: str, trial: int) -> str:
+        return next(replies)
+
+    assert write(ask, len(options)) == options
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["[" * 200_000, '["a' * 20_000, "[1," * 20_000, "[1," * 900 + "1," * 10**6, "[" + "9" * 5000 + "]", "[true]"],
+)
+def test_a_hostile_reply_is_asked_for_again(hostile: str) -> None:
+    replies = iter([hostile, '["Rome"]', hostile, '["Bern"]', "[]"])
+
+    async def ask(message: str, trial: int) -> str:
+        return next(replies)
+
+    assert write(ask, 1) == ["Bern"]
+
+
 @pytest.fixture
 def recipe(tmp_path: Path, server: FakeEndpoint) -> Path:
     rows = [{"question": f"Number {number}?", "answer": f"{number}"} for number in range(6)]

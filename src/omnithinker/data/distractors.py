@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,9 @@ SameOption = Callable[[str, str], bool]
 ROUNDS = 4
 """Maximum rounds per row; each requests as many options as are still missing."""
 
+READ_CHARS = 100_000
+"""Characters at the end of a reply in which its list is looked for; a hostile one could take the square of their number
+to read."""
 _WRITE = """Here is a question with its correct answer.
 
 Question: {question}
@@ -106,7 +108,7 @@ async def _also_correct(question: Question, options: Sequence[str], generate: Ge
     numbered = "\n".join(f"{number}. {option}" for number, option in enumerate(options, start=1))
     message = _CHECK.format(question=question.text, answer=question.answers[0], options=numbered)
     numbers = _json_list(await generate(message, trial))
-    if not all(isinstance(number, int) and 1 <= number <= len(options) for number in numbers):
+    if not all(type(number) is int and 1 <= number <= len(options) for number in numbers):
         raise ValueError(f"the check named options that do not exist: {numbers}")
     return {number - 1 for number in numbers}
 
@@ -117,28 +119,36 @@ def _write_message(question: Question, count: int, known: Sequence[str]) -> str:
 
 
 def _new_options(options: Sequence[Any], known: Sequence[str], same: SameOption) -> list[str]:
-    """Return the options that are not equivalent to a known one or to each other."""
+    """Return the texts and numbers that are not equivalent to a known option or to each other."""
     new: list[str] = []
     for option in options:
-        text = " ".join(str(option).split())
+        is_answer = isinstance(option, str | int | float) and not isinstance(option, bool)
+        text = " ".join(str(option).split()) if is_answer else ""
         if text and not any(same(text, other) for other in (*known, *new)):
             new.append(text)
     return new
 
 
 def _json_list(reply: str) -> list[Any]:
-    """Return the last JSON list in a reply.
+    """Return the last JSON list in a reply that is not part of another.
 
     Raises:
-        ValueError: if it has none.
+        ValueError: if there is none, or lists are nested too deeply.
     """
-    for match in reversed(list(re.finditer(r"\[", reply))):
+    reply = reply[-READ_CHARS:]
+    last: list[Any] | None = None
+    start = reply.find("[")
+    while start >= 0:
         try:
-            value, _ = json.JSONDecoder().raw_decode(reply, match.start())
+            last, end = json.JSONDecoder().raw_decode(reply, start)
         except ValueError:
-            continue
-        return list(value)
-    raise ValueError(f"the reply contains no JSON list: {reply[-60:]!r}")
+            end = start + 1
+        except RecursionError as error:
+            raise ValueError("the reply nests lists too deeply") from error
+        start = reply.find("[", end)
+    if last is None:
+        raise ValueError(f"the reply contains no JSON list: {reply[-60:]!r}")
+    return last
 
 
 async def add_to_all(
