@@ -72,6 +72,7 @@ def test_the_judge_is_asked_about_the_reference_and_about_nonsense():
         ),
         ({"extra_info": {"reference": "x = 1"}}, ("extra_info.reference", "x = 1")),
         ({"solutions": "not json"}, None),
+        ({"solutions": "[" * 100_000}, None),
         ({"answer": "1"}, None),
     ],
 )

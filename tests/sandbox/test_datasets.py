@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import pickle
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from omnithinker.errors import DataError
 from omnithinker.sandbox import (
@@ -28,8 +31,15 @@ STDIN = [{"input": "1 2\n", "output": "3\n", "testtype": "stdin"}]
 FUNCTIONAL = [{"input": "[1, 2]\n3", "output": "6", "testtype": "functional"}]
 
 
+DEEP = "[" * 100_000
+
+
 def _packed(value):
-    return base64.b64encode(zlib.compress(pickle.dumps(value))).decode()
+    return _encoded(pickle.dumps(value))
+
+
+def _encoded(data):
+    return base64.b64encode(zlib.compress(data)).decode()
 
 
 def test_live_code_bench_stdin():
@@ -50,9 +60,15 @@ class Evil:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"private_test_cases": _packed(Evil())}, "refused: .*system"),
-        ({"private_test_cases": _packed(["x"])}, "contains a packed list; expected text"),
+        ({"private_test_cases": _packed(Evil())}, "holds more than a text .STACK_GLOBAL"),
+        ({"private_test_cases": _packed(["x"])}, "holds more than a text .EMPTY_LIST"),
+        ({"private_test_cases": _encoded(b"\x80\x04Va\nr\xff\xff\xff\x7f.")}, "not valid JSON"),  # a memo of 16 GiB
+        ({"private_test_cases": _encoded(b"\x80\x04.")}, "holds 0 texts"),
+        ({"private_test_cases": _encoded(b"\x80\x04Va\nVb\n.")}, "holds 2 texts"),
         ({"private_test_cases": "!!"}, "neither JSON nor in LiveCodeBench.s packed format"),
+        ({"private_test_cases": DEEP}, "neither JSON nor"),
+        ({"private_test_cases": _packed(DEEP)}, "not valid JSON"),
+        ({"public_test_cases": json.dumps(FUNCTIONAL), "metadata": DEEP}, "not valid JSON"),
         ({"public_test_cases": json.dumps(FUNCTIONAL)}, "func_name"),
         ({"public_test_cases": "[]"}, "at least one test"),
         ({"public_test_cases": '[{"input": "1"}]'}, "needs 'input' and 'output'"),
@@ -66,6 +82,15 @@ def test_error_messages_of_malformed_rows(row, message):
     with pytest.raises(DataError, match=message):
         parse_tests(row)
     assert not os.path.exists("/tmp/omnithinker-pickle-ran")
+
+
+@given(st.data())
+def test_a_damaged_pickle_is_a_malformed_row(data):
+    text = bytearray(pickle.dumps(json.dumps(STDIN), protocol=data.draw(st.integers(0, 4))))
+    for _ in range(data.draw(st.integers(1, 4))):
+        text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(DataError):
+        parse_tests({"private_test_cases": _encoded(bytes(text))})
 
 
 CHECK = "METADATA = {}\ndef check(candidate):\n    assert candidate([1.0, 2.0]) == 1.5\n"

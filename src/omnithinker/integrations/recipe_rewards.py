@@ -178,7 +178,7 @@ def whole_row(fields: Mapping[str, Any], place: str) -> dict[str, Any]:
         return others
     try:
         row = json.loads(others.pop("row"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: field 'row' is not valid JSON: {error}") from error
     if not isinstance(row, dict):
         raise DataError(f"{place}: field 'row' must be a JSON object")

@@ -213,7 +213,7 @@ def reference_solution(row: Mapping[str, Any]) -> tuple[str, str] | None:
     if isinstance(solutions, str):
         try:
             solutions = json.loads(solutions)
-        except ValueError:
+        except (ValueError, RecursionError):
             solutions = None
     if isinstance(solutions, list) and solutions and isinstance(solutions[0], str):
         return "solutions", _program(solutions[0])
