@@ -59,11 +59,13 @@ def curve(study: Study, group: RunGroup, task: str, metric: str) -> Curve:
 
 
 def smoothed(points: Points) -> Points:
-    """Apply a centred moving average over about a tenth of the points, at least 3; it narrows towards both ends."""
+    """Apply a centred moving average over about a tenth of the points, at least 3.
+
+    Both ends cut the window, to half of its points: a single step says little, and readers look at the last one.
+    """
     steps, values = points
     reach = max(1, len(values) // 20)
-    windows = [min(reach, k, len(values) - 1 - k) for k in range(len(values))]
-    return steps, tuple(fmean(values[k - window : k + window + 1]) for k, window in enumerate(windows))
+    return steps, tuple(fmean(values[max(0, k - reach) : k + reach + 1]) for k in range(len(values)))
 
 
 def phases(run: Run) -> list[tuple[str, int, int]]:
