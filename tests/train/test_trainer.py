@@ -27,6 +27,7 @@ SETTINGS = {
     "reference": {"betas": {"a": 0.1, "b": 0.0}},
     "warm-up": {"warmup_steps": 3, "weight_decay": 0.1},
     "frozen embeddings": {"held": {"freeze_embeddings": True}},
+    "bfloat16": {"held": {"compute": "bfloat16"}},
     "importance_sampling_correction": {"minibatches": 2, "importance_sampling_correction": "token"},
     "own settings": {"own": {"a": {"completions": 2, "temperature": 0.5, "max_new_tokens": 3, "weight": 2.0}}},
 }

@@ -26,6 +26,7 @@ SETTINGS = {
         {"epochs": 2, "weight_decay": 0.1, "schedule": "constant", "max_steps": 5},
     ),
     "adapter": ({"held": LORA}, {}),
+    "bfloat16": ({"held": {"compute": "bfloat16"}}, {}),
     "checkpoints every other update": ({"checkpoint_every": 2}, {}),
 }
 
