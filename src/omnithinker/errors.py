@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+REASON_CHARS = 300
+"""Length to which messages of libraries are cut."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the message of a library's exception in one line of bounded length; its type if it has none."""
+    return " ".join(str(error).split())[:REASON_CHARS] or type(error).__name__
+
 
 class OmniThinkerError(Exception):
     """Base of all errors raised on purpose; ``exit_code`` is the exit code of the command line."""

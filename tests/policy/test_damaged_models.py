@@ -48,10 +48,26 @@ FILES = {
     "tokenizer is no JSON": written("tokenizer.json", "{"),
     "tokenizer settings are a list": written("tokenizer_config.json", "[]"),
 }
+
+
+def shard_missing(folder: Path) -> None:
+    whole = folder / "model.safetensors"
+    names = dict.fromkeys(load_file(whole), "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    whole.unlink()
+
+
+def index_damaged(folder: Path) -> None:
+    shard_missing(folder)
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": []}')
+
+
 WEIGHTS = {
     "empty": written("model.safetensors", b""),
     "huge header": written("model.safetensors", struct.pack("<Q", 2**60) + b"{}"),
     "incomplete": shortened,
+    "a shard is missing": shard_missing,
+    "index without shards": index_damaged,
 }
 
 

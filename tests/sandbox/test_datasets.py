@@ -29,8 +29,6 @@ from omnithinker.sandbox import (
 
 STDIN = [{"input": "1 2\n", "output": "3\n", "testtype": "stdin"}]
 FUNCTIONAL = [{"input": "[1, 2]\n3", "output": "6", "testtype": "functional"}]
-
-
 DEEP = "[" * 100_000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from omnithinker.checks.report import Section
 from omnithinker.config.model import ModelSettings
-from omnithinker.errors import BadInput
+from omnithinker.errors import BadInput, DataError, reason_of
+from omnithinker.io.parsing import parse_json
 from omnithinker.policy.adapter import base_of, new_adapter
 from omnithinker.policy.base import Policy
 from omnithinker.policy.loading import check_compilable, check_trainable, freeze_embeddings
@@ -115,11 +117,8 @@ def _problems(settings: ModelSettings, source: str, tokenizer: Any) -> list[str]
     problems = []
     if not _has_weights(source):
         problems.append(f"model {settings.path!r}: no weights in safetensors format; expected {' or '.join(WEIGHTS)}")
-    problems += [
-        f"model {settings.path!r}: {file.name} cannot be read: {reason}; copy it again"
-        for file in sorted(Path(source).glob("*.safetensors"))
-        if (reason := _damage(file))
-    ]
+    if Path(source).is_dir():
+        problems += [f"model {settings.path!r}: {damage}; copy it again" for damage in _damages(Path(source))]
     if tokenizer.chat_template is None:
         problems.append(f"model {settings.path!r} has no chat template; use an instruction-tuned model or add one")
     if settings.device == "cuda" and not torch.cuda.is_available():
@@ -127,13 +126,21 @@ def _problems(settings: ModelSettings, source: str, tokenizer: Any) -> list[str]
     return problems
 
 
-def _damage(file: Path) -> str | None:
-    """Return why a file of weights cannot be read; None if its header fits its size."""
-    try:
-        with safe_open(file, framework="pt"):
-            return None
-    except (OSError, SafetensorError) as error:
-        return str(error)
+def _damages(folder: Path) -> Iterator[str]:
+    """Yield a message per file of weights that is missing, or whose header does not fit its size."""
+    single, index = (folder / name for name in WEIGHTS)
+    files = [single] if single.is_file() else []
+    if not files and index.is_file():
+        try:
+            files = sorted({folder / name for name in parse_json(index.read_bytes())["weight_map"].values()})
+        except (DataError, OSError, TypeError, KeyError, AttributeError) as error:
+            yield f"{index.name} cannot be read: {reason_of(error)}"
+    for file in files:
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            yield f"{file.name} cannot be read: {reason_of(error)}"
 
 
 def _has_weights(source: str) -> bool:

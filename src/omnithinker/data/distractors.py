@@ -19,10 +19,9 @@ SameOption = Callable[[str, str], bool]
 
 ROUNDS = 4
 """Maximum rounds per row; each requests as many options as are still missing."""
-
 READ_CHARS = 100_000
-"""Characters at the end of a reply in which its list is looked for; a hostile one could take the square of their number
-to read."""
+"""Characters at the end of a reply that may hold its list. Reading a hostile reply takes the square of its length."""
+
 _WRITE = """Here is a question with its correct answer.
 
 Question: {question}

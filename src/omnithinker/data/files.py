@@ -14,7 +14,7 @@ from typing import Any
 
 from omnithinker.data.plain import plain_row
 from omnithinker.data.rows import Row
-from omnithinker.errors import BadInput, DataError
+from omnithinker.errors import BadInput, DataError, reason_of
 from omnithinker.io.parsing import json_type, parse_json
 
 PlacedRow = tuple[str, Row]
@@ -176,4 +176,4 @@ def _parquet_rows(path: Path, content: bytes) -> Iterator[Row]:
     except DataError:
         raise
     except (ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{path}: not a readable Parquet file: {reason_of(error)}") from error

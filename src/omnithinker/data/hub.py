@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from omnithinker.config.registry import nearest
 from omnithinker.data.plain import plain_row
 from omnithinker.data.rows import Row
-from omnithinker.errors import BadInput, DataError
+from omnithinker.errors import BadInput, DataError, reason_of
 from omnithinker.io.hub import go_offline, unreachable
 
 PREFIX = "hub:"
@@ -104,7 +104,7 @@ def read_hub(source: str, split: str) -> list[tuple[str, Row]]:
     try:
         found = datasets.load_dataset(wanted.name, wanted.config, split=wanted.split, revision=wanted.revision)
     except Exception as error:  # the package, the hub client and builders raise errors of many kinds
-        message = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = reason_of(error)
         raise DataError(f"{source}: {message}") from error
     rows = list(_placed(found, f"{source.partition('?')[0]} {wanted.split}"))
     if not rows:

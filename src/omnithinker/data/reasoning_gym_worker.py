@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omnithinker.config.registry import nearest
-from omnithinker.errors import BadInput, DataError
+from omnithinker.errors import BadInput, DataError, reason_of
 from omnithinker.lab.items import split_of
 
 CHUNK = 500
@@ -73,7 +73,7 @@ def _create(name: str, settings: Mapping[str, Any]) -> Any:
     try:
         return create_dataset(name, **settings)
     except (AssertionError, ValueError, TypeError, KeyError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = reason_of(error)
         raise DataError(f"reasoning_gym:{name}: data_settings: {reason}") from error
 
 

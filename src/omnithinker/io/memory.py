@@ -16,8 +16,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 def keep_freed_memory() -> None:
     """Keep freed memory for later allocations of this process; do nothing without the C library of GNU.
 
-    It would return every large block, and the kernel would clear it again a moment later: up to a quarter of the time
-    of an update on a CPU. Peak memory grows by about a hundredth.
+    By default every large block is returned, and the kernel clears it again for the next micro-batch. Small objects
+    between freed blocks keep the C library from joining them, so peak memory can grow.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 
 from omnithinker.config.model import LoraSettings
-from omnithinker.errors import BadInput, DataError
+from omnithinker.errors import BadInput, DataError, reason_of
 from omnithinker.io.parsing import parse_json
 
 CONFIG_FILE = "adapter_config.json"
@@ -85,7 +85,7 @@ def load_adapter(model: Any, folder: str | Path, *, trainable: bool) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # the folder may hold anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = reason_of(error)
         raise BadInput(f"adapter {folder} does not fit {model.name_or_path!r}: {reason}") from error
     # PEFT silently skips layers that one side lacks.
     if stored != set(peft.get_peft_model_state_dict(wrapped, save_embedding_layers=False)):

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from omnithinker.errors import BadInput
+from omnithinker.errors import BadInput, reason_of
 from omnithinker.io.files import writing
 
 SUFFIX = ".gguf"
@@ -129,7 +129,7 @@ def _read(file: Path, progress: bool) -> tuple[Any, Any]:
     except MemoryError:
         raise
     except Exception as error:  # the file may hold anything, and its readers check little
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = reason_of(error)
         raise BadInput(f"model {str(file)!r}: cannot be read as GGUF: {reason}") from error
     for mark in MARKS:
         model.__dict__.pop(mark, None)

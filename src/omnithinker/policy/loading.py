@@ -36,7 +36,8 @@ def load_policy(settings: ModelSettings, path: str | Path | None = None) -> Poli
         path: folder to load instead, such as a checkpoint. An adapter is merged into its base.
 
     Raises:
-        BadInput: if there is no such model, it has no chat template, or its logits are computed in an unknown way.
+        BadInput: if there is no such model, its files cannot be read or lack weights, it has no chat template, or its
+            logits are computed in an unknown way.
     """
     import transformers
 

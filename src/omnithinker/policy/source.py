@@ -8,13 +8,10 @@ from functools import cache
 from pathlib import Path
 
 from omnithinker.config.registry import nearest
-from omnithinker.errors import BadInput
+from omnithinker.errors import BadInput, reason_of
 from omnithinker.io.hub import HUB_TIMEOUT_S, go_offline, in_time
 from omnithinker.lab import MODEL_PATH as LAB_MODEL
 from omnithinker.policy.gguf import is_gguf, require_packages, unpack_into_cache
-
-REASON_CHARS = 300
-"""Length to which messages of libraries are cut."""
 
 
 @contextmanager
@@ -29,8 +26,7 @@ def reading_model(source: str) -> Iterator[None]:
     except (BadInput, MemoryError):
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:REASON_CHARS] or type(error).__name__
-        raise BadInput(f"model {source!r} cannot be loaded: {reason}") from error
+        raise BadInput(f"model {source!r} cannot be loaded: {reason_of(error)}") from error
 
 
 def locate_model(source: str | Path) -> str:

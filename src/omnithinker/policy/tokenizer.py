@@ -11,7 +11,7 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from omnithinker.config.model import ModelSettings
-from omnithinker.errors import BadInput, DataError
+from omnithinker.errors import BadInput, DataError, reason_of
 from omnithinker.policy import adapter
 from omnithinker.policy.source import loadable, locate_model, reading_model
 from omnithinker.tasks.messages import Message
@@ -51,7 +51,7 @@ class ChatTokenizer:
             )
         except Exception as error:  # the template is a program of the model's folder
             roles = ", ".join(message["role"] for message in chat)
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = reason_of(error)
             raise DataError(f"the model's chat template refuses messages of roles {roles}: {reason}") from error
         return tuple(ids["input_ids"])
 

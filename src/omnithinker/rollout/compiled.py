@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 from transformers.cache_utils import Cache, StaticLayer
 
-from omnithinker.errors import BadInput
+from omnithinker.errors import BadInput, reason_of
 
 LENGTHS = 64
 """Most cache lengths compiled in one process; PyTorch's default limit is lower."""
@@ -59,7 +59,7 @@ class CompiledStep:
             return self._compiled(self._model, *inputs, cache)
         except TorchDynamoException as error:
             cause = getattr(error, "inner_exception", error)
-            reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+            reason = reason_of(cause)
             raise BadInput(
                 f"model.compile: {type(self._model).__name__} cannot be compiled here: {reason}; set it to false"
             ) from error

@@ -19,8 +19,9 @@ _MAX_UNPACKED_BYTES = 1 << 28
 
 
 _TEXT = ("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8")
+"""Opcodes of a pickle with a text."""
 _AROUND = ("PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "STOP")
-"""Opcodes of a pickle that holds one text."""
+"""All other opcodes of a pickle that is one text."""
 
 
 def from_dataset(row: Mapping[str, Any]) -> Tests | None:

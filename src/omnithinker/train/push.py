@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omnithinker.errors import BadInput
+from omnithinker.errors import BadInput, reason_of
 from omnithinker.io.files import read_json
 from omnithinker.io.layout import CARD, RESULT
 from omnithinker.train.folder import read_record
@@ -83,7 +83,7 @@ def _warn_of_local_base(model: Path, note: Callable[[str], None]) -> None:
 
 def _reason(error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = reason_of(error)
     if status in (401, 403):
         return f"the hub refuses (status {status}); run 'hf auth login' with a token that may write there"
     if status is None:
